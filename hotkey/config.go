@@ -1,0 +1,170 @@
+package hotkey
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"math/rand/v2"
+	"time"
+)
+
+// Config is the set-up of a [Detector] and of a [Near]. The zero value, like a nil pointer, is a good one.
+// It is copied by NewDetector and NewNear; later changes have no effect.
+type Config struct {
+	// Staleness is X: a near-cache entry serves reads that start before the send time of the request that validated it
+	// plus X. 0 = 50 ms. Negative = no near-cache (detection works on). At most one hour.
+	Staleness time.Duration
+	// NearBytes bounds the near-cache in bytes: keys, values and a fixed overhead per entry. 0 = 32 MiB.
+	NearBytes int64
+	// MaxValueBytes is the largest value, in bytes, the near-cache takes. 0 = an eighth of NearBytes, at most 1 MiB.
+	MaxValueBytes int
+	// HotKeys is the number of keys at level Hot and above. 0 = max(1024, 8·n·ln n) for n nodes.
+	HotKeys int
+	// HottestKeys is the number of keys at level Hottest. 0 = max(128, n·ln n) for n nodes.
+	HottestKeys int
+	// SketchBytes is the size of the count-min sketch, rounded up to a power of two, 4 KiB to 8 MiB. 0 = 64 KiB.
+	SketchBytes int
+	// HeavyBytes is the size of the heavy table's counters (16 bytes a slot; a slot's key, byte count and lookup tag
+	// take some 56 bytes more), rounded up to a power of two, 2 KiB to 16 MiB. 0 = 16 KiB, or more where that is less
+	// than two slots for each of HotKeys.
+	HeavyBytes int
+	// Window is the number of counted accesses after which every count is halved. 0 = 1,048,576. At least 1,024.
+	Window int
+	// Budget is the number of accesses a second that are counted in full; above it they are sampled, one in two, in
+	// four, … 0 = 1,000,000, some 5 % of a core. Negative = count every access.
+	Budget int
+	// Seed makes detection repeatable in tests. 0 = random for each Detector, as it must be where an adversary may
+	// choose keys.
+	Seed uint64
+	// OnPromote, if not nil, is called when a key rises to level, OnDemote when it sinks to level (perhaps Cold). Both
+	// run on the goroutine that called Observe, outside every lock; calls for one key made by two goroutines at one
+	// moment may arrive in either order. They must not block.
+	OnPromote func(key string, level Level)
+	OnDemote  func(key string, level Level)
+}
+
+// Level says how hot a key is.
+type Level uint8 // The levels: Hot keys are read from all their copies in turn, Hottest keys are held in the near-cache as well.
+const (
+	LevelCold Level = iota
+	LevelHot
+	LevelHottest
+)
+
+// String returns "cold", "hot" or "hottest".
+func (l Level) String() string {
+	switch l {
+	case LevelCold:
+		return "cold"
+	case LevelHot:
+		return "hot"
+	case LevelHottest:
+		return "hottest"
+	}
+	return fmt.Sprintf("Level(%d)", uint8(l))
+}
+
+const (
+	maxStaleness   = time.Hour
+	maxKeysOfLevel = 1 << 19
+	maxNearBytes   = 1 << 40
+)
+
+// withDefaults checks c and returns a copy with every zero replaced. nodes is the fleet's size.
+func (c *Config) withDefaults(nodes int) (Config, error) {
+	var v Config
+	if c != nil {
+		v = *c
+	}
+	if err := v.check(); err != nil {
+		return v, err
+	}
+	if v.Staleness == 0 {
+		v.Staleness = 50 * time.Millisecond
+	}
+	if v.NearBytes == 0 {
+		v.NearBytes = 32 << 20
+	}
+	if v.MaxValueBytes == 0 {
+		v.MaxValueBytes = int(min(v.NearBytes/8, 1<<20))
+	}
+	if v.SketchBytes == 0 {
+		v.SketchBytes = 64 << 10
+	}
+	v.SketchBytes = ceilPow2(v.SketchBytes)
+	if v.HeavyBytes == 0 {
+		hot, _ := v.levelSizes(nodes)
+		v.HeavyBytes = max(16<<10, 2*hot*slotBytes)
+	}
+	v.HeavyBytes = ceilPow2(v.HeavyBytes)
+	if v.Window == 0 {
+		v.Window = 1 << 20
+	}
+	if v.Budget == 0 {
+		v.Budget = 1_000_000
+	}
+	for v.Seed == 0 {
+		v.Seed = rand.Uint64()
+	}
+	return v, nil
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.Staleness > maxStaleness:
+		return fmt.Errorf("hotkey: Config.Staleness %v is over %v; give a bound your readers can live with", c.Staleness, maxStaleness)
+	case c.NearBytes < 0 || c.NearBytes > maxNearBytes:
+		return fmt.Errorf("hotkey: Config.NearBytes %d is not within 0 to 2^40; use Staleness -1 to turn the near-cache off", c.NearBytes)
+	case c.NearBytes > 0 && c.NearBytes < 2*entryOverhead:
+		return fmt.Errorf("hotkey: Config.NearBytes %d cannot hold one value; give at least %d, or Staleness -1 for no near-cache", c.NearBytes, 2*entryOverhead)
+	case c.MaxValueBytes < 0 || c.NearBytes > 0 && int64(c.MaxValueBytes)+entryOverhead > c.NearBytes:
+		return fmt.Errorf("hotkey: Config.MaxValueBytes %d is negative or does not fit into NearBytes %d", c.MaxValueBytes, c.NearBytes)
+	case c.HotKeys < 0 || c.HotKeys > maxKeysOfLevel:
+		return fmt.Errorf("hotkey: Config.HotKeys %d is not within 0 to %d", c.HotKeys, maxKeysOfLevel)
+	case c.HottestKeys < 0 || c.HottestKeys > maxKeysOfLevel:
+		return fmt.Errorf("hotkey: Config.HottestKeys %d is not within 0 to %d", c.HottestKeys, maxKeysOfLevel)
+	case c.HotKeys > 0 && c.HottestKeys > c.HotKeys:
+		return fmt.Errorf("hotkey: Config.HottestKeys %d is more than HotKeys %d", c.HottestKeys, c.HotKeys)
+	case c.SketchBytes != 0 && (c.SketchBytes < 4<<10 || c.SketchBytes > 8<<20):
+		return fmt.Errorf("hotkey: Config.SketchBytes %d is not within 4 KiB to 8 MiB", c.SketchBytes)
+	case c.HeavyBytes != 0 && (c.HeavyBytes < 2<<10 || c.HeavyBytes > 16<<20):
+		return fmt.Errorf("hotkey: Config.HeavyBytes %d is not within 2 KiB to 16 MiB", c.HeavyBytes)
+	case c.Window != 0 && (c.Window < 1<<10 || c.Window > 1<<30):
+		return fmt.Errorf("hotkey: Config.Window %d is not within 2^10 to 2^30 accesses", c.Window)
+	}
+	return nil
+}
+
+// levelSizes returns how many keys the two levels hold for a fleet of so many nodes. Balance needs n·ln n keys out of
+// the way (Fan, Lim, Andersen, Kaminsky: "Small Cache, Big Effect", SoCC 2011); the floors are for latency.
+func (c *Config) levelSizes(nodes int) (hot, hottest int) {
+	n := float64(max(nodes, 1))
+	hot, hottest = c.HotKeys, c.HottestKeys
+	if hot == 0 {
+		hot = max(1024, min(maxKeysOfLevel, int(math.Ceil(8*n*math.Log(n)))), hottest)
+	}
+	if hottest == 0 {
+		hottest = min(hot, max(128, int(math.Ceil(n*math.Log(n)))))
+	}
+	return hot, hottest
+}
+
+func ceilPow2(n int) int {
+	return 1 << bits.Len(uint(n-1))
+}
+
+// mixer turns the ring's hash, which every client computes alike and an adversary can compute too, into one that only
+// this process knows: which counters two keys share can be neither predicted nor aimed at.
+type mixer struct {
+	a, b uint64
+}
+
+func newMixer(seed uint64) mixer {
+	r := rand.New(rand.NewPCG(seed, 0x6d656d68657264))
+	return mixer{a: r.Uint64(), b: r.Uint64() | 1}
+}
+
+func (m mixer) mix(hash uint64) uint64 {
+	hi, lo := bits.Mul64(hash^m.a, m.b)
+	return hi ^ lo
+}
