@@ -1,0 +1,63 @@
+package trace
+
+import (
+	"fmt"
+	"io"
+)
+
+// Trace is a whole trace in memory: about 16 bytes a request, and each key once.
+// It is read-only after Load and may be shared.
+type Trace struct {
+	Keys []string // by number of first appearance
+	Size []uint32 // largest value size seen of each key; 0 where unknown
+	Reqs []Request
+}
+
+// Request is a Record with its key as a number.
+type Request struct {
+	Key, ValueSize, TTL uint32
+	Op                  Op
+}
+
+// Load reads the trace at path, at most limit requests (0 is all of them). It
+// returns nothing but the error if any line up to there is bad, so that a replay
+// never begins on a trace it can't finish. tick, if not nil, is called now and then
+// with the number of requests read.
+func Load(path string, limit int, tick func(n int)) (*Trace, error) {
+	r, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return load(r, limit, tick)
+}
+
+func load(r *Reader, limit int, tick func(n int)) (*Trace, error) {
+	t := &Trace{}
+	index := map[string]uint32{}
+	for limit <= 0 || len(t.Reqs) < limit {
+		rec, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		k, ok := index[rec.Key]
+		if !ok {
+			if uint64(len(t.Keys)) > 1<<31 {
+				return nil, fmt.Errorf("the trace has more than 2^31 keys: give a -limit")
+			}
+			k = uint32(len(t.Keys))
+			index[rec.Key] = k
+			t.Keys = append(t.Keys, rec.Key)
+			t.Size = append(t.Size, 0)
+		}
+		t.Size[k] = max(t.Size[k], rec.ValueSize)
+		t.Reqs = append(t.Reqs, Request{Key: k, ValueSize: rec.ValueSize, TTL: rec.TTL, Op: rec.Op})
+		if tick != nil && len(t.Reqs)%100_000 == 0 {
+			tick(len(t.Reqs))
+		}
+	}
+	return t, nil
+}
