@@ -1,0 +1,100 @@
+package pipe
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// States of a Call. A call leaves pending once, by a compare-and-swap, so that the
+// reader who completes it and the caller who gives it up can't both own it.
+const (
+	statePending   uint32 = iota
+	stateDone             // completed: the caller owns the Call
+	stateAbandoned        // given up: the connection owns the Call
+)
+
+// signal is what a waiting caller is woken with.
+type signal uint8
+
+const (
+	sigDone  signal = iota // the reply (or the failure) is in the Call
+	sigRead                // you hold the reader's role now
+	sigFlush               // you hold the flusher's role now
+)
+
+// Settler learns what became of a call whose caller left before the reply came. It
+// is called exactly once for an abandoned call, with the call completed, from
+// whichever goroutine reads the connection, without locks held; it must not block,
+// but may Start calls on the connection.
+type Settler interface {
+	Settle(c *Conn, call *Call)
+}
+
+// Call is one request and the slot its reply will fill. Get one from NewCall, set
+// Req (and Settler), Start it, Wait for it, read Resp, Value and Err, then Free it.
+// An abandoned call (Wait returned false) belongs to the connection and must not be
+// touched again.
+type Call struct {
+	// Req is the request. Opaque is set by Start; the other byte slices must stay
+	// unchanged until Start returns and are not kept.
+	Req memproto.Request
+	// Settler is told the outcome if the caller leaves early. May be nil.
+	Settler Settler
+
+	// Resp is the reply line; its byte slices are nil, what is worth keeping of them
+	// is in Value and Text.
+	Resp memproto.Response
+	// Value is the reply's data block, in memory of its own.
+	Value []byte
+	// Text is the text of an error line or of VERSION.
+	Text string
+	// Stats are the lines of a stats reply, name and value by turns.
+	Stats []string
+	// Err is set when there was no valid reply; Sent says how far the request got.
+	Err  error
+	Sent item.Sent
+
+	state   atomic.Uint32
+	wake    chan signal // capacity 2: a role and the completion may both be under way
+	waiting bool        // caller is parked in Wait and may be given a role; guarded by Conn.mu
+	role    signal      // role given but not yet taken up, sigDone if none; guarded by Conn.mu
+	opaque  [13]byte    // base 36 of the connection's sequence number
+	opaqueN uint8       // its length; 0 for commands that carry none
+	sentAt  int64       // nanoseconds on the connection's clock
+	offset  int64       // where in the outgoing stream the request starts
+}
+
+var calls = sync.Pool{New: func() any { return &Call{wake: make(chan signal, 2)} }}
+
+// NewCall returns an empty Call.
+func NewCall() *Call { return calls.Get().(*Call) }
+
+// Free gives a finished call back for reuse. The caller keeps Value.
+func (k *Call) Free() {
+	k.Req = memproto.Request{}
+	k.Resp = memproto.Response{}
+	k.Settler, k.Value, k.Stats, k.Err = nil, nil, nil, nil
+	k.Text = ""
+	k.Sent = item.SentUnknown
+	k.waiting, k.role, k.opaqueN = false, sigDone, 0
+	k.state.Store(statePending)
+	calls.Put(k)
+}
+
+// SentAt is when the request was queued, in nanoseconds on the clock Conn.Now reads.
+func (k *Call) SentAt() int64 { return k.sentAt }
+
+// storing reports whether the request may be refused with a SERVER_ERROR line of its
+// own, because it makes the node allocate memory for an item.
+func (k *Call) storing() bool {
+	switch k.Req.Cmd {
+	case memproto.CmdMetaSet, memproto.CmdMetaArith:
+		return true
+	case memproto.CmdMetaGet:
+		return k.Req.Flags.Has(memproto.FlagN)
+	}
+	return false
+}

@@ -1,0 +1,168 @@
+// Package pipe is one pipelined connection to a node, shared by all goroutines.
+//
+// The connection owns no goroutine: callers do the work. A caller appends its
+// request under a short lock; who finds nobody flushing flushes for all; who finds
+// nobody reading reads for all until its own reply is there, and then hands the
+// reader's role to a caller that still waits. So many callers share one system
+// call, and a lone caller is never woken by anybody.
+//
+// A caller that leaves (its context ended) gives up its slot, not the connection:
+// whoever reads next consumes the late reply, and the call's Settler learns the
+// outcome. Replies are matched to requests by order and by the opaque token; a reply
+// that fits neither kills the connection.
+package pipe
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// Config is what a connection needs besides its socket.
+type Config struct {
+	// Timeout is how long the reply at the head may be due before the connection is
+	// declared dead. Required.
+	Timeout time.Duration
+	// MaxValue bounds the data block of a reply, in bytes; 0 is memproto's default.
+	MaxValue int
+	// Go runs f on a goroutine that the owner joins before it is closed, or returns
+	// false if the owner is closing. Required. It is used while replies of abandoned
+	// calls are due and no caller is there to read them.
+	Go func(f func()) bool
+	// OnDead is called once when the connection has died, after its calls were
+	// completed, with the cause. May be nil.
+	OnDead func(c *Conn, cause error)
+}
+
+// Conn is a pipelined connection. Its methods may be called concurrently.
+type Conn struct {
+	nc   net.Conn
+	cfg  Config
+	base time.Time // origin of the connection's clock
+
+	// pending counts calls started and not completed. Read without mu for choosing
+	// among connections.
+	pending atomic.Int64
+	dead    atomic.Bool
+
+	// mu guards everything down to the next blank comment. It is held for appends
+	// and list work only, never across I/O. Order: mu is a leaf; no other lock is
+	// taken under it.
+	mu        sync.Mutex
+	out       []byte // bytes queued, not yet given to a flusher
+	spare     []byte // the buffer the flusher is not using
+	rest      []byte // what an interrupted flusher did not get out; goes before out
+	queue     []*Call
+	seq       uint64 // last opaque given out
+	appended  int64  // bytes ever queued
+	taken     int64  // bytes handed to a flusher: any of these may have left
+	headAt    int64  // offset of the oldest pending call; meaningful while headSent is not 0
+	flushing  bool   // somebody has the flusher's role
+	reading   bool   // somebody has the reader's role
+	reader    *Call  // the call of the caller inside Read, nil if a drainer
+	flusher   *Call  // the call of the caller inside Write
+	abandoned int    // abandoned calls not yet completed
+	headSent  int64  // sentAt of the oldest pending call; 0 when none
+	armed     bool   // the overdue timer is running
+	timerDue  int64
+	rpoked    bool  // an interrupt moved the read deadline into the past
+	wpoked    bool  // the same for the write deadline
+	cause     error // why the connection died
+	timer     *time.Timer
+
+	// What follows belongs to whoever has the reader's role.
+	mine   []*Call // calls taken off queue, in order
+	mhead  int
+	rbuf   []byte
+	r, w   int
+	resp   memproto.Response
+	lim    memproto.Limits
+	inBody bool
+	body   []byte
+	bodyAt int
+}
+
+const (
+	readBuffer = 32 << 10
+	// directRead is the rest of a data block from which it is read straight into its
+	// own memory rather than through rbuf.
+	directRead = 16 << 10
+	// firstBody is the most memory given to a data block before bytes of it arrive.
+	firstBody = 64 << 10
+	// keepBuffer is the largest output buffer kept for reuse.
+	keepBuffer = 256 << 10
+)
+
+// New makes a connection of nc, which it owns from now on.
+func New(nc net.Conn, cfg Config) *Conn {
+	c := &Conn{
+		nc: nc, cfg: cfg, base: time.Now(),
+		rbuf: make([]byte, readBuffer),
+		lim:  memproto.Limits{MaxValue: cfg.MaxValue},
+	}
+	return c
+}
+
+// Now is the connection's monotonic clock in nanoseconds; never 0.
+func (c *Conn) Now() int64 { return int64(time.Since(c.base)) + 1 }
+
+// Time converts a reading of Now.
+func (c *Conn) Time(now int64) time.Time { return c.base.Add(time.Duration(now - 1)) }
+
+// Pending is the number of calls started and not yet answered.
+func (c *Conn) Pending() int { return int(c.pending.Load()) }
+
+// Dead reports whether the connection can no longer be used.
+func (c *Conn) Dead() bool { return c.dead.Load() }
+
+// LocalAddr is the local address of the socket.
+func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
+
+// Kill closes the connection. Its pending calls fail with cause.
+func (c *Conn) Kill(cause error) {
+	c.mu.Lock()
+	if c.cause == nil {
+		c.cause = cause
+	}
+	c.dead.Store(true)
+	// Whoever is inside Read or Write comes back with an error now.
+	c.nc.Close()
+	if c.reading {
+		// The reader owns the calls it has taken; it fails them all.
+		c.mu.Unlock()
+		return
+	}
+	c.reading = true
+	c.mu.Unlock()
+	c.failAll()
+}
+
+// failAll completes every call with the cause of death. The caller has the reader's
+// role and keeps it for ever: nobody reads a dead connection.
+func (c *Conn) failAll() {
+	c.mu.Lock()
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.armed = true // never arm again
+	cause, taken := c.cause, c.taken
+	all := append(c.mine[c.mhead:len(c.mine):len(c.mine)], c.queue...)
+	c.mine, c.mhead, c.queue = nil, 0, nil
+	c.headSent = 0
+	c.mu.Unlock()
+	for _, k := range all {
+		k.Err = cause
+		k.Sent = item.SentUnknown
+		if k.offset >= taken {
+			k.Sent = item.NotSent
+		}
+		c.finish(k, nil)
+	}
+	if c.cfg.OnDead != nil {
+		c.cfg.OnDead(c, cause)
+	}
+}

@@ -1,0 +1,220 @@
+package pipe
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// parse completes every call whose reply is in rbuf. The caller has the reader's
+// role; me is its own call. An error means that the stream can't be trusted.
+func (c *Conn) parse(me *Call) error {
+	for {
+		if c.inBody {
+			done, err := c.takeBody()
+			if err != nil {
+				return err
+			}
+			if !done {
+				break
+			}
+			c.complete(me)
+			continue
+		}
+		if c.r == c.w {
+			break
+		}
+		n, err := memproto.DecodeResponse(c.rbuf[c.r:c.w], &c.lim, &c.resp)
+		if err == memproto.ErrIncomplete {
+			if c.r == 0 && c.w == len(c.rbuf) {
+				return fmt.Errorf("%w: %w", item.ErrDesync, memproto.ErrLineTooLong)
+			}
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", item.ErrDesync, err)
+		}
+		c.r += n
+		k := c.head()
+		if k == nil {
+			return fmt.Errorf("%w: a reply nobody asked for (%s)", item.ErrDesync, c.resp.Status)
+		}
+		finished, err := c.match(k)
+		if err != nil {
+			return err
+		}
+		// The line's bytes are about to be overwritten.
+		c.resp.Key, c.resp.Opaque, c.resp.Message = nil, nil, nil
+		if !finished {
+			continue
+		}
+		if c.resp.BodyLen >= 0 {
+			c.inBody, c.bodyAt = true, 0
+			c.body = make([]byte, min(c.resp.BodyLen, max(firstBody, c.w-c.r)))
+			continue
+		}
+		c.complete(me)
+	}
+	c.noteHead()
+	return nil
+}
+
+// head is the call the next reply belongs to, nil if none is pending.
+func (c *Conn) head() *Call {
+	if c.mhead == len(c.mine) {
+		c.mu.Lock()
+		c.mine, c.queue = c.queue, c.mine[:0]
+		c.mhead = 0
+		c.mu.Unlock()
+		if len(c.mine) == 0 {
+			return nil
+		}
+	}
+	return c.mine[c.mhead]
+}
+
+// takeBody moves bytes of the data block from rbuf; true when it and its CRLF are
+// complete.
+func (c *Conn) takeBody() (bool, error) {
+	for c.bodyAt < c.resp.BodyLen && c.r < c.w {
+		c.growBody()
+		n := copy(c.body[c.bodyAt:], c.rbuf[c.r:c.w])
+		c.bodyAt += n
+		c.r += n
+	}
+	if c.bodyAt < c.resp.BodyLen || c.w-c.r < 2 {
+		return false, nil
+	}
+	if c.rbuf[c.r] != '\r' || c.rbuf[c.r+1] != '\n' {
+		return false, fmt.Errorf("%w: data block without its line end", item.ErrDesync)
+	}
+	c.r += 2
+	return true, nil
+}
+
+// complete hands the reply in resp to the head call.
+func (c *Conn) complete(me *Call) {
+	k := c.mine[c.mhead]
+	c.mine[c.mhead] = nil
+	c.mhead++
+	k.Resp = c.resp
+	if c.inBody {
+		k.Value = c.body
+		c.inBody, c.body = false, nil
+	}
+	c.finish(k, me)
+}
+
+// finish moves a call out of pending and tells its owner: its caller, unless that is
+// us, or its Settler if the caller has left.
+func (c *Conn) finish(k, me *Call) {
+	c.pending.Add(-1)
+	if k.state.CompareAndSwap(statePending, stateDone) {
+		if k != me {
+			k.wake <- sigDone
+		}
+		return
+	}
+	// Abandoned. The lock waits for the caller that is just leaving to let go of k.
+	c.mu.Lock()
+	c.abandoned--
+	c.mu.Unlock()
+	for len(k.wake) > 0 {
+		<-k.wake // a role it was given and that was passed on
+	}
+	if k.Settler != nil {
+		k.Settler.Settle(c, k)
+	}
+	k.Free()
+}
+
+// noteHead records since when the oldest pending call waits, for the overdue timer.
+func (c *Conn) noteHead() {
+	c.mu.Lock()
+	switch {
+	case c.mhead < len(c.mine):
+		c.headSent, c.headAt = c.mine[c.mhead].sentAt, c.mine[c.mhead].offset
+	case len(c.queue) > 0:
+		c.headSent, c.headAt = c.queue[0].sentAt, c.queue[0].offset
+	default:
+		c.headSent, c.headAt = 0, c.appended
+	}
+	c.mu.Unlock()
+}
+
+// nonNumber is how a node answers ma on a value that is no number.
+var nonNumber = []byte("cannot increment or decrement non-numeric value")
+
+// match proves that the reply line in resp belongs to k. It returns false if k needs
+// more lines (stats), and an error if the reply can't be k's: everything after it
+// would be handed to the wrong callers.
+func (c *Conn) match(k *Call) (bool, error) {
+	r := &c.resp
+	if r.Status.IsError() {
+		return c.matchError(k)
+	}
+	switch cmd := k.Req.Cmd; cmd {
+	case memproto.CmdMetaGet, memproto.CmdMetaSet, memproto.CmdMetaDelete, memproto.CmdMetaArith:
+		if r.Status < memproto.StatusHD || r.Status > memproto.StatusEX {
+			return false, misfit(r.Status, cmd)
+		}
+		if !bytes.Equal(r.Opaque, k.opaque[:k.opaqueN]) {
+			return false, fmt.Errorf("%w: wrong opaque token in a reply to %s", item.ErrDesync, cmd)
+		}
+		if r.Status == memproto.StatusVA && cmd != memproto.CmdMetaGet && cmd != memproto.CmdMetaArith {
+			return false, misfit(r.Status, cmd)
+		}
+		return true, nil
+	case memproto.CmdMetaNoop:
+		if r.Status == memproto.StatusMN {
+			return true, nil
+		}
+	case memproto.CmdVersion:
+		if r.Status == memproto.StatusVersion {
+			k.Text = string(r.Message)
+			return true, nil
+		}
+	case memproto.CmdFlushAll, memproto.CmdVerbosity:
+		if r.Status == memproto.StatusOK {
+			return true, nil
+		}
+	case memproto.CmdStats:
+		switch r.Status {
+		case memproto.StatusStat:
+			if len(k.Stats) < maxStats {
+				k.Stats = append(k.Stats, string(r.Key), string(r.Message))
+			}
+			return false, nil
+		case memproto.StatusEnd, memproto.StatusReset, memproto.StatusOK:
+			return true, nil
+		}
+	}
+	return false, misfit(r.Status, k.Req.Cmd)
+}
+
+// maxStats bounds the lines kept of one stats reply, times two.
+const maxStats = 1 << 16
+
+// matchError decides whom an error line belongs to; it carries no opaque. A
+// SERVER_ERROR is the head's own if the head asks the node to store something; the
+// opaque of the next reply proves the alignment. ma on a value that is no number is
+// refused with one exact CLIENT_ERROR text. Any other error line may have been
+// caused by bytes we don't know of, and kills the connection.
+func (c *Conn) matchError(k *Call) (bool, error) {
+	r := &c.resp
+	k.Text = string(r.Message)
+	own := r.Status == memproto.StatusServerError && k.storing() ||
+		r.Status == memproto.StatusClientError && k.Req.Cmd == memproto.CmdMetaArith && bytes.Equal(r.Message, nonNumber) ||
+		k.Req.Cmd == memproto.CmdStats || k.Req.Cmd == memproto.CmdFlushAll
+	if own {
+		k.Sent = item.Answered
+		return true, nil
+	}
+	return false, fmt.Errorf("%w: %s %s", item.ErrServer, r.Status, k.Text)
+}
+
+func misfit(s memproto.Status, cmd memproto.Cmd) error {
+	return fmt.Errorf("%w: %s is no reply to %s", item.ErrDesync, s, cmd)
+}

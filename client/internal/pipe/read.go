@@ -1,0 +1,156 @@
+package pipe
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"github.com/memherd/memherd/client/item"
+)
+
+// read reads and completes calls until me is complete (true) or ctx ends (false).
+// The caller has the reader's role and has passed it on when read returns.
+func (c *Conn) read(ctx context.Context, me *Call) bool {
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() { c.interrupt(me) })
+		defer stop()
+	}
+	for {
+		if err := c.parse(me); err != nil {
+			c.die(err)
+			return c.collect(ctx, me)
+		}
+		if me.state.Load() == stateDone {
+			c.mu.Lock()
+			c.unpokeRead()
+			mustFail := c.giveRead()
+			c.mu.Unlock()
+			if mustFail {
+				c.failAll()
+			}
+			return true
+		}
+		err := c.fill()
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) || c.dead.Load() {
+			c.die(lost(err))
+			return c.collect(ctx, me)
+		}
+		c.mu.Lock()
+		c.unpokeRead()
+		if ctx.Err() != nil {
+			// Ours to leave. A half-read data block stays with the connection, and so
+			// does our slot: the next reader goes on where we stopped.
+			me.state.Store(stateAbandoned) // only the reader completes calls, and we are it
+			c.abandoned++
+			mustFail := c.giveRead()
+			c.mu.Unlock()
+			if mustFail {
+				c.failAll()
+			}
+			return false
+		}
+		c.mu.Unlock()
+	}
+}
+
+// drain reads while replies of abandoned calls are due. It has the reader's role,
+// for no caller.
+func (c *Conn) drain() {
+	for {
+		if err := c.parse(nil); err != nil {
+			c.die(err)
+			return
+		}
+		c.mu.Lock()
+		if c.abandoned == 0 {
+			mustFail := c.giveRead()
+			c.mu.Unlock()
+			if mustFail {
+				c.failAll()
+			}
+			return
+		}
+		c.mu.Unlock()
+		if err := c.fill(); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) && !c.dead.Load() {
+				c.mu.Lock()
+				c.unpokeRead()
+				c.mu.Unlock()
+				continue
+			}
+			c.die(lost(err))
+			return
+		}
+	}
+}
+
+// die is Kill for whoever has the reader's role.
+func (c *Conn) die(cause error) {
+	c.mu.Lock()
+	if c.cause == nil {
+		c.cause = cause
+	}
+	c.dead.Store(true)
+	c.nc.Close()
+	c.mu.Unlock()
+	c.failAll()
+}
+
+// fill reads once from the socket: into the data block under way if much of it is
+// missing, else into rbuf.
+func (c *Conn) fill() error {
+	if c.inBody {
+		if missing := c.resp.BodyLen - c.bodyAt; missing >= directRead && c.r == c.w {
+			c.growBody()
+			n, err := c.nc.Read(c.body[c.bodyAt:])
+			c.bodyAt += n
+			if n > 0 {
+				return nil
+			}
+			return readErr(err)
+		}
+	}
+	if c.r > 0 {
+		copy(c.rbuf, c.rbuf[c.r:c.w])
+		c.r, c.w = 0, c.w-c.r
+	}
+	n, err := c.nc.Read(c.rbuf[c.w:])
+	c.w += n
+	if n > 0 {
+		return nil // an error, if any, comes again with the next read
+	}
+	return readErr(err)
+}
+
+func readErr(err error) error {
+	if err == nil {
+		return io.ErrNoProgress
+	}
+	return err
+}
+
+// growBody makes room for more of the data block: memory follows the bytes that
+// have arrived, not the length that was announced.
+func (c *Conn) growBody() {
+	if c.bodyAt < len(c.body) {
+		return
+	}
+	bigger := make([]byte, min(c.resp.BodyLen, 2*len(c.body)))
+	copy(bigger, c.body)
+	c.body = bigger
+}
+
+// lost wraps the cause of a broken connection.
+func lost(err error) error {
+	return &lostError{err}
+}
+
+// lostError is item.ErrConnLost with its cause.
+type lostError struct{ cause error }
+
+func (e *lostError) Error() string   { return item.ErrConnLost.Error() + ": " + e.cause.Error() }
+func (e *lostError) Unwrap() []error { return []error{item.ErrConnLost, e.cause} }

@@ -1,0 +1,158 @@
+package pipe
+
+import "context"
+
+// Wait returns true when k is complete, false when ctx ended first: k is abandoned
+// then, belongs to the connection, and its Settler will learn the outcome. Call it
+// once, after Start.
+func (c *Conn) Wait(ctx context.Context, k *Call) bool {
+	if k.state.Load() == stateDone {
+		return c.collect(ctx, k)
+	}
+	c.mu.Lock()
+	if k.state.Load() == stateDone {
+		c.mu.Unlock()
+		return c.collect(ctx, k)
+	}
+	if !c.reading {
+		c.reading, c.reader = true, k
+		c.mu.Unlock()
+		return c.read(ctx, k)
+	}
+	k.waiting = true
+	c.mu.Unlock()
+	return c.park(ctx, k)
+}
+
+// collect takes the completion signal of a call that is done. A role may still lie
+// before it in the channel.
+func (c *Conn) collect(ctx context.Context, k *Call) bool {
+	for {
+		if sig := <-k.wake; sig == sigDone {
+			return true
+		} else if sig == sigFlush {
+			c.flush(ctx, k)
+		}
+	}
+}
+
+// park sleeps until k is complete, a role is handed over, or ctx ends.
+func (c *Conn) park(ctx context.Context, k *Call) bool {
+	done := ctx.Done()
+	for {
+		var sig signal
+		if done == nil {
+			sig = <-k.wake
+		} else {
+			select {
+			case sig = <-k.wake:
+			case <-done:
+				if c.abandon(k) {
+					return false
+				}
+				// Completed at the same moment: the signal is there or about to be.
+				done = nil
+				continue
+			}
+		}
+		switch sig {
+		case sigDone:
+			return true
+		case sigRead:
+			return c.read(ctx, k)
+		case sigFlush:
+			c.flush(ctx, k)
+			c.mu.Lock()
+			k.role = sigDone
+			if k.state.Load() == stateDone {
+				c.mu.Unlock()
+				return c.collect(ctx, k)
+			}
+			if !c.reading {
+				c.reading, c.reader = true, k
+				c.mu.Unlock()
+				return c.read(ctx, k)
+			}
+			k.waiting = true
+			c.mu.Unlock()
+		}
+	}
+}
+
+// abandon gives k up for a caller whose context ended. False means that k was
+// completed first.
+//
+// The race: the reader completes k while we leave. Both try to move the state away
+// from pending; the loser leaves k to the winner. A role may have been handed to us
+// that we have not taken up: it is passed on here, under the lock under which it
+// was given.
+func (c *Conn) abandon(k *Call) bool {
+	c.mu.Lock()
+	if !k.state.CompareAndSwap(statePending, stateAbandoned) {
+		c.mu.Unlock()
+		return false
+	}
+	k.waiting = false
+	c.abandoned++
+	mustFail := false
+	switch k.role {
+	case sigRead:
+		mustFail = c.giveRead()
+	case sigFlush:
+		c.passFlush()
+	}
+	c.needDrainer()
+	c.mu.Unlock()
+	if mustFail {
+		c.failAll()
+	}
+	return true
+}
+
+// giveRead hands the reader's role to a caller parked in Wait, or lays it down. The
+// newest is asked: its reply comes last, so it reads for all the others and the role
+// changes hands least often. mu is held and the caller has the role. If it returns
+// true the connection has died meanwhile: the caller keeps the role and must call
+// failAll once it has unlocked mu.
+func (c *Conn) giveRead() (mustFail bool) {
+	c.reader = nil
+	if c.dead.Load() {
+		return true
+	}
+	if k := newestWaiting(c.queue); k != nil {
+		c.appointReader(k)
+		return false
+	}
+	if k := newestWaiting(c.mine[c.mhead:]); k != nil {
+		c.appointReader(k)
+		return false
+	}
+	c.reading = false
+	c.needDrainer()
+	return false
+}
+
+func newestWaiting(ks []*Call) *Call {
+	for i := len(ks) - 1; i >= 0; i-- {
+		if ks[i].waiting {
+			return ks[i]
+		}
+	}
+	return nil
+}
+
+func (c *Conn) appointReader(k *Call) {
+	k.waiting, k.role = false, sigRead
+	c.reader = k
+	k.wake <- sigRead
+}
+
+// needDrainer starts a drainer if replies of abandoned calls are due and nobody
+// reads. mu is held.
+func (c *Conn) needDrainer() {
+	if c.abandoned > 0 && !c.reading && !c.dead.Load() {
+		c.reading, c.reader = true, nil
+		// If the owner is closing it will not start anything: Kill is on its way.
+		c.reading = c.cfg.Go(c.drain)
+	}
+}

@@ -1,0 +1,267 @@
+package pipe
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// past is a deadline that has passed whatever the clock says.
+var past = time.Unix(1, 0)
+
+// unansweredBlock is how many bytes may be unanswered on the connection before a
+// write is expected to block: below it they fit into the kernel's socket buffers,
+// and a cancellation need not be able to interrupt the write.
+const unansweredBlock = 48 << 10
+
+// Start queues k and sends it, together with whatever others have queued, unless
+// somebody else is sending already. The value and the key have been copied when it
+// returns. It fails, with k not sent, only if the connection is dead; k then still
+// belongs to the caller.
+func (c *Conn) Start(ctx context.Context, k *Call) error {
+	c.mu.Lock()
+	if c.dead.Load() {
+		err := c.deadCause()
+		c.mu.Unlock()
+		return err
+	}
+	c.enqueue(k)
+	c.beginFlush(ctx, k)
+	return nil
+}
+
+// StartAll queues many calls under one lock and one write. On failure none was sent.
+func (c *Conn) StartAll(ctx context.Context, ks []*Call) error {
+	if len(ks) == 0 {
+		return nil
+	}
+	c.mu.Lock()
+	if c.dead.Load() {
+		err := c.deadCause()
+		c.mu.Unlock()
+		return err
+	}
+	for _, k := range ks {
+		c.enqueue(k)
+	}
+	c.beginFlush(ctx, ks[len(ks)-1])
+	return nil
+}
+
+// Post starts a call nobody will wait for; its Settler, if any, learns the outcome.
+// On a dead connection it does nothing and returns false; k is freed either way.
+func (c *Conn) Post(k *Call) bool {
+	c.mu.Lock()
+	if c.dead.Load() {
+		c.mu.Unlock()
+		k.Free()
+		return false
+	}
+	c.enqueue(k)
+	k.state.Store(stateAbandoned)
+	c.abandoned++
+	c.beginFlush(context.Background(), nil)
+	c.mu.Lock()
+	c.needDrainer()
+	c.mu.Unlock()
+	return true
+}
+
+// deadCause says why nothing can be sent any more. mu is held.
+func (c *Conn) deadCause() error {
+	if c.cause != nil {
+		return c.cause
+	}
+	return item.ErrConnLost
+}
+
+// enqueue appends the request and takes the next slot. mu is held.
+func (c *Conn) enqueue(k *Call) {
+	c.seq++
+	if k.Req.Cmd.Meta() && k.Req.Cmd != memproto.CmdMetaNoop && k.Req.Cmd != memproto.CmdMetaDebug {
+		op := strconv.AppendUint(k.opaque[:0], c.seq, 36)
+		k.opaqueN = uint8(len(op))
+		k.Req.Opaque = op
+		k.Req.Flags |= memproto.FlagO
+	}
+	k.sentAt = c.Now()
+	k.offset = c.appended
+	before := len(c.out)
+	c.out = k.Req.Append(c.out)
+	c.appended += int64(len(c.out) - before)
+	// The bytes are in out: let go of the caller's memory.
+	k.Req.Key, k.Req.More, k.Req.Value, k.Req.Opaque, k.Req.Args = nil, nil, nil, nil, nil
+	c.queue = append(c.queue, k)
+	c.pending.Add(1)
+	if c.headSent == 0 {
+		c.headSent, c.headAt = k.sentAt, k.offset
+	}
+	if !c.armed {
+		c.arm(c.cfg.Timeout)
+	}
+}
+
+// beginFlush sends what is queued if nobody else does, for the caller of me (nil:
+// for nobody). mu is held and released.
+func (c *Conn) beginFlush(ctx context.Context, me *Call) {
+	if c.flushing {
+		c.mu.Unlock()
+		return
+	}
+	c.flushing, c.flusher = true, me
+	crowd := len(c.queue) > 1 || c.headSent < c.queueSent()
+	c.mu.Unlock()
+	if crowd {
+		// Others have requests under way on this connection: those woken by the same
+		// batch of replies are about to queue their next ones. Let them run first and
+		// send all with one system call.
+		runtime.Gosched()
+	}
+	c.flush(ctx, me)
+}
+
+// queueSent is when the last queued call was started. mu is held.
+func (c *Conn) queueSent() int64 {
+	if n := len(c.queue); n > 0 {
+		return c.queue[n-1].sentAt
+	}
+	return 0
+}
+
+// flush writes until nothing is queued. The caller has the flusher's role for me and
+// has lost it when flush returns.
+func (c *Conn) flush(ctx context.Context, me *Call) {
+	c.mu.Lock()
+	for {
+		buf := c.takeOut()
+		if len(buf) == 0 {
+			c.endFlush()
+			c.mu.Unlock()
+			return
+		}
+		blocks := c.taken-c.headAt > unansweredBlock
+		c.mu.Unlock()
+
+		var stop func() bool
+		if blocks && ctx.Done() != nil {
+			stop = context.AfterFunc(ctx, func() { c.interrupt(me) })
+		}
+		n, err := c.nc.Write(buf)
+		if stop != nil {
+			stop()
+		}
+
+		c.mu.Lock()
+		c.unpokeWrite()
+		switch {
+		case err == nil:
+			if cap(buf) <= keepBuffer {
+				c.spare = buf[:0]
+			}
+			if len(c.out) > 0 && me != nil && me.state.Load() != statePending && c.giveFlush() {
+				// Our reply is here already; somebody who still waits goes on.
+				c.mu.Unlock()
+				return
+			}
+		case errors.Is(err, os.ErrDeadlineExceeded) && !c.dead.Load():
+			// Interrupted: our caller's context ended. What is not out yet must go out
+			// before anything else does.
+			c.rest = append([]byte(nil), buf[n:]...)
+			if me != nil && ctx.Err() != nil {
+				c.passFlush()
+				c.mu.Unlock()
+				return
+			}
+		default:
+			c.endFlush()
+			c.mu.Unlock()
+			c.Kill(lost(err))
+			return
+		}
+	}
+}
+
+// passFlush hands the flusher's role on, to a goroutine of the owner's if no caller
+// can take it. mu is held and the caller has the role.
+func (c *Conn) passFlush() {
+	if c.giveFlush() {
+		return
+	}
+	c.flusher = nil
+	if !c.cfg.Go(func() { c.flush(context.Background(), nil) }) {
+		c.endFlush()
+	}
+}
+
+// takeOut returns the bytes to write next. mu is held.
+func (c *Conn) takeOut() []byte {
+	if c.dead.Load() {
+		c.out = nil
+		c.taken = c.appended
+		return nil
+	}
+	if len(c.rest) > 0 {
+		buf := c.rest
+		c.rest = nil
+		return buf
+	}
+	buf := c.out
+	if len(buf) > 0 {
+		c.out, c.spare = c.spare[:0], nil
+		c.taken = c.appended
+	}
+	return buf
+}
+
+// endFlush gives the flusher's role up. mu is held.
+func (c *Conn) endFlush() { c.flushing, c.flusher = false, nil }
+
+// giveFlush hands the flusher's role to a caller parked in Wait, if there is one. The
+// newest is asked: its own bytes are surely among those still queued. mu is held.
+func (c *Conn) giveFlush() bool {
+	for i := len(c.queue) - 1; i >= 0; i-- {
+		if k := c.queue[i]; k.waiting {
+			k.waiting, k.role = false, sigFlush
+			c.flusher = k
+			k.wake <- sigFlush
+			return true
+		}
+	}
+	return false
+}
+
+// interrupt gets the caller of k out of a blocking Read or Write: its context ended.
+func (c *Conn) interrupt(k *Call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reading && c.reader == k {
+		c.rpoked = true
+		_ = c.nc.SetReadDeadline(past)
+	}
+	if c.flushing && c.flusher == k {
+		c.wpoked = true
+		_ = c.nc.SetWriteDeadline(past)
+	}
+}
+
+// unpokeWrite takes an interrupt's write deadline back. mu is held.
+func (c *Conn) unpokeWrite() {
+	if c.wpoked {
+		c.wpoked = false
+		_ = c.nc.SetWriteDeadline(time.Time{})
+	}
+}
+
+// unpokeRead takes an interrupt's read deadline back. mu is held.
+func (c *Conn) unpokeRead() {
+	if c.rpoked {
+		c.rpoked = false
+		_ = c.nc.SetReadDeadline(time.Time{})
+	}
+}

@@ -1,0 +1,103 @@
+package item
+
+import "time"
+
+// LeaseState is what a read with a lease found.
+type LeaseState uint8
+
+const (
+	// LeaseHit: Item holds the value; there is nothing to fill.
+	LeaseHit LeaseState = iota
+	// LeaseWon: the key is missing (or marked stale, then Item holds the stale value
+	// and Stale is set) and this caller has the right to fill it. It must Fill or
+	// Release: until it does, or the lease time passes, everyone else waits.
+	LeaseWon
+	// LeaseWait: another caller has the right to fill. Item holds the stale value
+	// when Stale is set; otherwise ask again after a jittered pause.
+	LeaseWait
+	// LeaseNone: the key is missing and no copy could give a token (all copies
+	// unreachable, or out of memory). Load without caching.
+	LeaseNone
+	// LeaseWrite: tokens for a write-through, taken whatever the key held.
+	LeaseWrite
+)
+
+func (s LeaseState) String() string {
+	switch s {
+	case LeaseHit:
+		return "hit"
+	case LeaseWon:
+		return "won"
+	case LeaseWait:
+		return "wait"
+	case LeaseNone:
+		return "none"
+	case LeaseWrite:
+		return "write"
+	}
+	return "unknown"
+}
+
+// Token is the right to change one copy of a key if nobody changed it since: a CAS
+// value read from that copy. It is valid on that node and in that life only.
+type Token struct {
+	Version
+	CAS uint64
+}
+
+// Level says who answered a read.
+type Level uint8
+
+const (
+	// FromNone: nobody had it.
+	FromNone Level = iota
+	// FromNear: the near-cache in this process.
+	FromNear
+	// FromNode: a memcached node.
+	FromNode
+)
+
+// Lease is the answer to a read that may fill, or the tokens of a write-through. It
+// is a plain value: it may be copied, and used once by Fill or Release.
+type Lease struct {
+	Key   string
+	State LeaseState
+	// Item is the value on a hit, or the stale one when Stale is set.
+	Item  Item
+	Stale bool
+	// Level says where a hit was found.
+	Level Level
+	// Tokens has one token per copy that gave one, the home copy's first. A copy
+	// without a token is not filled.
+	Tokens []Token
+	// Copies is how many copies the key should have in the placement the lease was
+	// taken under, Placement that placement's number: after a membership change
+	// the lease is void.
+	Copies    int
+	Placement uint64
+	// Generation is the near-cache's generation before the first request was sent.
+	Generation uint64
+}
+
+// LeaseOptions change how a lease is taken. The zero value is a good choice.
+type LeaseOptions struct {
+	// TTL is how long the right to fill stays with the winner before another caller
+	// may win it: 0 means the client's default (10 s); clamped to 2 s to 60 s.
+	TTL time.Duration
+	// NoNear skips the near-cache.
+	NoNear bool
+}
+
+// Outcome tells what became of a write or a delete on the copies of a key.
+type Outcome struct {
+	// Copies is how many copies the key has, Confirmed how many of them answered.
+	Copies, Confirmed int
+	// Refused counts copies that answered no: a voided token, or a value the node
+	// would not take.
+	Refused int
+	// Owed counts copies that did not answer and will be told by a delete once they
+	// are back. Reads of this client do not use such a copy before.
+	Owed int
+	// Found says, for deletes, whether any copy held the key.
+	Found bool
+}

@@ -1,0 +1,40 @@
+package memproto
+
+import (
+	"errors"
+	"math"
+	"time"
+)
+
+// maxRelative is the longest exptime a node counts from now, in seconds: anything
+// above it is taken for an absolute Unix time (memcached's REALTIME_MAXDELTA).
+const maxRelative = 30 * 24 * 60 * 60
+
+// ErrNegativeTTL refuses a negative TTL; ExptimeExpired is how to ask for one.
+var ErrNegativeTTL = errors.New("memproto: negative TTL")
+
+// ExptimeExpired is the exptime of an item that is expired when it arrives.
+const ExptimeExpired int64 = -1
+
+// Exptime converts a TTL into what stands on the wire: 0 for 0, else whole seconds,
+// rounded up, so that no positive TTL becomes "never" and none ends early; over 30
+// days as absolute time, counted from now, and no later than the last second a node
+// accepts (2^31-1, January 2038; a later one would read as already expired). An
+// exptime of 1 sometimes ends at once, because nodes count on a clock that ticks
+// once a second (protocol.txt), so the shortest is 2.
+func Exptime(ttl time.Duration, now time.Time) (int64, error) {
+	if ttl < 0 {
+		return 0, ErrNegativeTTL
+	}
+	if ttl == 0 {
+		return 0, nil
+	}
+	sec := int64(ttl / time.Second)
+	if ttl%time.Second != 0 {
+		sec++
+	}
+	if sec <= maxRelative {
+		return max(sec, 2), nil
+	}
+	return min(now.Unix()+sec, math.MaxInt32), nil
+}
