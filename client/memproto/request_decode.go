@@ -87,7 +87,7 @@ func incomplete(buf []byte, lim *Limits) (int, error) {
 		return 0, ErrIncomplete
 	}
 	// Only a classic get with many keys may be longer.
-	b := bytes.TrimLeft(buf[:101], " ")
+	b := bytes.TrimLeft(buf[:min(101, len(buf))], " ")
 	if !bytes.HasPrefix(b, []byte("get ")) && !bytes.HasPrefix(b, []byte("gets ")) || len(buf) > lim.multigetLine()+1 {
 		return len(buf), ReqLineTooLong
 	}
