@@ -1,0 +1,162 @@
+// Package drive runs operations from many workers, as fast as they go (closed loop)
+// or at a given rate (open loop), and measures each.
+//
+// In a closed loop a stalled server is asked less, so that its stall hardly shows
+// (coordinated omission). The open loop therefore has a timetable: operation n is
+// due at start + n/rate whatever happened before, and its latency counts from when
+// it was due.
+package drive
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/memherd/memherd/bench/internal/measure"
+	"github.com/memherd/memherd/bench/internal/workload"
+)
+
+// Config says how to run. Workers is required; a run ends when Duration has passed,
+// when Ops operations were begun or when its context is done, whatever comes first.
+type Config struct {
+	// Workers is how many operations may be under way at a time.
+	Workers int
+	// Duration of the run; 0 is no limit.
+	Duration time.Duration
+	// Ops is how many operations to run; 0 is no limit.
+	Ops int64
+	// Rate is operations per second over all workers; 0 is a closed loop.
+	Rate float64
+	// Seed of the workers' random numbers. Each run should have its own.
+	Seed uint64
+	// Watch, if not nil, is called every 100 ms and once at the end with the
+	// operations done so far and the time since the start.
+	Watch func(ops int64, elapsed time.Duration)
+}
+
+// Worker is what an operation may use: everything in it is its own.
+type Worker struct {
+	ID   int
+	Rand *rand.Rand
+}
+
+// Do is one operation, number n of the run. It says what it was; its errors are
+// its own to count.
+type Do func(ctx context.Context, w *Worker, n int64) measure.Kind
+
+// Result is what a run measured.
+type Result struct {
+	*measure.Merged
+	Elapsed time.Duration
+	Start   time.Time
+}
+
+// Run runs operations and returns when the last has ended. It starts a goroutine a
+// worker and one for Watch, and waits for all of them.
+func Run(ctx context.Context, cfg Config, do Do) (Result, error) {
+	switch {
+	case cfg.Workers < 1:
+		return Result{}, errors.New("a run needs at least one worker: give -concurrency a positive number")
+	case cfg.Rate < 0:
+		return Result{}, errors.New("the rate must not be negative")
+	case cfg.Duration <= 0 && cfg.Ops <= 0:
+		return Result{}, errors.New("a run needs an end: a duration or a number of operations")
+	}
+	start := time.Now()
+	t := &timetable{start: start, limit: cfg.Ops}
+	if cfg.Duration > 0 {
+		t.stop = start.Add(cfg.Duration)
+	}
+	if cfg.Rate > 0 {
+		t.gap = float64(time.Second) / cfg.Rate
+	}
+	recs := make([]*measure.Recorder, cfg.Workers)
+	for i := range recs {
+		recs[i] = measure.NewRecorder(start)
+	}
+	var workers sync.WaitGroup
+	for i, rec := range recs {
+		w := &Worker{ID: i, Rand: workload.Rand(cfg.Seed, i)}
+		workers.Go(func() { t.work(ctx, w, rec, do) })
+	}
+	watched := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(watched)
+		watch(cfg.Watch, recs, start, done)
+	}()
+	workers.Wait()
+	elapsed := time.Since(start)
+	close(done)
+	<-watched
+	return Result{Merged: measure.Merge(recs...), Elapsed: elapsed, Start: start}, nil
+}
+
+func watch(f func(int64, time.Duration), recs []*measure.Recorder, start time.Time, done <-chan struct{}) {
+	if f == nil {
+		return
+	}
+	report := func() {
+		var ops int64
+		for _, r := range recs {
+			ops += r.Ops()
+		}
+		f(ops, time.Since(start))
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			report()
+		case <-done:
+			report()
+			return
+		}
+	}
+}
+
+// timetable hands out the operations of a run.
+type timetable struct {
+	start, stop time.Time // stop is zero where no duration was given
+	limit       int64     // operations, 0 for no limit
+	gap         float64   // nanoseconds between two operations, 0 for a closed loop
+	next        atomic.Int64
+}
+
+func (t *timetable) work(ctx context.Context, w *Worker, rec *measure.Recorder, do Do) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		n := t.next.Add(1) - 1
+		if t.limit > 0 && n >= t.limit {
+			return
+		}
+		due := time.Now()
+		if t.gap > 0 {
+			now := due
+			due = t.start.Add(time.Duration(float64(n) * t.gap))
+			if !t.stop.IsZero() && !due.Before(t.stop) {
+				return
+			}
+			if wait := due.Sub(now); wait > 0 {
+				timer.Reset(wait)
+				select {
+				case <-timer.C:
+				case <-ctx.Done():
+					return
+				}
+				// Only a worker that was free in time can be late by the generator's own
+				// fault; one that comes from a slow operation is late by the server's.
+				rec.Lag(time.Since(due))
+			}
+		} else if !t.stop.IsZero() && !due.Before(t.stop) {
+			return
+		}
+		kind := do(ctx, w, n)
+		rec.Record(kind, due, time.Now())
+	}
+}

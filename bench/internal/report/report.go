@@ -1,0 +1,143 @@
+// Package report turns what a run measured into a text table for people and JSON
+// for programs.
+package report
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/memherd/memherd/bench/internal/measure"
+)
+
+// HotKey is one key the detector found.
+type HotKey struct {
+	Key   string  `json:"key"`
+	Share float64 `json:"share"` // of all requests, as the detector estimates it
+}
+
+// Result is one run, or one phase of one. The JSON names are a promise to scripts.
+type Result struct {
+	Name      string  `json:"name"`
+	Seed      uint64  `json:"seed"`
+	Ops       int64   `json:"ops"`
+	Reads     int64   `json:"reads"`
+	Writes    int64   `json:"writes"`
+	Errors    int64   `json:"errors"` // seen by callers
+	Wrong     int64   `json:"wrong"`  // values of another key, damaged, or older than promised
+	Stale     int64   `json:"stale"`  // older than this process's own last write, within the promised bound
+	Hits      int64   `json:"hits"`   // reads answered by near-cache or node
+	Misses    int64   `json:"misses"`
+	NearHits  int64   `json:"near_hits"`
+	NodeHits  int64   `json:"node_hits"`
+	HitRatio  float64 `json:"hit_ratio"`
+	Loads     int64   `json:"origin_loads"`
+	Stores    int64   `json:"origin_stores"`
+	DurationS float64 `json:"duration_s"`
+	OpsPerS   float64 `json:"ops_per_s"`
+
+	Latency      measure.Latency  `json:"latency_us"`
+	ReadLatency  measure.Latency  `json:"read_latency_us"`
+	WriteLatency measure.Latency  `json:"write_latency_us"`
+	Lag          *measure.Latency `json:"generator_lag_us,omitempty"` // open loop only
+
+	NodeOps         map[string]int64 `json:"node_ops"`
+	NodeMaxOverMean float64          `json:"node_max_over_mean"`
+	HotKeys         []HotKey         `json:"hot_keys"`
+
+	// FirstErrors are the first few different errors callers saw.
+	FirstErrors []string `json:"first_errors,omitempty"`
+	// Notes are remarks of the run about itself.
+	Notes []string `json:"notes,omitempty"`
+	// Phases are the parts of a run that has parts.
+	Phases []Result `json:"phases,omitempty"`
+	// Recovery is what killing a node did to the throughput.
+	Recovery *Recovery `json:"recovery,omitempty"`
+}
+
+// Recovery tells how long the throughput was below 90 % of the steady one.
+type Recovery struct {
+	SteadyOpsPerS float64 `json:"steady_ops_per_s"`
+	LowestShare   float64 `json:"lowest_share"`
+	MS            float64 `json:"ms"`
+	Recovered     bool    `json:"recovered"`
+}
+
+// Derive fills in the fields that follow from others.
+func (r *Result) Derive() {
+	r.Hits = r.NearHits + r.NodeHits
+	if n := r.Hits + r.Misses; n > 0 {
+		r.HitRatio = float64(r.Hits) / float64(n)
+	}
+	if r.DurationS > 0 {
+		r.OpsPerS = float64(r.Ops) / r.DurationS
+	}
+	r.NodeMaxOverMean = MaxOverMean(r.NodeOps)
+	if r.HotKeys == nil {
+		r.HotKeys = []HotKey{}
+	}
+	if r.NodeOps == nil {
+		r.NodeOps = map[string]int64{}
+	}
+}
+
+// MaxOverMean is the load of the busiest node over the mean; 0 without any load.
+func MaxOverMean(ops map[string]int64) float64 {
+	var sum, top int64
+	for _, n := range ops {
+		sum += n
+		top = max(top, n)
+	}
+	if sum == 0 {
+		return 0
+	}
+	return float64(top) * float64(len(ops)) / float64(sum)
+}
+
+// Ok says whether the run may exit with status 0.
+func (r *Result) Ok() bool { return r.Errors == 0 && r.Wrong == 0 }
+
+// WriteJSON writes v to path, "-" being stdout. The file appears whole or not at
+// all: it is written beside its place and renamed.
+func WriteJSON(path string, stdout io.Writer, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	b = append(b, '\n')
+	if path == "-" {
+		_, err := stdout.Write(b)
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return fmt.Errorf("cannot write the results: %w", err)
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write the results: %w", errors.Join(err, os.Remove(f.Name())))
+	}
+	return nil
+}
+
+// CheckJSONPath finds out before a run whether its results can be written after it.
+func CheckJSONPath(path string) error {
+	if path == "" || path == "-" {
+		return nil
+	}
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		return fmt.Errorf("-json %s is a folder: give the path of a file", path)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return fmt.Errorf("-json %s cannot be written: %w", path, err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
