@@ -1,0 +1,116 @@
+package ring
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// slotBits is the logarithm of the number of slots. Each slot is an independent
+// draw, so the spread of shares narrows with the square root of their number.
+// Measured over 20 fleets, worst node: with 2^18 slots the share at 100 nodes is
+// 1.075 of the mean and one heir of a dead node gets 1.68 of its fair part of the
+// dead node's keys (any node dead: 1.98); with 2^20 1.032 and 1.35 (1.45). A lookup
+// costs the same, since it touches one list; the price is 2 MiB of table per copy.
+const (
+	slotBits  = 20
+	slotCount = 1 << slotBits
+	slotShift = 64 - slotBits
+)
+
+// Ring is an immutable placement: which nodes own a key. It is safe for
+// concurrent use by any number of goroutines. The zero value is of no use; make
+// one with New.
+type Ring struct {
+	table       []uint16 // slotCount lists of copies node indexes
+	copies      int
+	nodes       []Node // sorted by Name
+	fingerprint uint64
+}
+
+// New validates cfg and compiles it. It does no I/O and resolves no names;
+// cfg is copied. The error wraps one of the package's sentinels.
+//
+// Compiling takes CPU time in proportion to the nodes: about 12 ms for 3, 25 ms
+// for 10, 200 ms for 100 and 1.3 s for 1,000 (twice that with many weights), shared
+// by GOMAXPROCS goroutines that end before New returns.
+func New(cfg Config) (*Ring, error) {
+	p, err := cfg.plan()
+	if err != nil {
+		return nil, err
+	}
+	var fill filler
+	switch cfg.Placement {
+	case Classic:
+		fill = newClassic(p)
+	default: // plan has refused everything else
+		fill = newRendezvous(p)
+	}
+	r := &Ring{table: compile(fill, p.copies), copies: p.copies, nodes: p.nodes}
+	r.fingerprint = fingerprint(p, r.table)
+	if len(p.active) < len(p.nodes) {
+		for i, n := range r.table {
+			r.table[i] = uint16(p.active[n])
+		}
+	}
+	return r, nil
+}
+
+// Hash returns the 64-bit hash that decides where key lives: its xxhash64.
+func (r *Ring) Hash(key string) uint64 { return xxhash.Sum64String(key) }
+
+// Lookup returns the key's node list as indexes into Nodes(): the owner first,
+// then the nodes that hold its other copies, each of which is next in line
+// should those before it be down. Its length is Copies(). The list is shared by
+// all callers and must not be written to. Lookup doesn't allocate.
+func (r *Ring) Lookup(key string) []uint16 { return r.LookupHash(r.Hash(key)) }
+
+// LookupHash is Lookup for a key whose Hash is known.
+func (r *Ring) LookupHash(h uint64) []uint16 {
+	i := int(h>>slotShift) * r.copies
+	return r.table[i : i+r.copies : i+r.copies]
+}
+
+// Owner returns the first node of the key's list.
+func (r *Ring) Owner(key string) Node { return r.nodes[r.Lookup(key)[0]] }
+
+// Nodes returns all nodes, drained ones included, in canonical form and sorted by
+// Name, so that an index means the same node in every process that agrees on the
+// names. The slice is a copy.
+func (r *Ring) Nodes() []Node { return slices.Clone(r.nodes) }
+
+// Node returns Nodes()[i] without copying the others.
+func (r *Ring) Node(i uint16) Node { return r.nodes[i] }
+
+// Len returns the number of nodes, drained ones included.
+func (r *Ring) Len() int { return len(r.nodes) }
+
+// Copies returns the length of every key's node list.
+func (r *Ring) Copies() int { return r.copies }
+
+// Fingerprint identifies the placement: it is equal for two rings if the same names
+// take keys and every key has the same list of them, and different otherwise.
+// Whatever changes a list (names, weights, zones, algorithm, copies) changes it;
+// addresses, drained nodes and weights all doubled don't. It is the same on every
+// machine and from release to release.
+func (r *Ring) Fingerprint() uint64 { return r.fingerprint }
+
+// Shares returns which fraction of the hash space each node owns, in the order of
+// Nodes(). The fractions add up to 1.
+func (r *Ring) Shares() []float64 {
+	owned := make([]int, len(r.nodes))
+	for i := 0; i < len(r.table); i += r.copies {
+		owned[r.table[i]]++
+	}
+	shares := make([]float64, len(owned))
+	for i, n := range owned {
+		shares[i] = float64(n) / slotCount
+	}
+	return shares
+}
+
+// String describes the ring for logs: "ring of 5 nodes, 2 copies, fingerprint 0123456789abcdef".
+func (r *Ring) String() string {
+	return fmt.Sprintf("ring of %d nodes, %d copies, fingerprint %016x", len(r.nodes), r.copies, r.fingerprint)
+}
