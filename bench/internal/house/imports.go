@@ -62,6 +62,7 @@ var rules = []rule{
 	{"bench/internal/value", nil, []string{xxhash}},
 	{"bench/internal/trace", nil, []string{compress}},
 	{"bench/internal/origin", []string{"bench/internal/value"}, []string{sqlite}},
+	{"bench/internal/tracegen", []string{"bench/internal/trace", "bench/internal/workload"}, []string{compress}},
 	{"bench/internal/measure", nil, []string{hdr}},
 	{"bench/internal/rival", nil, []string{gomemc}},
 	{"bench/internal/...", []string{"ring", "hotkey", "client/...", "loader/...", "nodeserver/...", "bench/internal/..."}, []string{hdr, progress, xsync, xrate}},
