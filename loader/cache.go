@@ -1,0 +1,25 @@
+package loader
+
+import (
+	"context"
+
+	"github.com/memherd/memherd/client/item"
+)
+
+// Cache is what a Loader needs from the cache; *client.Client implements it. All
+// methods are safe for concurrent use and return soon after ctx ends.
+type Cache interface {
+	// Lease reads key and, on a miss, asks for the right to fill it.
+	Lease(ctx context.Context, key string, o item.LeaseOptions) (item.Lease, error)
+	// LeaseWrite takes a token on every reachable copy, whatever the copies hold.
+	LeaseWrite(ctx context.Context, key string) (item.Lease, error)
+	// Fill stores it under the tokens of l. It must not keep it.Value. A refusal by
+	// the home copy is item.ErrLeaseLost. Under a lease of LeaseWrite any refusal
+	// means that the key has been deleted, or is owed, on every copy.
+	Fill(ctx context.Context, l item.Lease, it item.Item) (item.Outcome, error)
+	// Release hands an unused win back, so that the next caller wins at once. It
+	// does nothing to a key that changed since, and may follow a Fill that failed.
+	Release(ctx context.Context, l item.Lease) error
+	// Delete removes key from every copy or books what it could not reach as owed.
+	Delete(ctx context.Context, key string) (item.Outcome, error)
+}

@@ -1,0 +1,182 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/memherd/memherd/client/item"
+)
+
+// Defaults of Config.
+const (
+	DefaultTTL           = 10 * time.Minute
+	DefaultNegativeTTL   = 5 * time.Second
+	DefaultLoadTimeout   = 10 * time.Second
+	DefaultMaxLoads      = 64
+	DefaultMaxValueBytes = 1 << 20
+	// MaxPrefix is the longest Config.Prefix in bytes: it leaves 50 for the key.
+	MaxPrefix = 200
+)
+
+// Bounds of the lease time, memcached's whole seconds: a lease of one second may
+// expire at once, and a dead holder should not block a key for over a minute.
+const (
+	minLease = 2 * time.Second
+	maxLease = 60 * time.Second
+)
+
+// WritePolicy says how Put treats the cache.
+type WritePolicy uint8
+
+const (
+	// WriteAround writes the origin, then deletes the key from the cache; the next
+	// Get loads it. One round trip more than nothing, and never a wrong value.
+	WriteAround WritePolicy = iota
+	// WriteThrough takes a token on every copy, writes the origin, then stores the
+	// value under the tokens. When anyone else changed the key meanwhile, the key is
+	// deleted instead, so whichever of two racing writers is late, no older value
+	// stays. For values that are read soon after they are written.
+	WriteThrough
+)
+
+func (p WritePolicy) String() string {
+	switch p {
+	case WriteAround:
+		return "write-around"
+	case WriteThrough:
+		return "write-through"
+	}
+	return fmt.Sprintf("WritePolicy(%d)", uint8(p))
+}
+
+// Config sets up a Loader. Only Load is required.
+type Config[V any] struct {
+	// Load reads the value of key (as given to Get, without Prefix) from the origin.
+	// Required. It returns ErrNotFound, alone or wrapped, when the origin has no such
+	// key. Its context carries the values of the first caller's context, not its
+	// cancellation, and ends after LoadTimeout. It may run for many keys at once, and
+	// must not read a replica that may lag behind what Store wrote.
+	Load func(ctx context.Context, key string) (V, error)
+	// Store writes v to the origin, for Put, on Put's context. Nil: Put returns
+	// ErrNoStore.
+	Store func(ctx context.Context, key string, v V) error
+	// Remove deletes key at the origin, for Delete, on Delete's context. Nil: Delete
+	// touches the cache alone.
+	Remove func(ctx context.Context, key string) error
+	// TTL is how long a value may stay cached. 0 means 10 minutes. A node counts whole
+	// seconds and the client rounds up. There is no "for ever": the TTL is what ends
+	// the life of a stale value whose writer died before it could tell the cache.
+	TTL time.Duration
+	// NegativeTTL is how long an absence (ErrNotFound) is remembered. 0 means 5 s, or
+	// TTL when that is shorter; any negative duration means never.
+	NegativeTTL time.Duration
+	// Prefix is put in front of every key in the cache ("users:"), so that loaders of
+	// different types, and programs that know nothing of memherd, do not meet in one
+	// key. 0 to 200 bytes that may stand in a key. Empty is fine for a cache of one's own.
+	Prefix string
+	// Codec turns values into bytes and back. Nil means JSON[V].
+	Codec Codec[V]
+	// MaxValueBytes is the largest encoded value that is cached and the largest that
+	// is handed to Codec.Decode; a larger one is returned to callers and not cached
+	// (Counters.NotCached). 0 means 1 MiB. The client and the nodes have limits of
+	// their own, and 16 bytes are added to each value.
+	MaxValueBytes int
+	// LoadTimeout bounds one load, including its wait for one of MaxLoads slots.
+	// 0 means 10 s. Callers get ErrLoadTimeout when it has passed, even if Load
+	// ignores its context.
+	LoadTimeout time.Duration
+	// LeaseTTL is how long this process may keep the right to load a key: a process
+	// that dies while loading blocks the key for others no longer than this. Kept
+	// within 2 s and 60 s. 0 means LoadTimeout + 1 s, so that a load that is still
+	// allowed to run still has its lease; with a shorter lease a slow load may be
+	// joined by a second one of another process.
+	LeaseTTL time.Duration
+	// Write is the policy of Put. The zero value is WriteAround.
+	Write WritePolicy
+	// FailClosed makes a Get fail with ErrCacheDown when the cache fails. By default
+	// the loader then asks the origin without caching, under MaxLoads.
+	FailClosed bool
+	// MaxLoads is how many Load calls run at once in this loader; others wait their
+	// turn in order of arrival. 0 means 64.
+	MaxLoads int
+	// Hooks observe the loader. The zero value observes nothing.
+	Hooks Hooks
+}
+
+// Hooks are called on the goroutine that does the work, holding no lock; nil ones are
+// skipped. They must be quick, must not panic, and may be called concurrently. Keys
+// are without Prefix.
+type Hooks struct {
+	// Load: a call of Config.Load ended after took, with err. One that ran past
+	// LoadTimeout is reported when it really returns.
+	Load func(key string, took time.Duration, err error)
+	// Owed: o.Owed copies of key did not hear of a write or delete and will be told
+	// when they are back.
+	Owed func(key string, o item.Outcome)
+	// Corrupt: the cache held bytes under key that this loader cannot read. The key is
+	// deleted and loaded again.
+	Corrupt func(key string, err error)
+	// FailOpen: key is loaded without the cache because of err.
+	FailOpen func(key string, err error)
+	// NotCached: a loaded or written value was returned or stored at the origin but
+	// not cached: the codec failed, it was too large, or the cache failed.
+	NotCached func(key string, err error)
+}
+
+// withDefaults returns a copy of cfg with every zero replaced, or an error that
+// names the field at fault.
+func (cfg Config[V]) withDefaults() (Config[V], error) {
+	if cfg.Load == nil {
+		return cfg, errors.New("memherd: loader.Config.Load is nil: give it the function that reads the origin")
+	}
+	for _, f := range []struct {
+		name string
+		d    time.Duration
+	}{{"TTL", cfg.TTL}, {"LoadTimeout", cfg.LoadTimeout}, {"LeaseTTL", cfg.LeaseTTL}} {
+		if f.d < 0 {
+			return cfg, fmt.Errorf("memherd: loader.Config.%s is negative (%v): use 0 for the default", f.name, f.d)
+		}
+	}
+	if cfg.MaxLoads < 0 {
+		return cfg, fmt.Errorf("memherd: loader.Config.MaxLoads is negative (%d): use 0 for the default", cfg.MaxLoads)
+	}
+	if cfg.MaxValueBytes < 0 {
+		return cfg, fmt.Errorf("memherd: loader.Config.MaxValueBytes is negative (%d): use 0 for the default", cfg.MaxValueBytes)
+	}
+	if cfg.Write > WriteThrough {
+		return cfg, fmt.Errorf("memherd: loader.Config.Write is %v: use WriteAround or WriteThrough", cfg.Write)
+	}
+	if len(cfg.Prefix) > MaxPrefix {
+		return cfg, fmt.Errorf("memherd: loader.Config.Prefix has %d bytes: at most %d", len(cfg.Prefix), MaxPrefix)
+	}
+	if cfg.Prefix != "" {
+		if err := item.CheckKey(cfg.Prefix); err != nil {
+			return cfg, fmt.Errorf("memherd: loader.Config.Prefix: %w", err)
+		}
+	}
+	if cfg.TTL == 0 {
+		cfg.TTL = DefaultTTL
+	}
+	if cfg.NegativeTTL == 0 {
+		cfg.NegativeTTL = min(DefaultNegativeTTL, cfg.TTL)
+	}
+	if cfg.LoadTimeout == 0 {
+		cfg.LoadTimeout = DefaultLoadTimeout
+	}
+	if cfg.LeaseTTL == 0 {
+		cfg.LeaseTTL = cfg.LoadTimeout + time.Second
+	}
+	cfg.LeaseTTL = min(max(cfg.LeaseTTL, minLease), maxLease)
+	if cfg.MaxLoads == 0 {
+		cfg.MaxLoads = DefaultMaxLoads
+	}
+	if cfg.MaxValueBytes == 0 {
+		cfg.MaxValueBytes = DefaultMaxValueBytes
+	}
+	if cfg.Codec == nil {
+		cfg.Codec = JSON[V]{}
+	}
+	return cfg, nil
+}

@@ -1,0 +1,89 @@
+package loader
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"time"
+	"unsafe"
+)
+
+// What a loader stores is an envelope, so that it can tell its own values from
+// foreign ones, a value from a remembered absence, and later formats from this one:
+//
+//	0      magic 0xD7, which begins neither text nor JSON, gob or protobuf in practice
+//	1      format version
+//	2      kind: 1 a value, 2 an absence
+//	3      length of the header h, 16 to 255
+//	4:12   the writer's wall clock, milliseconds since 1970, big-endian
+//	12:16  CRC-32C of the key, bytes 0:12 and bytes 16 to the end, big-endian
+//	16:h   what later writers of this version add; unknown bytes are skipped
+//	h:     the codec's bytes
+//
+// The sum covers the key: an answer to another key's request is never decoded.
+const (
+	envMagic   = 0xD7
+	envVersion = 1
+	envHeader  = 16
+)
+
+type kind byte
+
+const (
+	kindValue  kind = 1
+	kindAbsent kind = 2
+)
+
+type envelope struct {
+	kind    kind
+	written time.Time
+	payload []byte // part of the bytes given to openEnvelope
+}
+
+// newEnvelope returns an unsealed header of capacity for about a small value; the
+// payload is appended to it.
+func newEnvelope(k kind, at time.Time) []byte {
+	b := make([]byte, envHeader, envHeader+112)
+	b[0], b[1], b[2], b[3] = envMagic, envVersion, byte(k), envHeader
+	binary.BigEndian.PutUint64(b[4:], uint64(at.UnixMilli()))
+	return b
+}
+
+// sealEnvelope writes the sum; b may not change any more.
+func sealEnvelope(b []byte, key string) {
+	binary.BigEndian.PutUint32(b[12:], envelopeSum(b, key))
+}
+
+// openEnvelope checks b, read under key, and returns its parts. It refuses payloads
+// over limit bytes before anyone decodes them. It never allocates on success.
+func openEnvelope(b []byte, key string, limit int) (envelope, error) {
+	switch {
+	case len(b) < envHeader || b[0] != envMagic:
+		return envelope{}, fmt.Errorf("%w: no envelope", errCorrupt)
+	case b[1] != envVersion:
+		return envelope{}, fmt.Errorf("%w: envelope version %d, this program reads %d", errCorrupt, b[1], envVersion)
+	}
+	k, h := kind(b[2]), int(b[3])
+	switch {
+	case k != kindValue && k != kindAbsent:
+		return envelope{}, fmt.Errorf("%w: unknown kind %d", errCorrupt, k)
+	case h < envHeader || h > len(b):
+		return envelope{}, fmt.Errorf("%w: header of %d bytes", errCorrupt, h)
+	case len(b)-h > limit:
+		return envelope{}, fmt.Errorf("%w: %w", errCorrupt, errTooLarge)
+	case k == kindAbsent && len(b) != h:
+		return envelope{}, fmt.Errorf("%w: an absence with a value", errCorrupt)
+	case binary.BigEndian.Uint32(b[12:]) != envelopeSum(b, key):
+		return envelope{}, fmt.Errorf("%w: wrong checksum", errCorrupt)
+	}
+	at := time.UnixMilli(int64(binary.BigEndian.Uint64(b[4:])))
+	return envelope{kind: k, written: at, payload: b[h:]}, nil
+}
+
+func envelopeSum(b []byte, key string) uint32 {
+	t := crc32.MakeTable(crc32.Castagnoli) // the package's own table, not a new one
+	// The key's bytes are only read; a conversion would allocate for long keys.
+	sum := crc32.Update(0, t, unsafe.Slice(unsafe.StringData(key), len(key)))
+	sum = crc32.Update(sum, t, b[:12])
+	return crc32.Update(sum, t, b[16:])
+}

@@ -1,0 +1,62 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrNotFound: the origin does not have the key. Config.Load returns it, alone or
+	// wrapped, and Get hands it on, also from a remembered absence.
+	ErrNotFound = errors.New("memherd: not found at the origin")
+	// ErrClosed: the loader has been closed.
+	ErrClosed = errors.New("memherd: loader is closed")
+	// ErrNoStore: Put was called on a loader whose Config.Store is nil.
+	ErrNoStore = errors.New("memherd: Put needs Config.Store, the origin's write")
+	// ErrLoadTimeout: a load, with the time it waited for its turn, took longer than
+	// Config.LoadTimeout. It is also a context.DeadlineExceeded to errors.Is.
+	ErrLoadTimeout error = loadTimeoutError{}
+	// ErrOriginBusy: Config.MaxLoads loads were running for all of LoadTimeout, so
+	// this one never began. Errors that are ErrOriginBusy are ErrLoadTimeout too.
+	ErrOriginBusy = errors.New("memherd: no free slot among Config.MaxLoads concurrent loads")
+	// ErrLoadExited: Load ended its goroutine with runtime.Goexit.
+	ErrLoadExited = errors.New("memherd: Load called runtime.Goexit")
+	// ErrCacheDown: the cache failed and Config.FailClosed forbids to ask the origin
+	// instead. It wraps the cache's error.
+	ErrCacheDown = errors.New("memherd: cache failed and FailClosed is set")
+	// ErrNotInvalidated: the cache could neither confirm nor book the removal of the
+	// old value after the origin was written. The origin has the new value; the cache
+	// may serve the old one until its TTL. Call Invalidate to try again.
+	ErrNotInvalidated = errors.New("memherd: the old value could not be removed from the cache")
+)
+
+// Reasons why a value was not cached, as Hooks.NotCached gets them.
+var (
+	errNoLease    = errors.New("memherd: no copy could give a lease")
+	errWaitedOut  = errors.New("memherd: others held the right to fill for too long")
+	errCorrupt    = errors.New("memherd: cached bytes are foreign or corrupt")
+	errTooLarge   = errors.New("memherd: encoded value is larger than Config.MaxValueBytes")
+	errAbandoned  = errors.New("memherd: everybody who waited has left")
+	errCodecPanic = errors.New("memherd: codec panicked")
+)
+
+type loadTimeoutError struct{}
+
+func (loadTimeoutError) Error() string        { return "memherd: load took longer than Config.LoadTimeout" }
+func (loadTimeoutError) Timeout() bool        { return true }
+func (loadTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// PanicError is what every caller that waits for a load gets when Load panics.
+type PanicError struct {
+	Value any    // what Load panicked with
+	Stack []byte // the stack of the load's goroutine
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("memherd: Load panicked: %v", e.Value) }
+
+// Unwrap returns the panic's value when that is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}

@@ -1,0 +1,209 @@
+package fakecache
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/memherd/memherd/client/item"
+)
+
+func nodeName(copy int) string { return strconv.Itoa(copy) }
+
+func copyOf(t item.Token) int {
+	i, err := strconv.Atoi(t.Node)
+	if err != nil {
+		panic("fakecache: a token of another cache")
+	}
+	return i
+}
+
+func leaseTTL(o item.LeaseOptions) time.Duration {
+	if o.TTL == 0 {
+		return 10 * time.Second
+	}
+	return min(max(o.TTL, 2*time.Second), time.Minute)
+}
+
+// Lease reads the first copy that answers (rule 1); who wins there takes a token on
+// every other live copy, all at once (rule 3).
+func (c *Cache) Lease(ctx context.Context, key string, o item.LeaseOptions) (item.Lease, error) {
+	l := item.Lease{Key: key, State: item.LeaseNone, Copies: len(c.nodes)}
+	if err := c.enter(ctx, "Lease"); err != nil {
+		return l, err
+	}
+	for home := range c.nodes {
+		var e Entry
+		var won bool
+		if err := c.at("mg", home, func(n *node) { e, won = n.mgN(key, leaseTTL(o)) }); err != nil {
+			continue
+		}
+		switch {
+		case won:
+			l.State = item.LeaseWon
+			l.Tokens = append(l.Tokens, item.Token{Version: item.Version{Node: nodeName(home)}, CAS: e.CAS})
+			l.Tokens = append(l.Tokens, c.tokens(key, leaseTTL(o), home)...)
+			if ctx.Err() != nil {
+				// The caller left: a late win is handed back (rule 6).
+				return item.Lease{Key: key, State: item.LeaseNone}, c.settle(ctx, l)
+			}
+		case e.Stub:
+			l.State = item.LeaseWait
+		default:
+			l.State, l.Level = item.LeaseHit, item.FromNode
+			l.Item = item.Item{Key: key, Value: e.Value}
+		}
+		return l, nil
+	}
+	return l, nil
+}
+
+func (c *Cache) settle(ctx context.Context, l item.Lease) error {
+	c.drop(l)
+	return ctx.Err()
+}
+
+func (c *Cache) drop(l item.Lease) {
+	for _, t := range l.Tokens {
+		_ = c.at("md", copyOf(t), func(n *node) { n.mdC(l.Key, t.CAS) })
+	}
+}
+
+// tokens asks every copy but one for a token, in parallel.
+func (c *Cache) tokens(key string, ttl time.Duration, but int) []item.Token {
+	got := make([]*item.Token, len(c.nodes))
+	c.each(but, func(i int) {
+		var e Entry
+		if c.at("mg", i, func(n *node) { e, _ = n.mgN(key, ttl) }) == nil {
+			got[i] = &item.Token{Version: item.Version{Node: nodeName(i)}, CAS: e.CAS}
+		}
+	})
+	var ts []item.Token
+	for _, t := range got {
+		if t != nil {
+			ts = append(ts, *t)
+		}
+	}
+	return ts
+}
+
+// each runs fn for every copy but one and waits.
+func (c *Cache) each(but int, fn func(copy int)) {
+	var wg sync.WaitGroup
+	for i := range c.nodes {
+		if i != but {
+			wg.Go(func() { fn(i) })
+		}
+	}
+	wg.Wait()
+}
+
+// LeaseWrite takes a token on every live copy; having none is an error.
+func (c *Cache) LeaseWrite(ctx context.Context, key string) (item.Lease, error) {
+	if err := c.enter(ctx, "LeaseWrite"); err != nil {
+		return item.Lease{}, err
+	}
+	l := item.Lease{Key: key, State: item.LeaseWrite, Copies: len(c.nodes)}
+	l.Tokens = c.tokens(key, leaseTTL(item.LeaseOptions{}), -1)
+	if len(l.Tokens) == 0 {
+		return l, item.ErrNodeDown
+	}
+	return l, nil
+}
+
+// Fill follows rule 3 for a won lease and rule 8 for a write's.
+func (c *Cache) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Outcome, error) {
+	if err := c.enter(ctx, "Fill"); err != nil {
+		return item.Outcome{}, err
+	}
+	o := item.Outcome{Copies: len(c.nodes)}
+	var mu sync.Mutex
+	put := func(t item.Token) (ok bool) {
+		err := c.at("ms", copyOf(t), func(n *node) { ok = n.msC(l.Key, t.CAS, it) })
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err != nil: // a fill creates no debt
+		case ok:
+			o.Confirmed++
+		default:
+			o.Refused++
+		}
+		return err == nil && ok
+	}
+	if l.State == item.LeaseWrite {
+		good := len(l.Tokens) == len(c.nodes)
+		home := l.Tokens[0]
+		for _, t := range l.Tokens[1:] {
+			good = put(t) && good
+		}
+		good = put(home) && good
+		if good {
+			return o, nil
+		}
+		d, err := c.delete(l.Key)
+		d.Refused = o.Refused
+		if err == nil && o.Refused > 0 {
+			err = item.ErrLeaseLost
+		}
+		return d, err
+	}
+	ok := make([]bool, len(l.Tokens))
+	var wg sync.WaitGroup
+	for i, t := range l.Tokens {
+		wg.Go(func() { ok[i] = put(t) })
+	}
+	wg.Wait()
+	switch {
+	case ok[0]:
+		return o, nil
+	case o.Refused > 0:
+		return o, item.ErrLeaseLost
+	}
+	return o, ErrDown
+}
+
+// Release hands every token back.
+func (c *Cache) Release(ctx context.Context, l item.Lease) error {
+	if err := c.enter(ctx, "Release"); err != nil {
+		return err
+	}
+	c.drop(l)
+	return nil
+}
+
+// Delete reaches the other copies first and the owner last (rule 2); what cannot be
+// reached is owed.
+func (c *Cache) Delete(ctx context.Context, key string) (item.Outcome, error) {
+	if err := c.enter(ctx, "Delete"); err != nil {
+		return item.Outcome{}, err
+	}
+	return c.delete(key)
+}
+
+func (c *Cache) delete(key string) (item.Outcome, error) {
+	o := item.Outcome{Copies: len(c.nodes)}
+	var mu sync.Mutex
+	del := func(i int) {
+		found := false
+		err := c.at("md", i, func(n *node) { found = n.md(key) })
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			o.Owed++
+			c.mu.Lock()
+			c.nodes[i].owed[key] = true
+			c.mu.Unlock()
+			return
+		}
+		o.Confirmed++
+		o.Found = o.Found || found
+	}
+	c.each(0, del)
+	del(0)
+	if o.Confirmed == 0 {
+		return o, item.ErrTooFewAcks
+	}
+	return o, nil
+}

@@ -1,0 +1,284 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/memherd/memherd/client/item"
+)
+
+const (
+	// The pause between two lease requests while another process loads doubles from
+	// the first to the last, and a random half of it is left out so that processes do
+	// not ask in step. The last bounds how late a value is seen after it was filled.
+	firstPause = 2 * time.Millisecond
+	lastPause  = 50 * time.Millisecond
+	// corruptTries is how many times one flight deletes what it cannot read before it
+	// loads without the cache: somebody keeps writing foreign values.
+	corruptTries = 3
+)
+
+// fly runs one flight from start to landing.
+func (l *Loader[V]) fly(s *shard[V], f *flight[V], st start) {
+	defer l.wg.Done()
+	l.land(s, f, l.resolve(s, f, st))
+}
+
+// resolve finds f's result: a hit, a load under a lease, or a load without the cache.
+func (l *Loader[V]) resolve(s *shard[V], f *flight[V], st start) result[V] {
+	var (
+		lease  = st.lease
+		err    = st.err
+		ask    = st.ask
+		asOf   uint64
+		pause  = firstPause
+		bad    int
+		giveUp = time.Now().Add(2*l.cfg.LeaseTTL + l.cfg.LoadTimeout)
+	)
+	for {
+		if ask {
+			asOf = l.seq.Add(1)
+			lease, err = l.lease(f)
+			ask = false
+		}
+		switch {
+		case err != nil:
+			return l.loadOpen(s, f, err)
+		case lease.State == item.LeaseWon:
+			return l.loadLeased(s, f, lease)
+		case lease.State == item.LeaseHit:
+			v, k, err := l.open(f.key, lease.Item.Value)
+			if err == nil {
+				if h := s.take(f); h != nil {
+					l.release(f.ctx, *h)
+				}
+				if k == kindAbsent {
+					return result[V]{err: ErrNotFound, asOf: asOf}
+				}
+				return result[V]{val: v, asOf: asOf}
+			}
+			if bad++; bad > corruptTries {
+				return l.loadOpen(s, f, err)
+			}
+			l.discard(f, err)
+			ask = true
+		case lease.State == item.LeaseWait:
+			if time.Now().After(giveUp) {
+				// Longer than a holder may live twice over: the cache does not keep its
+				// leases, or its holders fail one after the other.
+				return l.loadOpen(s, f, errWaitedOut)
+			}
+			h, err := l.pause(s, f, pause)
+			switch {
+			case err == errAbandoned:
+				return result[V]{err: err} // who attaches all the same starts over
+			case err != nil:
+				return result[V]{err: err, asOf: everyone}
+			case h != nil:
+				return l.loadLeased(s, f, *h)
+			}
+			pause = min(2*pause, lastPause)
+			l.count.polls.Add(1)
+			ask = true
+		default: // LeaseNone
+			return l.loadOpen(s, f, errNoLease)
+		}
+	}
+}
+
+// lease asks the cache once more, on behalf of all who wait.
+func (l *Loader[V]) lease(f *flight[V]) (item.Lease, error) {
+	ctx, cancel := settle(f.ctx)
+	defer cancel()
+	return l.cache.Lease(ctx, f.key, item.LeaseOptions{TTL: l.cfg.LeaseTTL})
+}
+
+// pause waits about d, less when something happens: a caller handed its lease in
+// (returned), everybody left (errAbandoned) or the loader closes (ErrClosed).
+func (l *Loader[V]) pause(s *shard[V], f *flight[V], d time.Duration) (*item.Lease, error) {
+	t := time.NewTimer(d/2 + rand.N(d/2))
+	defer t.Stop()
+	closing := false
+	select {
+	case <-t.C:
+	case <-f.wake:
+	case <-l.closing:
+		closing = true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case f.handed != nil:
+		h := f.handed
+		f.handed, f.waiting = nil, false
+		return h, nil
+	case closing:
+		s.drop(f)
+		return nil, ErrClosed
+	case f.left:
+		// Under the lock nobody can join between this check and the drop. A waiter
+		// sent here by land that has not attached yet starts over when it does.
+		s.drop(f)
+		return nil, errAbandoned
+	}
+	return nil, nil
+}
+
+// discard deletes bytes nobody here can read, so that the next lease request misses.
+func (l *Loader[V]) discard(f *flight[V], err error) {
+	l.count.corrupt.Add(1)
+	if h := l.cfg.Hooks.Corrupt; h != nil {
+		h(l.userKey(f.key), err)
+	}
+	ctx, cancel := settle(f.ctx)
+	defer cancel()
+	// If it fails the next answer is the same bytes or the cache's error, and counted.
+	_, _ = l.cache.Delete(ctx, f.key)
+}
+
+// loadOpen loads without the cache because of cause, or fails if that is not wanted.
+// Its result serves everyone who joined: without a token nothing could prove it
+// fresh, and an origin that lost its cache needs the sharing most.
+func (l *Loader[V]) loadOpen(s *shard[V], f *flight[V], cause error) result[V] {
+	if h := s.take(f); h != nil {
+		return l.loadLeased(s, f, *h) // the cache is not so ill: a caller just won
+	}
+	if l.cfg.FailClosed {
+		return result[V]{err: fmt.Errorf("%w: %w", ErrCacheDown, cause), asOf: everyone}
+	}
+	l.count.failOpen.Add(1)
+	if h := l.cfg.Hooks.FailOpen; h != nil {
+		h(l.userKey(f.key), cause)
+	}
+	v, _, err := l.load(f)
+	return result[V]{val: v, err: err, asOf: everyone}
+}
+
+// loadLeased loads and fills under lease. The order matters:
+//
+//  1. load;
+//  2. leave the table, so that nobody joins any more;
+//  3. fill under the token.
+//
+// If the fill is accepted, nobody wrote or deleted the key on its home copy between
+// the lease and the fill, and nobody joined after the fill, so the value is good for
+// every waiter. Were 2 after 3, this could happen: fill accepted; another process
+// deletes the key and returns; a reader joins; the reader gets the deleted value.
+func (l *Loader[V]) loadLeased(s *shard[V], f *flight[V], lease item.Lease) result[V] {
+	if h := s.take(f); h != nil {
+		// A caller won after this lease was given, so this one is void; use the newer.
+		lease, *h = *h, lease
+		l.release(f.ctx, *h)
+	}
+	v, asOf, err := l.load(f)
+	res := result[V]{val: v, err: err, asOf: asOf}
+	absent := errors.Is(err, ErrNotFound)
+	if err != nil && !absent {
+		res.asOf = everyone
+	}
+	switch s.seal(f) {
+	case fateSuperseded:
+		l.count.voided.Add(1)
+		return res
+	case fateVoid:
+		l.count.voided.Add(1)
+		l.release(f.ctx, lease)
+		return res
+	}
+	if res.asOf == everyone || absent && l.cfg.NegativeTTL < 0 {
+		l.release(f.ctx, lease) // the next who asks wins at once
+		return res
+	}
+	if l.fill(f, lease, v, absent) {
+		res.asOf = everyone
+	}
+	return res
+}
+
+// fill stores v or its absence and says whether the home copy took it.
+func (l *Loader[V]) fill(f *flight[V], lease item.Lease, v V, absent bool) bool {
+	it := item.Item{Key: f.key, TTL: l.cfg.TTL}
+	var err error
+	if absent {
+		it.TTL = l.cfg.NegativeTTL
+		it.Value = newEnvelope(kindAbsent, time.Now())
+		sealEnvelope(it.Value, f.key)
+	} else {
+		it.Value, err = l.encode(f.key, v)
+	}
+	if err == nil {
+		ctx, cancel := settle(f.ctx)
+		_, err = l.cache.Fill(ctx, lease, it)
+		cancel()
+		if err == nil {
+			return true
+		}
+		if errors.Is(err, item.ErrLeaseLost) {
+			l.count.leaseLost.Add(1)
+			return false
+		}
+	}
+	l.notCached(f.key, err)
+	l.release(f.ctx, lease)
+	return false
+}
+
+// load calls Config.Load once, in its turn, and returns the stamp made just before.
+func (l *Loader[V]) load(f *flight[V]) (v V, asOf uint64, err error) {
+	ctx, cancel := context.WithTimeoutCause(f.ctx, l.cfg.LoadTimeout, ErrLoadTimeout)
+	defer cancel()
+	if err := l.sem.Acquire(ctx, 1); err != nil {
+		l.count.shed.Add(1)
+		return v, everyone, fmt.Errorf("%w: %w", ErrOriginBusy, ErrLoadTimeout)
+	}
+	asOf = l.seq.Add(1)
+	l.count.loads.Add(1)
+	// Load has a goroutine of its own, so that one that ignores its context keeps its
+	// slot but not its waiters, and Goexit ends nothing but itself.
+	ch := make(chan result[V], 1)
+	l.wg.Add(1) // cannot race with Close's Wait: the flight is still counted
+	go l.call(ctx, l.userKey(f.key), ch)
+	select {
+	case r := <-ch:
+		v, err = r.val, r.err
+	case <-ctx.Done():
+		err = ErrLoadTimeout
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrNotFound):
+		l.count.notFound.Add(1)
+	default:
+		l.count.loadErrors.Add(1)
+		if ctx.Err() != nil && err != ErrLoadTimeout && errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", ErrLoadTimeout, err)
+		}
+	}
+	return v, asOf, err
+}
+
+// call runs Config.Load and sends what it returned, panicked with, or that it exited.
+func (l *Loader[V]) call(ctx context.Context, key string, ch chan<- result[V]) {
+	began := time.Now()
+	r := result[V]{err: ErrLoadExited}
+	returned := false
+	defer func() {
+		if !returned {
+			if p := recover(); p != nil { // nil: Goexit
+				r.err = &PanicError{Value: p, Stack: debug.Stack()}
+			}
+		}
+		l.sem.Release(1)
+		if h := l.cfg.Hooks.Load; h != nil {
+			h(key, time.Since(began), r.err)
+		}
+		ch <- r
+		l.wg.Done()
+	}()
+	r.val, r.err = l.cfg.Load(ctx, key)
+	returned = true
+}

@@ -1,0 +1,169 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/memherd/memherd/client/item"
+)
+
+// Loader reads values of type V through a cache. It is safe for concurrent use and
+// starts goroutines only while loads run. Make one with New.
+type Loader[V any] struct {
+	cache   Cache
+	cfg     Config[V]
+	table   table[V]
+	sem     *semaphore.Weighted // slots for Load calls
+	seq     atomic.Uint64       // points in time, see result
+	count   counters
+	closing chan struct{} // closed by Close: flights that wait give up
+
+	closed atomic.Bool // the same as closing, cheaper to read
+	mu     sync.Mutex  // orders begin against Close; taken inside a shard's mutex
+	wg     sync.WaitGroup
+}
+
+// New returns a loader over c. It checks and copies cfg and does no I/O. The loader
+// does not close c.
+func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
+	if c == nil {
+		return nil, errors.New("memherd: loader.New needs a cache: give it a *client.Client")
+	}
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	l := &Loader[V]{
+		cache:   c,
+		cfg:     cfg,
+		sem:     semaphore.NewWeighted(int64(cfg.MaxLoads)),
+		closing: make(chan struct{}),
+	}
+	l.table.init()
+	return l, nil
+}
+
+// Get returns the value of key: from the cache, from a load that another caller
+// began, or by loading it. It returns ErrNotFound when the origin has no such key,
+// what Load returned when it failed, and ctx's error as soon as ctx ends; a load that
+// was begun goes on for others.
+//
+// A value that came from a load is shared by all who waited for it. If V holds
+// pointers, slices or maps, treat what they lead to as read-only.
+func (l *Loader[V]) Get(ctx context.Context, key string) (V, error) {
+	var none V
+	full, err := l.fullKey(key)
+	if err != nil {
+		return none, err
+	}
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
+	if l.closed.Load() {
+		return none, ErrClosed
+	}
+	s := l.table.shard(full)
+	for first := true; ; first = false {
+		f, joined := l.join(s, full)
+		fresh := false
+		if f == nil {
+			lease, err := l.cache.Lease(ctx, full, item.LeaseOptions{TTL: l.cfg.LeaseTTL})
+			if err != nil && ctx.Err() != nil {
+				return none, ctx.Err()
+			}
+			st := start{lease: lease, err: err}
+			if err == nil && lease.State == item.LeaseHit {
+				v, k, err := l.open(full, lease.Item.Value)
+				if err == nil {
+					if first {
+						l.count.hit(lease.Level, k)
+					}
+					if k == kindAbsent {
+						return none, ErrNotFound
+					}
+					return v, nil
+				}
+				// Foreign or corrupt. The flight looks again before it deletes: these
+				// bytes may be replaced by now.
+				st = start{ask: true}
+			}
+			if f, joined, fresh, err = l.enter(ctx, s, full, st); err != nil {
+				if st.won() {
+					l.release(ctx, st.lease)
+				}
+				return none, err
+			}
+		}
+		if first {
+			l.count.misses.Add(1)
+			if !fresh {
+				l.count.waits.Add(1)
+			}
+		}
+		if v, err, again := l.await(ctx, s, f, joined); !again {
+			return v, err
+		}
+	}
+}
+
+// Close refuses new calls with ErrClosed, lets Gets that wait for another process's
+// load fail with ErrClosed, and returns when every load and write that had begun
+// has ended: for a Load that ignores its context that may be long. The cache stays
+// open. Further calls of Close wait the same way.
+func (l *Loader[V]) Close() error {
+	l.mu.Lock()
+	if l.closed.CompareAndSwap(false, true) {
+		close(l.closing)
+	}
+	l.mu.Unlock()
+	l.wg.Wait()
+	return nil
+}
+
+// begin registers work that Close must wait for; wg.Done ends it.
+func (l *Loader[V]) begin() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed.Load() {
+		return ErrClosed
+	}
+	l.wg.Add(1)
+	return nil
+}
+
+// fullKey returns the key as it stands in the cache, checked before anything runs.
+func (l *Loader[V]) fullKey(key string) (string, error) {
+	if key == "" {
+		return "", item.ErrMalformedKey // the prefix alone is no key
+	}
+	full := key
+	if l.cfg.Prefix != "" {
+		full = l.cfg.Prefix + key
+	}
+	return full, item.CheckKey(full)
+}
+
+// userKey is fullKey's inverse.
+func (l *Loader[V]) userKey(full string) string { return full[len(l.cfg.Prefix):] }
+
+// cacheTimeout bounds requests to the cache that no caller's context bounds. The
+// client's own timeout per try is far shorter; this is for a cache that has none.
+const cacheTimeout = 5 * time.Second
+
+// settle returns a context for cache requests that must be made even if ctx's owner
+// has left.
+func settle(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
+}
+
+// release hands a lease back. An error changes nothing: the lease runs out by itself.
+func (l *Loader[V]) release(ctx context.Context, lease item.Lease) {
+	ctx, cancel := settle(ctx)
+	defer cancel()
+	_ = l.cache.Release(ctx, lease)
+}

@@ -1,0 +1,51 @@
+package loader
+
+import (
+	"fmt"
+	"time"
+)
+
+// open reads cached bytes. Its error means foreign or corrupt bytes, whatever the
+// codec did with them: nothing a node holds can make a Get panic.
+func (l *Loader[V]) open(full string, b []byte) (v V, k kind, err error) {
+	e, err := openEnvelope(b, full, l.cfg.MaxValueBytes)
+	if err != nil || e.kind == kindAbsent {
+		return v, e.kind, err
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %w: %v", errCorrupt, errCodecPanic, p)
+		}
+	}()
+	if v, err = l.cfg.Codec.Decode(e.payload); err != nil {
+		return v, e.kind, fmt.Errorf("%w: %w", errCorrupt, err)
+	}
+	return v, e.kind, nil
+}
+
+// encode returns the sealed envelope of v.
+func (l *Loader[V]) encode(full string, v V) (b []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			b, err = nil, fmt.Errorf("%w: %v", errCodecPanic, p)
+		}
+	}()
+	b, err = l.cfg.Codec.Encode(newEnvelope(kindValue, time.Now()), v)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("memherd: codec: %w", err)
+	case len(b) < envHeader || b[0] != envMagic:
+		return nil, fmt.Errorf("memherd: codec: Encode must append to dst, it returned other bytes")
+	case len(b)-envHeader > l.cfg.MaxValueBytes:
+		return nil, errTooLarge
+	}
+	sealEnvelope(b, full)
+	return b, nil
+}
+
+func (l *Loader[V]) notCached(full string, err error) {
+	l.count.notCached.Add(1)
+	if h := l.cfg.Hooks.NotCached; h != nil {
+		h(l.userKey(full), err)
+	}
+}
