@@ -125,7 +125,7 @@ func (d *Detector) review(total uint64) (told []change, done bool) {
 		}
 		s.catchUp(d.epoch.Load())
 		for j := range s.slots {
-			tag := s.tags[j].Load()
+			tag := s.tag(j).Load()
 			if tag == 0 {
 				continue
 			}

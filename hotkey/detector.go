@@ -17,6 +17,8 @@ import (
 // what the sketch believes, so colliding with a hot key makes nobody hot.
 type Detector struct {
 	mixer   mixer
+	tags    []tagSet      // of the whole heavy table, by the hash's top bits; the stripes' parts one after the other
+	shift   uint          // see setShift
 	gate    atomic.Uint32 // sampling: count when the random number has none of these bits; 0 = always
 	cfg     Config
 	base    time.Time
@@ -38,7 +40,9 @@ type Detector struct {
 type limits struct {
 	hot, hottest int
 	heavyShare   float64 // over this share of all accesses a key is Hottest whatever its rank: 1/(8n)
-} // NewDetector returns a detector for a fleet of so many nodes. cfg nil means the defaults. It allocates some 300 KiB at
+}
+
+// NewDetector returns a detector for a fleet of so many nodes. cfg nil means the defaults. It allocates some 300 KiB at
 // the defaults and does no I/O.
 func NewDetector(cfg *Config, nodes int) (*Detector, error) {
 	c, err := cfg.withDefaults(nodes)
@@ -49,8 +53,11 @@ func NewDetector(cfg *Config, nodes int) (*Detector, error) {
 	for c.Window>>d.shifted >= 1<<15 {
 		d.shifted++
 	}
+	sets := c.HeavyBytes / slotBytes / ways
+	d.tags, d.shift = make([]tagSet, sets), setShift(sets)
 	for i := range d.stripes {
-		d.stripes[i].init(d.mixer.mix(uint64(i)), c.SketchBytes/stripes, c.HeavyBytes/slotBytes/stripes)
+		part := d.tags[i*sets/stripes : (i+1)*sets/stripes]
+		d.stripes[i].init(d.mixer.mix(uint64(i)), c.SketchBytes/stripes, part)
 	}
 	d.ageing.start(d)
 	d.SetNodes(nodes)
@@ -74,8 +81,7 @@ func (d *Detector) SetNodes(nodes int) {
 func (d *Detector) Observe(hash uint64, key string, bytes int) Level {
 	m := d.mixer.mix(hash)
 	if g := d.gate.Load(); g != 0 && rand.Uint32()&g != 0 {
-		_, tag := d.stripes[m>>60].find(m)
-		return Level(tag & tagLevelMask)
+		return d.tags[m>>d.shift].peek(m)
 	}
 	return d.count(m, key, bytes)
 }
@@ -84,8 +90,7 @@ func (d *Detector) Observe(hash uint64, key string, bytes int) Level {
 func (d *Detector) Level(hash uint64, key string) Level {
 	_ = key // two keys of one 64-bit hash share a level; whoever caches by level compares whole keys
 	m := d.mixer.mix(hash)
-	_, tag := d.stripes[m>>60].find(m)
-	return Level(tag & tagLevelMask)
+	return d.tags[m>>d.shift].peek(m)
 }
 
 // change is a promotion or demotion to be told once no lock is held.
@@ -97,8 +102,7 @@ type change struct {
 func (d *Detector) count(m uint64, key string, bytes int) Level {
 	s := &d.stripes[m>>60]
 	if !s.tryLock() {
-		_, tag := s.find(m)
-		return Level(tag & tagLevelMask)
+		return d.tags[m>>d.shift].peek(m)
 	}
 	total := d.total.Add(1)
 	s.catchUp(d.epoch.Load())
@@ -176,7 +180,9 @@ type Hot struct {
 	Count          uint64  // counted accesses in the window, halved as the window ages
 	Level          Level
 	Since          time.Time // when Level was reached; zero for cold keys that never were anything else
-} // Top returns the n keys with the most accesses in the window, hottest first, whatever their level. It looks at one
+}
+
+// Top returns the n keys with the most accesses in the window, hottest first, whatever their level. It looks at one
 // sixteenth of the table after the other, so the counts are not of one moment. n below 1 returns nil.
 func (d *Detector) Top(n int) []Hot {
 	if n < 1 {
@@ -212,21 +218,23 @@ func (d *Detector) Top(n int) []Hot {
 
 // DetectorStats is a reading of a detector's own state.
 type DetectorStats struct {
-	Counted        uint64  // accesses counted since the start
-	SampleOneIn    int     // of so many accesses one is counted at present
-	PerSecond      float64 // accesses a second, counted or not
-	Hot, Hottest   int     // keys at the two levels; Hot does not include Hottest
-	HotShare       float64 // the share of all accesses a key needs for Hot
-	HottestShare   float64 // … and for Hottest
-	Window, Reside int     // accesses in the window; slots of the heavy table
-} // Stats returns the sampling rate in force, the sizes of the levels and the thresholds.
+	Counted       uint64  // accesses counted since the start
+	SampleOneIn   int     // of so many accesses one is counted at present
+	PerSecond     float64 // accesses a second, counted or not
+	Hot, Hottest  int     // keys at the two levels; Hot does not include Hottest
+	HotShare      float64 // the share of all accesses a key needs for Hot
+	HottestShare  float64 // … and for Hottest
+	Window, Slots int     // accesses in the window; slots of the heavy table
+}
+
+// Stats returns the sampling rate in force, the sizes of the levels and the thresholds.
 func (d *Detector) Stats() DetectorStats {
 	total, b := d.total.Load(), d.bars.Load()
 	return DetectorStats{
 		Counted: total, SampleOneIn: int(d.gate.Load()) + 1, PerSecond: d.ageing.rateNow(d),
 		Hot: int(max(0, d.levels[LevelHot].Load())), Hottest: int(max(0, d.levels[LevelHottest].Load())),
 		HotShare: b.hot, HottestShare: b.hottest,
-		Window: int(d.window(total)), Reside: d.cfg.HeavyBytes / slotBytes,
+		Window: int(d.window(total)), Slots: d.cfg.HeavyBytes / slotBytes,
 	}
 }
 

@@ -1,6 +1,7 @@
 package hotkey
 
 import (
+	"math/bits"
 	"sync/atomic"
 	"time"
 )
@@ -20,12 +21,16 @@ type slot struct {
 	score uint16 // the sequential test's sum, in 1/256 nats
 	stamp uint16 // when score was last brought up to date, in units of 1<<stampShift counted accesses
 	size  uint32 // mean value size in bytes, moving
-} // label is the part of a resident that only reports need. Guarded like slot.
+}
+
+// label is the part of a resident that only reports need. Guarded like slot.
 type label struct {
 	key   string // own copy; "" until the second access while resident, so that passers-by cost no allocation
 	mixed uint64
 	since time.Time // of the present level
-} // stripe is a sixteenth of the detector: its share of the sketch and of the heavy table's sets.
+}
+
+// stripe is a sixteenth of the detector: its share of the sketch and of the heavy table's sets.
 // busy is a try-lock: 0 free, 1 taken. It guards every other field, and the writing (not the reading) of the tags of
 // the stripe's sets. Observe never waits for it: who finds it taken leaves its access uncounted. The holder does some
 // 30 ns of work, or a few µs when a halving is due.
@@ -36,9 +41,9 @@ type stripe struct {
 	sketch sketch
 	slots  []slot
 	labels []label
-	tags   []atomic.Uint32 // fingerprint<<2 | level; 0 = empty. Read by everybody without the lock.
-	mask   uint64          // sets − 1
-	_      [64]byte        // stripes do not share a cache line
+	tags   []tagSet // this stripe's part of the detector's; read by everybody without the lock
+	shift  uint     // see set
+	_      [64]byte // stripes do not share a cache line
 }
 
 func (s *stripe) tryLock() bool {
@@ -49,13 +54,14 @@ func (s *stripe) unlock() {
 	s.busy.Store(0)
 }
 
-func (s *stripe) init(seed uint64, sketchBytes, slots int) {
+func (s *stripe) init(seed uint64, sketchBytes int, tags []tagSet) {
+	slots := len(tags) * ways
 	s.rng = seed | 1
 	s.sketch = newSketch(sketchBytes)
 	s.slots = make([]slot, slots)
 	s.labels = make([]label, slots)
-	s.tags = make([]atomic.Uint32, slots)
-	s.mask = uint64(slots/ways - 1)
+	s.tags = tags
+	s.shift = setShift(len(tags) * stripes)
 }
 
 // fingerprint is the part of a tag that names the key: 30 bits, never 0. Together with the bits that choose stripe and
@@ -64,29 +70,70 @@ func fingerprint(m uint64) uint32 {
 	return max(uint32(m)>>tagLevelBits, 1) << tagLevelBits
 }
 
-func (s *stripe) set(m uint64) int {
-	return int(m>>32&s.mask) * ways
-}
+// setShift is how far a mixed hash is shifted down to the number of its set, of so many sets in the whole detector. The
+// set's top bits are the stripe's number.
+func setShift(sets int) uint { return uint(65 - bits.Len(uint(sets))) }
 
-// find returns the resident's slot and tag, or -1. It needs no lock; what it finds may have moved on a moment later.
+// set is the number of m's set within the stripe.
+func (s *stripe) set(m uint64) int { return int(m>>s.shift) & (len(s.tags) - 1) }
+
+// find returns the resident's slot and tag, or -1. The caller holds the stripe.
 func (s *stripe) find(m uint64) (int, uint32) {
 	fp := fingerprint(m)
-	base := s.set(m)
-	tags := s.tags[base : base+ways : base+ways]
+	set := s.set(m)
+	tags := &s.tags[set]
 	for i := range tags {
 		if t := tags[i].Load(); t&^tagLevelMask == fp {
-			return base + i, t
+			return set*ways + i, t
 		}
 	}
 	return -1, 0
 }
 
+// tagSet is the tags of one set, half a cache line: fingerprint<<2 | level; 0 = empty.
+type tagSet [ways]atomic.Uint32
+
+// peek returns the level of the key m. It needs no lock; what it finds may have moved on a moment later. All eight tags
+// are looked at whatever the first ones say: a branch on which of them matches would be guessed wrong more often than
+// it saves (measured: 5 ns less for Zipf keys).
+func (t *tagSet) peek(m uint64) Level {
+	fp := fingerprint(m)
+	l := uint32(LevelCold)
+	if x := t[0].Load() ^ fp; x <= tagLevelMask {
+		l = x
+	}
+	if x := t[1].Load() ^ fp; x <= tagLevelMask {
+		l = x
+	}
+	if x := t[2].Load() ^ fp; x <= tagLevelMask {
+		l = x
+	}
+	if x := t[3].Load() ^ fp; x <= tagLevelMask {
+		l = x
+	}
+	if x := t[4].Load() ^ fp; x <= tagLevelMask {
+		l = x
+	}
+	if x := t[5].Load() ^ fp; x <= tagLevelMask {
+		l = x
+	}
+	if x := t[6].Load() ^ fp; x <= tagLevelMask {
+		l = x
+	}
+	if x := t[7].Load() ^ fp; x <= tagLevelMask {
+		l = x
+	}
+	return Level(l)
+}
+
+func (s *stripe) tag(i int) *atomic.Uint32 { return &s.tags[i/ways][i%ways] }
+
 func (s *stripe) level(i int) Level {
-	return Level(s.tags[i].Load() & tagLevelMask)
+	return Level(s.tag(i).Load() & tagLevelMask)
 }
 
 func (s *stripe) setLevel(i int, l Level, now time.Time) {
-	s.tags[i].Store(s.tags[i].Load()&^tagLevelMask | uint32(l))
+	s.tag(i).Store(s.tag(i).Load()&^tagLevelMask | uint32(l))
 	s.labels[i].since = now
 }
 
@@ -100,10 +147,10 @@ func (s *stripe) setLevel(i int, l Level, now time.Time) {
 //
 // It returns the slot taken, or -1, and the leaver's key and level if it had risen above Cold.
 func (s *stripe) admit(m uint64, est uint32, stamp uint16, bytes uint32) (at int, left string, was Level) {
-	base := s.set(m)
+	base := s.set(m) * ways
 	at = base
 	for i := base; i < base+ways; i++ {
-		if s.tags[i].Load() == 0 {
+		if s.tag(i).Load() == 0 {
 			at = i
 			break
 		}
@@ -111,7 +158,7 @@ func (s *stripe) admit(m uint64, est uint32, stamp uint16, bytes uint32) (at int
 			at = i
 		}
 	}
-	if s.tags[at].Load() != 0 {
+	if s.tag(at).Load() != 0 {
 		weakest := s.slots[at].count
 		if est <= weakest && s.random()%(uint64(weakest-est)+2) != 0 {
 			return -1, "", LevelCold
@@ -119,7 +166,7 @@ func (s *stripe) admit(m uint64, est uint32, stamp uint16, bytes uint32) (at int
 		left, was = s.labels[at].key, s.level(at)
 		s.sketch.raise(s.labels[at].mixed, weakest)
 	}
-	s.tags[at].Store(fingerprint(m))
+	s.tag(at).Store(fingerprint(m))
 	s.slots[at] = slot{count: est, err: est - 1, stamp: stamp, size: bytes}
 	s.labels[at] = label{mixed: m}
 	return at, left, was
