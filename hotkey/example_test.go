@@ -1,0 +1,71 @@
+package hotkey_test
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/memherd/memherd/hotkey"
+)
+
+func ExampleConfig() {
+	_, err := hotkey.NewNear(&hotkey.Config{Staleness: 5 * time.Millisecond, NearBytes: 10})
+	fmt.Println(err)
+	// Output: hotkey: Config.NearBytes 10 cannot hold one value; give at least 896, or Staleness -1 for no near-cache
+}
+
+func ExampleDetector() {
+	d, err := hotkey.NewDetector(&hotkey.Config{
+		OnPromote: func(key string, l hotkey.Level) { fmt.Println(key, "is", l) },
+	}, 5)
+	if err != nil {
+		panic(err)
+	}
+	for i := range 10_000 {
+		key := fmt.Sprint("page:", i)
+		d.Observe(xxhash.Sum64String(key), key, 4096)
+		if i > 5000 && i%5 == 0 {
+			d.Observe(xxhash.Sum64String("front"), "front", 512)
+		}
+	}
+	// Output: front is hottest
+}
+
+func ExampleDetector_Top() {
+	d, err := hotkey.NewDetector(nil, 5)
+	if err != nil {
+		panic(err)
+	}
+	for i := range 1000 {
+		key := []string{"a", "a", "a", "b"}[i%4]
+		d.Observe(xxhash.Sum64String(key), key, 100)
+	}
+	for _, h := range d.Top(2) {
+		fmt.Printf("%s %.0f %%\n", h.Key, 100*h.Share)
+	}
+	// Output:
+	// a 75 %
+	// b 25 %
+}
+
+func ExampleNear() {
+	near, err := hotkey.NewNear(&hotkey.Config{Staleness: time.Minute})
+	if err != nil {
+		panic(err)
+	}
+	hash := xxhash.Sum64String("user:1")
+
+	gen, sentAt := near.Generation(hash), time.Now() // before the request is sent
+	answer := []byte("Alice")                        // what the node answered
+	near.Put(hash, "user:1", hotkey.Value{Bytes: answer, CAS: 1}, gen, sentAt)
+
+	v, ok := near.Get(hash, "user:1")
+	fmt.Println(string(v.Bytes), ok)
+
+	near.Drop(hash, "user:1") // before a write is sent, and again after its answer
+	_, ok = near.Get(hash, "user:1")
+	fmt.Println(ok)
+	// Output:
+	// Alice true
+	// false
+}
