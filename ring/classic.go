@@ -94,13 +94,6 @@ func (w *walk) list(out []uint16, at int) {
 	w.skipped = w.skipped[:0]
 	n, zones := 0, 0
 	for i := 0; n < len(out); i++ {
-		if zones == w.zones && len(w.skipped) > 0 && w.zones > 1 {
-			// Every zone is in: those skipped came first on the ring.
-			k := copy(out[n:], w.skipped)
-			w.skipped = w.skipped[k:]
-			n += k
-			continue
-		}
 		node := w.points[(at+i)%len(w.points)].node
 		if w.seen[node] == w.round {
 			continue
@@ -116,5 +109,11 @@ func (w *walk) list(out []uint16, at int) {
 		}
 		out[n] = node
 		n++
+		if zones == w.zones {
+			// Every zone is in: those skipped come next, having been met before
+			// whatever is still ahead.
+			n += copy(out[n:], w.skipped)
+			w.skipped = w.skipped[:0]
+		}
 	}
 }

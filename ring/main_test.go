@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"flag"
 	"os"
 	"strconv"
 	"testing"
@@ -8,7 +9,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// A default only: the command line, parsed later, goes before it.
+	if err := flag.Set("rapid.checks", strconv.Itoa(scaled(100))); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // scaled is n times MEMHERD_SCALE, at least 1.
 func scaled(n int) int {

@@ -68,6 +68,29 @@ func TestSpread(t *testing.T) {
 	}
 }
 
+// TestOrdersAreEvenlySpread: every order in which three of ten nodes can stand in a list
+// is as frequent as every other, by a chi-square test over all of them.
+func TestOrdersAreEvenlySpread(t *testing.T) {
+	const n, orders = 10, 10 * 9 * 8
+	for f := range scaled(8) {
+		r := mustNew(t, Config{Nodes: namedFleet(f, n), Copies: 3})
+		var count [n * n * n]int
+		for i := 0; i < len(r.table); i += 3 {
+			count[int(r.table[i])*n*n+int(r.table[i+1])*n+int(r.table[i+2])]++
+		}
+		mean, chi2, seen := float64(slotCount)/orders, 0.0, 0
+		for _, c := range count {
+			if c > 0 {
+				chi2 += (float64(c) - mean) * (float64(c) - mean) / mean
+				seen++
+			}
+		}
+		require.Equal(t, orders, seen)
+		// The mean of chi² is its degrees of freedom, its deviation 38 here.
+		require.InDelta(t, orders-1, chi2, 4*38, "fleet %d", f)
+	}
+}
+
 // BenchmarkSpread1000 reports the worst share among 1,000 nodes over 20 fleets,
 // which takes too long for a test.
 func BenchmarkSpread1000(b *testing.B) {
