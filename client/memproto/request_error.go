@@ -11,25 +11,25 @@ type RequestError uint8
 
 // The refusals, in the words of memcached's head.
 const (
-	ReqUnknown         RequestError = iota + 1 // no such command
-	ReqBadFormat                               // too few tokens, bad number, key too long
-	ReqBadExptime                              // touch, gat, flush_all
-	ReqBadDelta                                // incr, decr
-	ReqDuplicateFlag                           // meta
-	ReqInvalidFlag                             // meta
-	ReqTooManyFlags                            // meta
-	ReqBadToken                                // meta: a flag's number
-	ReqBadInitial                              // meta: J
-	ReqBadDeltaValue                           // meta: D
-	ReqBadKeyEncoding                          // meta: b and no base64
-	ReqOpaqueTooLong                           // meta: O
-	ReqBadSetMode                              // ms: M
-	ReqBadArithMode                            // ma: M
-	ReqBadArithFlag                            // ma: whatever is wrong with its flags
-	ReqTooLarge                                // the announced value is over Limits.MaxValue
-	ReqLineTooLong                             // close
-	ReqHTTP                                    // close: somebody was made to speak HTTP to a cache
-	ReqBinary                                  // close: the binary protocol is not spoken
+	ReqUnknown        RequestError = iota + 1 // no such command
+	ReqBadFormat                              // too few tokens, bad number, key too long
+	ReqBadExptime                             // touch, gat, flush_all
+	ReqBadDelta                               // incr, decr
+	ReqDuplicateFlag                          // meta
+	ReqInvalidFlag                            // meta
+	ReqTooManyFlags                           // meta
+	ReqBadToken                               // meta: a flag's number
+	ReqBadInitial                             // meta: J
+	ReqBadDeltaValue                          // meta: D
+	ReqBadKeyEncoding                         // meta: b and no base64
+	ReqOpaqueTooLong                          // meta: O
+	ReqBadSetMode                             // ms: M
+	ReqBadArithMode                           // ma: M
+	ReqBadArithFlag                           // ma: whatever is wrong with its flags
+	ReqTooLarge                               // the announced value is over Limits.MaxValue
+	ReqLineTooLong                            // close
+	ReqHTTP                                   // close: somebody was made to speak HTTP to a cache
+	ReqBinary                                 // close: the binary protocol is not spoken
 
 	numRequestErrors
 )

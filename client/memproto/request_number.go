@@ -85,3 +85,7 @@ func bodyLen(b []byte) (int, bool) {
 	}
 	return int(n), true
 }
+
+// ParseCounter reads a stored value as incr, decr and ma do: a decimal number that
+// may be followed by white space and then anything.
+func ParseCounter(value []byte) (uint64, bool) { return looseUint(value) }

@@ -1,0 +1,158 @@
+package nodeserver
+
+import (
+	"bytes"
+	"net/url"
+	"strconv"
+
+	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/nodeserver/store"
+)
+
+// metaDebug answers me: what the node knows about an item, without touching it.
+func (c *conn) metaDebug() {
+	key, _ := c.key()
+	tx := c.srv.store.Begin(key, c.now)
+	defer tx.End()
+	tx.Count(store.CmdMeta)
+	if !tx.Found() {
+		c.line("EN")
+		return
+	}
+	m := tx.Meta()
+	size := store.Size(len(key), m.ClientFlags, tx.Len())
+	resp := memproto.Response{Status: memproto.StatusME, Key: key}
+	if m.Bits&store.BinaryKey != 0 {
+		resp.Key = memproto.AppendKey64(c.encKey[:0], key)
+	}
+	b := make([]byte, 0, 128)
+	b = strconv.AppendInt(append(b, "exp="...), ttl(m.Expiry, c.now), 10)
+	b = strconv.AppendUint(append(b, " la="...), uint64(c.now-m.Access), 10)
+	b = strconv.AppendUint(append(b, " cas="...), m.CAS, 10)
+	b = append(b, " fetch="...)
+	b = append(b, yesNo(m.Bits&store.Fetched != 0)...)
+	b = strconv.AppendInt(append(b, " cls="...), int64(sizeClass(size)), 10)
+	b = strconv.AppendInt(append(b, " size="...), int64(size), 10)
+	resp.Message = b
+	c.out.buf = resp.AppendLine(c.out.buf, nil)
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// sizeClass is the slab class memcached's defaults would put an item of so many bytes
+// in: classes from 96 bytes, each a quarter larger than the one before, rounded up to
+// eight. A node has no slabs, but tools group items by this number.
+func sizeClass(size int) int {
+	const smallest, factor, largest = 96, 1.25, 512 << 10
+	class, limit := 1, smallest
+	for size > limit && float64(limit) <= largest/factor {
+		class++
+		limit = (int(float64(limit)*factor) + 7) &^ 7
+	}
+	return class
+}
+
+// ownCommand executes commands that are memcached's administration rather than its
+// protocol; false means that the line is none of them.
+func (c *conn) ownCommand(line []byte) bool {
+	f := bytes.Fields(line)
+	if len(f) == 0 {
+		return false
+	}
+	switch string(f[0]) {
+	case "shutdown":
+		c.reply("SERVER_ERROR: shutdown not enabled")
+	case "lru_crawler":
+		if len(f) != 3 || string(f[1]) != "metadump" {
+			return false
+		}
+		if w := string(f[2]); w != "all" && w != "hash" {
+			c.reply("BADCLASS invalid class id")
+			return true
+		}
+		c.metadump()
+	default:
+		return false
+	}
+	return true
+}
+
+// metadump lists every item's meta data.
+func (c *conn) metadump() {
+	c.line("OK")
+	origin := c.srv.clock.unixOrigin()
+	c.srv.store.Each(c.now, func(i store.Info) bool {
+		exp := int64(-1)
+		if i.Expiry != 0 {
+			exp = origin + int64(i.Expiry)
+		}
+		size := store.Size(len(i.Key), i.ClientFlags, i.ValueLen)
+		b := append(c.out.buf, "key="...)
+		b = append(b, url.QueryEscape(string(i.Key))...)
+		b = strconv.AppendInt(append(b, " exp="...), exp, 10)
+		b = strconv.AppendInt(append(b, " la="...), origin+int64(i.Access), 10)
+		b = strconv.AppendUint(append(b, " cas="...), i.CAS, 10)
+		b = append(append(b, " fetch="...), yesNo(i.Bits&store.Fetched != 0)...)
+		b = strconv.AppendInt(append(b, " cls="...), int64(sizeClass(size)), 10)
+		b = strconv.AppendInt(append(b, " size="...), int64(size), 10)
+		b = strconv.AppendUint(append(b, " flags="...), uint64(i.ClientFlags), 10)
+		c.out.buf = append(b, crlf...)
+		return len(c.out.buf) < maxQueued
+	})
+	c.line("END")
+}
+
+// statsDetail answers stats detail, whose statistics by key prefix a node does not
+// keep.
+func (c *conn) statsDetail(what []byte) {
+	switch string(what) {
+	case "on", "off":
+		c.line("OK")
+	case "dump":
+		c.line("END")
+	default:
+		c.line("CLIENT_ERROR usage: stats detail on|off|dump")
+	}
+}
+
+// statsCachedump answers stats cachedump <class> <limit> [0 is all].
+func (c *conn) statsCachedump(args []byte) {
+	f := bytes.Fields(args)
+	if len(f) < 2 {
+		c.line("CLIENT_ERROR bad command line")
+		return
+	}
+	class, err1 := strconv.ParseUint(string(f[0]), 10, 32)
+	limit, err2 := strconv.ParseUint(string(f[1]), 10, 32)
+	switch {
+	case err1 != nil || err2 != nil:
+		c.line("CLIENT_ERROR bad command line format")
+		return
+	case class >= 64:
+		c.line("CLIENT_ERROR Illegal slab id")
+		return
+	}
+	const most = 2 << 20 // memcached's bound on this command's reply
+	origin, n, start := c.srv.clock.unixOrigin(), uint64(0), len(c.out.buf)
+	c.srv.store.Each(c.now, func(i store.Info) bool {
+		if sizeClass(store.Size(len(i.Key), i.ClientFlags, i.ValueLen)) != int(class) {
+			return true
+		}
+		exp := int64(0)
+		if i.Expiry != 0 {
+			exp = origin + int64(i.Expiry)
+		}
+		b := append(append(c.out.buf, "ITEM "...), i.Key...)
+		b = strconv.AppendInt(append(b, " ["...), int64(i.ValueLen), 10)
+		b = strconv.AppendInt(append(b, " b; "...), exp, 10)
+		c.out.buf = append(append(b, " s]"...), crlf...)
+		n++
+		return (limit == 0 || n < limit) && len(c.out.buf)-start < most
+	})
+	c.line("END")
+}

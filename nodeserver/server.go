@@ -1,0 +1,263 @@
+package nodeserver
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/nodeserver/store"
+)
+
+// ErrServerClosed is what Serve returns after Shutdown or Close.
+var ErrServerClosed = errors.New("nodeserver: server closed")
+
+// Server is a node. All methods may be called from any goroutine.
+type Server struct {
+	cfg       Config
+	clock     clock
+	store     *store.Store
+	limits    memproto.Limits
+	casSeq    atomic.Uint64
+	stats     serverStats
+	verbosity atomic.Uint32
+
+	// done is closed when the server stops: waits inside connections end then.
+	done chan struct{}
+	// wg counts the goroutines of Start's accept loop and of all connections.
+	wg sync.WaitGroup
+
+	// mu guards the fields below.
+	mu        sync.Mutex
+	addr      net.Addr
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
+	nextConn  uint64
+	closing   bool // no new listeners or connections
+}
+
+// New validates cfg and returns a server that does not listen yet: see Serve.
+func New(cfg Config) (*Server, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	st, err := store.New(store.Config{MaxBytes: cfg.MaxBytes, MaxItemBytes: cfg.MaxItemBytes})
+	if err != nil {
+		return nil, err
+	}
+	return &Server{
+		cfg:       cfg,
+		clock:     newClock(cfg.Now),
+		store:     st,
+		limits:    memproto.Limits{MaxValue: int(cfg.MaxItemBytes)},
+		done:      make(chan struct{}),
+		listeners: make(map[net.Listener]struct{}),
+		conns:     make(map[*conn]struct{}),
+	}, nil
+}
+
+// Start returns a running node. The caller has to call Close or Shutdown.
+func Start(cfg Config) (*Server, error) {
+	s, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := s.listen()
+	if err != nil {
+		return nil, err
+	}
+	if !s.track(ln) {
+		ln.Close()
+		return nil, ErrServerClosed
+	}
+	s.wg.Go(func() {
+		if err := s.accept(ln); !errors.Is(err, ErrServerClosed) {
+			s.cfg.Logger.Error("node stopped listening", "addr", ln.Addr().String(), "err", err)
+		}
+	})
+	return s, nil
+}
+
+func (s *Server) listen() (net.Listener, error) {
+	if s.cfg.Network != nil {
+		return s.cfg.Network.Listen(s.cfg.Addr)
+	}
+	path, ok := strings.CutPrefix(s.cfg.Addr, "unix:")
+	if !ok {
+		return net.Listen("tcp", s.cfg.Addr)
+	}
+	// A socket file that a killed process left behind would be in the way; anything
+	// else at that place is not ours to remove.
+	if fi, err := os.Lstat(path); err == nil && fi.Mode()&os.ModeSocket != 0 {
+		if c, err := net.Dial("unix", path); err == nil {
+			c.Close() // somebody lives there: let Listen fail
+		} else {
+			os.Remove(path)
+		}
+	}
+	return net.Listen("unix", path)
+}
+
+// Addr is where the node listens: the first listener's address; nil before Serve.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addr
+}
+
+// Serve accepts connections on ln until Shutdown or Close, then returns
+// ErrServerClosed. It closes ln.
+func (s *Server) Serve(ln net.Listener) error {
+	if !s.track(ln) {
+		ln.Close()
+		return ErrServerClosed
+	}
+	s.wg.Add(1)
+	defer s.wg.Done()
+	return s.accept(ln)
+}
+
+// track registers ln; false means that the server is closing.
+func (s *Server) track(ln net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.listeners[ln] = struct{}{}
+	if s.addr == nil {
+		s.addr = ln.Addr()
+	}
+	return true
+}
+
+// Back-off after accept errors (out of file descriptors, most likely).
+const (
+	minAcceptBackoff = 5 * time.Millisecond
+	maxAcceptBackoff = time.Second
+)
+
+func (s *Server) accept(ln net.Listener) error {
+	defer func() {
+		ln.Close()
+		s.mu.Lock()
+		delete(s.listeners, ln)
+		s.mu.Unlock()
+	}()
+	var backoff time.Duration
+	for {
+		nc, err := ln.Accept()
+		if err != nil {
+			select {
+			case <-s.done:
+				return ErrServerClosed
+			default:
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			backoff = min(max(2*backoff, minAcceptBackoff), maxAcceptBackoff)
+			s.cfg.Logger.Warn("accept failed", "err", err, "retry_in", backoff)
+			if !s.sleep(backoff) {
+				return ErrServerClosed
+			}
+			continue
+		}
+		backoff = 0
+		s.startConn(nc)
+	}
+}
+
+// sleep waits for d; false means that the server stopped meanwhile.
+func (s *Server) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.done:
+		return false
+	}
+}
+
+// startConn serves nc in a goroutine of its own, or turns it away.
+func (s *Server) startConn(nc net.Conn) {
+	s.mu.Lock()
+	switch {
+	case s.closing:
+		s.mu.Unlock()
+		nc.Close()
+		return
+	case len(s.conns) >= s.cfg.MaxConns:
+		s.mu.Unlock()
+		s.stats.rejected.Add(1)
+		s.cfg.Logger.Warn("too many connections", "max", s.cfg.MaxConns)
+		nc.SetWriteDeadline(time.Now().Add(time.Second))
+		nc.Write([]byte("ERROR Too many open connections\r\n"))
+		nc.Close()
+		return
+	}
+	s.nextConn++
+	c := newConn(s, nc, s.nextConn)
+	s.conns[c] = struct{}{}
+	// Under the lock, so that a Close that found this connection also waits for it.
+	s.wg.Add(1)
+	s.mu.Unlock()
+	s.stats.total.Add(1)
+	go func() {
+		defer s.wg.Done()
+		c.serve()
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+	}()
+}
+
+// stop closes the listeners and marks the server as closing. f is called for every
+// connection.
+func (s *Server) stop(f func(*conn)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closing {
+		s.closing = true
+		close(s.done)
+	}
+	for ln := range s.listeners {
+		ln.Close()
+	}
+	for c := range s.conns {
+		f(c)
+	}
+}
+
+// Shutdown stops listening, lets each connection answer what it has read, closes the
+// connections, and waits until all are gone or ctx is done; in the latter case it
+// returns ctx's error and Close ends what is left.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stop((*conn).drain)
+	gone := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close closes the listeners and all connections and waits for their goroutines.
+// Items are dropped with the Server. Closing twice does no harm.
+func (s *Server) Close() error {
+	s.stop((*conn).abort)
+	s.wg.Wait()
+	return nil
+}
