@@ -38,11 +38,27 @@ func (s LeaseState) String() string {
 	return "unknown"
 }
 
+// TokenKind says what stood on a copy when its token was taken.
+type TokenKind uint8
+
+const (
+	// TokenValue: an ordinary value.
+	TokenValue TokenKind = iota
+	// TokenStub: nothing; a placeholder was made, or stood there already.
+	TokenStub
+	// TokenStale: a value marked stale.
+	TokenStale
+)
+
 // Token is the right to change one copy of a key if nobody changed it since: a CAS
 // value read from that copy. It is valid on that node and in that life only.
 type Token struct {
 	Version
-	CAS uint64
+	CAS  uint64
+	Kind TokenKind
+	// Won says that this token was the one everyone else waits for: it has to be
+	// used or given back.
+	Won bool
 }
 
 // Level says who answered a read.

@@ -81,6 +81,7 @@ type Conn struct {
 	r, w   int
 	resp   memproto.Response
 	lim    memproto.Limits
+	served bool // a reply was completed
 	inBody bool
 	body   []byte
 	bodyAt int
@@ -118,6 +119,10 @@ func (c *Conn) Pending() int { return int(c.pending.Load()) }
 
 // Dead reports whether the connection can no longer be used.
 func (c *Conn) Dead() bool { return c.dead.Load() }
+
+// Served reports, to OnDead, whether the connection ever carried a reply: one that
+// died without is a node that takes connections only to drop them.
+func (c *Conn) Served() bool { return c.served }
 
 // LocalAddr is the local address of the socket.
 func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }

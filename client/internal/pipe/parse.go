@@ -100,6 +100,7 @@ func (c *Conn) complete(me *Call) {
 	c.mine[c.mhead] = nil
 	c.mhead++
 	k.Resp = c.resp
+	c.served = true
 	if c.inBody {
 		k.Value = c.body
 		c.inBody, c.body = false, nil

@@ -1,0 +1,154 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
+)
+
+// target is one key's request to one node; i is the key's position in the call.
+type target struct {
+	n *node
+	i int
+}
+
+// batch sends many requests over all nodes at once: per node they go out pipelined
+// with as few writes as possible, and no more at a time than fit into the socket's
+// buffers and the node's in-flight cap, so that a node that answers while we still
+// write can't block both sides for good.
+type batch struct {
+	c  *Client
+	op string
+	// request fills in the request of key i.
+	request func(i int, k *pipe.Call)
+	// each takes the reply of a target; k is nil when err is not, and freed after.
+	each func(t target, k *pipe.Call, left bool, err error)
+	// settler returns who learns a late reply; nil for nobody.
+	settler func(n *node, i int) pipe.Settler
+	// allowed says whether a node may be asked at all.
+	allowed func(n *node) bool
+}
+
+// batchWindow is how many requests of one call are under way to one node.
+const batchWindow = 128
+
+// run sends to all targets and returns when each has been answered or has failed.
+func (b *batch) run(ctx context.Context, ts []target) {
+	// Windows over all nodes: the k-th window of every node is under way together.
+	perNode := map[*node][]target{}
+	order := []*node{}
+	for _, t := range ts {
+		if _, ok := perNode[t.n]; !ok {
+			order = append(order, t.n)
+		}
+		perNode[t.n] = append(perNode[t.n], t)
+	}
+	size := batchWindow
+	if limit := b.c.cfg.MaxInFlight; limit < size {
+		size = limit
+	}
+	for len(order) > 0 {
+		var flying []window
+		for _, n := range order {
+			head := perNode[n]
+			if len(head) > size {
+				head = head[:size]
+			}
+			perNode[n] = perNode[n][len(head):]
+			flying = append(flying, b.launch(ctx, n, head))
+		}
+		for i := range flying {
+			b.land(ctx, &flying[i])
+		}
+		order = slices.DeleteFunc(order, func(n *node) bool { return len(perNode[n]) == 0 })
+	}
+}
+
+// window is a run of requests under way on one connection.
+type window struct {
+	n     *node
+	ts    []target
+	conn  *pipe.Conn
+	calls []*pipe.Call
+	err   error
+}
+
+func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
+	w := window{n: n, ts: ts}
+	if !b.allowed(n) {
+		w.err = &item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrNodeDown}
+		return w
+	}
+	if n.inFlight() >= b.c.cfg.MaxInFlight {
+		w.err = &item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrBusy}
+		return w
+	}
+	for try := 0; ; try++ {
+		conn, err := n.conn(ctx)
+		if err != nil {
+			f := flight{n: n, op: b.op, call: pipe.NewCall()}
+			f.dialFailed(ctx, err)
+			w.err = f.err
+			return w
+		}
+		w.conn, w.calls = conn, make([]*pipe.Call, len(ts))
+		for i, t := range ts {
+			k := pipe.NewCall()
+			b.request(t.i, k)
+			if b.settler != nil {
+				k.Settler = b.settler(n, t.i)
+			}
+			w.calls[i] = k
+		}
+		if err = conn.StartAll(ctx, w.calls); err == nil {
+			n.ops.Add(uint64(len(ts)))
+			return w
+		}
+		for _, k := range w.calls {
+			k.Free()
+		}
+		if try == 2 {
+			w.err = &item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: asConnLost(err)}
+			return w
+		}
+	}
+}
+
+func (b *batch) land(ctx context.Context, w *window) {
+	for i, t := range w.ts {
+		if w.err != nil {
+			b.each(t, nil, false, w.err)
+			continue
+		}
+		f := flight{n: w.n, conn: w.conn, call: w.calls[i], op: b.op}
+		left, err := f.wait(ctx)
+		if err == nil {
+			err = f.refusal()
+		}
+		if err != nil {
+			b.each(t, nil, left, err)
+		} else {
+			b.each(t, f.call, false, nil)
+		}
+		if f.call != nil {
+			f.call.Free()
+		}
+	}
+}
+
+// joinByNode joins one error per node, in the order of their names.
+func joinByNode(failed map[string]error) error {
+	names := make([]string, 0, len(failed))
+	for name := range failed {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	errs := make([]error, 0, len(names))
+	for _, name := range names {
+		errs = append(errs, failed[name])
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,111 @@
+package client
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/hotkey"
+)
+
+// Client talks to a fleet of memcached nodes. Make it with New. All methods may be
+// called concurrently; after Close they return ErrClosed.
+type Client struct {
+	cfg      Config
+	top      atomic.Pointer[topology]
+	detector *hotkey.Detector
+	near     *hotkey.Near // nil when Config.HotKeys is nil
+	group    group
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	counters counters
+
+	// topMu serialises changes of the topology; it is held while a new one is built
+	// and published, never across I/O. Before it: nothing. Under it: nothing.
+	topMu  sync.Mutex
+	closed bool // guarded by topMu
+
+	maintaining sync.Once
+}
+
+// New checks cfg and returns a Client. It does no I/O: nodes are dialled when they
+// are first needed, so an unreachable node is no error here (see Ping).
+func New(cfg Config) (*Client, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{cfg: cfg}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	t, err := c.buildTopology(cfg.Nodes, nil)
+	if err != nil {
+		c.cancel()
+		return nil, err
+	}
+	if c.detector, err = hotkey.NewDetector(cfg.HotKeys, len(t.nodes)); err != nil {
+		c.cancel()
+		return nil, err
+	}
+	if cfg.HotKeys != nil {
+		if c.near, err = hotkey.NewNear(cfg.HotKeys); err != nil {
+			c.cancel()
+			return nil, err
+		}
+	}
+	c.top.Store(t)
+	return c, nil
+}
+
+// Close ends every connection and waits for all goroutines the client started. Calls
+// under way fail with ErrClosed. Debt that was not paid is lost with the client; it
+// is bounded by the items' TTL. Closing twice is harmless.
+func (c *Client) Close() error {
+	c.topMu.Lock()
+	already := c.closed
+	c.closed = true
+	c.topMu.Unlock()
+	if already {
+		c.group.wait()
+		return nil
+	}
+	c.cancel()
+	c.group.close()
+	for _, n := range c.top.Load().nodes {
+		n.close()
+	}
+	c.group.wait()
+	c.near.DropAll()
+	return nil
+}
+
+// start makes sure that the maintenance goroutine runs; called when the first
+// connection is made, so that New starts nothing.
+func (c *Client) startMaintenance() {
+	c.maintaining.Do(func() { c.group.Go(c.maintain) })
+}
+
+// check refuses a call before anything else happens: a closed client, a context that
+// has ended, a malformed key.
+func (c *Client) check(ctx context.Context, op, key string) error {
+	if err := item.CheckKey(key); err != nil {
+		return &item.Error{Op: op, Sent: item.NotSent, Err: err}
+	}
+	return c.checkCall(ctx, op)
+}
+
+func (c *Client) checkCall(ctx context.Context, op string) error {
+	if err := ctx.Err(); err != nil {
+		return &item.Error{Op: op, Sent: item.NotSent, Err: err}
+	}
+	if c.ctx.Err() != nil {
+		return &item.Error{Op: op, Sent: item.NotSent, Err: item.ErrClosed}
+	}
+	return nil
+}
+
+// replayPause is when a key owed after a connection died with writes unanswered is
+// deleted a second time: what was left in the dead connection's buffers has been
+// executed by then (consistency rule 13).
+func (c *Client) replayPause() time.Duration { return 2 * c.cfg.Timeout }

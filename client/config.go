@@ -1,0 +1,142 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/memherd/memherd/hotkey"
+	"github.com/memherd/memherd/ring"
+)
+
+// Config is the set-up of a Client. Only Nodes is required; the zero value of every
+// other field is a good choice. New copies it.
+type Config struct {
+	// Nodes are the servers, for example ring.Addrs("10.0.0.1:11211"). Required.
+	Nodes []ring.Node
+	// Placement is how keys are placed on the nodes; zero is ring.Rendezvous. All
+	// clients of a fleet must agree on it, on VirtualNodes and on Nodes.
+	Placement ring.Placement
+	// VirtualNodes is the number of points a node has on a ring.Classic ring; 0 is
+	// that placement's default.
+	VirtualNodes int
+	// ReplicationFactor is the number of copies of each key; 0 means 1. More than
+	// there are nodes is an error.
+	ReplicationFactor int
+	// MinWriteAcks is how many copies must confirm a write for it to be no error; 0
+	// means 1. Whatever it is, a write waits for all live copies and owes the others.
+	MinWriteAcks int
+
+	// Timeout bounds each try on a node, 0 means 250 ms. A sooner deadline of the
+	// context wins. A node whose reply is overdue by it counts as down.
+	Timeout time.Duration
+	// DialTimeout bounds connecting; 0 means 250 ms.
+	DialTimeout time.Duration
+	// ConnsPerNode is the most connections to a node, 0 means 2. The second is
+	// opened when the first is crowded.
+	ConnsPerNode int
+	// MaxInFlight is how many requests may be under way to a node before further
+	// ones fail at once with ErrBusy; 0 means 1,024. A multi-key call sends up to 128
+	// requests a node at a time, and starts as long as there is room for one.
+	MaxInFlight int
+	// MaxValueBytes is the largest value written or read, 0 means 1 MiB less 1 KiB
+	// for the node's own bookkeeping. Set it with the nodes' -I.
+	MaxValueBytes int
+	// DialContext opens connections; nil uses net.Dialer. network is "tcp" or
+	// "unix".
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// HotKeys turns the near-cache on; nil means that hot keys are detected and
+	// reported but every read goes to a node. &hotkey.Config{} serves the hottest
+	// keys from memory, up to 50 ms old.
+	HotKeys *hotkey.Config
+	// DebtLimit is how many keys a node may be owed; 0 means 1,000,000. Beyond it
+	// the node is not read until Readmit.
+	DebtLimit int
+	// LeaseTTL is how long the winner of a lease has to fill, 0 means 10 s, clamped
+	// to 2 s to 60 s.
+	LeaseTTL time.Duration
+	// Hooks observe the client.
+	Hooks Hooks
+}
+
+// Defaults of Config.
+const (
+	DefaultTimeout       = 250 * time.Millisecond
+	DefaultDialTimeout   = 250 * time.Millisecond
+	DefaultConnsPerNode  = 2
+	DefaultMaxInFlight   = 1024
+	DefaultMaxValueBytes = 1<<20 - 1<<10
+	DefaultDebtLimit     = 1_000_000
+	DefaultLeaseTTL      = 10 * time.Second
+
+	minLeaseTTL     = 2 * time.Second
+	maxLeaseTTL     = 60 * time.Second
+	maxConnsPerNode = 16
+)
+
+// ErrConfig is what every error of New and SetNodes about bad settings is to
+// errors.Is, besides the causes of package ring.
+var ErrConfig = errors.New("memherd: bad client configuration")
+
+func configError(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrConfig}, args...)...)
+}
+
+// withDefaults checks cfg and fills its zeros.
+func (cfg Config) withDefaults() (Config, error) {
+	for _, f := range []struct {
+		name string
+		v    int64
+	}{
+		{"VirtualNodes", int64(cfg.VirtualNodes)}, {"ReplicationFactor", int64(cfg.ReplicationFactor)},
+		{"MinWriteAcks", int64(cfg.MinWriteAcks)}, {"Timeout", int64(cfg.Timeout)},
+		{"DialTimeout", int64(cfg.DialTimeout)}, {"ConnsPerNode", int64(cfg.ConnsPerNode)},
+		{"MaxInFlight", int64(cfg.MaxInFlight)}, {"MaxValueBytes", int64(cfg.MaxValueBytes)},
+		{"DebtLimit", int64(cfg.DebtLimit)}, {"LeaseTTL", int64(cfg.LeaseTTL)},
+	} {
+		if f.v < 0 {
+			return cfg, configError("%s is negative; 0 chooses the default", f.name)
+		}
+	}
+	orInt(&cfg.ReplicationFactor, 1)
+	orInt(&cfg.MinWriteAcks, 1)
+	orInt(&cfg.ConnsPerNode, DefaultConnsPerNode)
+	orInt(&cfg.MaxInFlight, DefaultMaxInFlight)
+	orInt(&cfg.MaxValueBytes, DefaultMaxValueBytes)
+	orInt(&cfg.DebtLimit, DefaultDebtLimit)
+	orDuration(&cfg.Timeout, DefaultTimeout)
+	orDuration(&cfg.DialTimeout, DefaultDialTimeout)
+	orDuration(&cfg.LeaseTTL, DefaultLeaseTTL)
+	cfg.LeaseTTL = clampLease(cfg.LeaseTTL)
+	if cfg.ConnsPerNode > maxConnsPerNode {
+		return cfg, configError("ConnsPerNode %d is over %d; one or two carry a node's full load", cfg.ConnsPerNode, maxConnsPerNode)
+	}
+	if cfg.MinWriteAcks > cfg.ReplicationFactor {
+		return cfg, configError("MinWriteAcks %d is more than ReplicationFactor %d: no write could succeed", cfg.MinWriteAcks, cfg.ReplicationFactor)
+	}
+	if cfg.DialContext == nil {
+		var d net.Dialer
+		cfg.DialContext = d.DialContext
+	}
+	cfg.Nodes = append([]ring.Node(nil), cfg.Nodes...)
+	return cfg, nil
+}
+
+func orInt(v *int, def int) {
+	if *v == 0 {
+		*v = def
+	}
+}
+
+func orDuration(v *time.Duration, def time.Duration) {
+	if *v == 0 {
+		*v = def
+	}
+}
+
+func clampLease(ttl time.Duration) time.Duration {
+	return max(minLeaseTTL, min(ttl, maxLeaseTTL))
+}

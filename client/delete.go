@@ -1,0 +1,178 @@
+package client
+
+import (
+	"context"
+
+	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// Delete removes key from every copy: from the other copies first, and, when they
+// have answered or are booked as debt, from the owner. That order costs a second
+// round trip when R > 1, and without it a reader could fill the owner from a copy
+// not yet deleted (consistency rule 2). An absent key is no error: Outcome.Found
+// tells. A copy that could not be reached is owed the delete and hears it before
+// this client reads from it again; an error says that fewer than
+// Config.MinWriteAcks copies confirmed.
+func (c *Client) Delete(ctx context.Context, key string) (item.Outcome, error) {
+	const op = "delete"
+	if err := c.check(ctx, op, key); err != nil {
+		return item.Outcome{}, err
+	}
+	c.counters.deletes.Add(1)
+	t := c.top.Load()
+	hash := t.ring.Hash(key)
+	c.near.Drop(hash, key)
+	defer c.near.Drop(hash, key)
+	var mem [maxCopies]*node
+	out, err := c.deleteKey(ctx, op, key, t.copies(hash, mem[:0]))
+	if err != nil {
+		c.counters.errors.Add(1)
+	}
+	return out, err
+}
+
+// deleteKey is the delete of rule 2 on the copies given, owner first in the list.
+func (c *Client) deleteKey(ctx context.Context, op, key string, copies []*node) (item.Outcome, error) {
+	w := writing{c: c, op: op, key: key, copies: copies, always: true}
+	req := memproto.Request{Cmd: memproto.CmdMetaDelete, Key: memproto.StringBytes(key)}
+	same := func(*node) (memproto.Request, bool) { return req, true }
+	w.send(ctx, copies[1:], same)
+	// A context that ends here does not spare the owner: launch fails, and the owner
+	// is owed the delete.
+	w.send(ctx, copies[:1], same)
+	return w.finish(ctx)
+}
+
+// DeleteMulti deletes keys on all their copies, pipelined over all nodes at once, in
+// the order of Delete. It returns the outcome of each key, by position, and an error
+// that joins the failures of nodes; a key is safe to be taken for deleted if its
+// Confirmed plus Owed is its Copies.
+func (c *Client) DeleteMulti(ctx context.Context, keys []string) ([]item.Outcome, error) {
+	const op = "delete"
+	for _, key := range keys {
+		if err := c.check(ctx, op, key); err != nil {
+			return nil, err
+		}
+	}
+	if len(keys) == 0 {
+		return nil, c.checkCall(ctx, op)
+	}
+	c.counters.deletes.Add(uint64(len(keys)))
+	t := c.top.Load()
+	for _, key := range keys {
+		c.near.Drop(t.ring.Hash(key), key)
+	}
+	d := newBatchDelete(c, op, t, keys)
+	d.run(ctx)
+	for _, key := range keys {
+		c.near.Drop(t.ring.Hash(key), key)
+	}
+	return d.outcomes, d.err()
+}
+
+// deleteCopies deletes keys on all their copies for the mender of n, and reports
+// which of them n confirmed. n is told even about keys whose copy it no longer is.
+func (c *Client) deleteCopies(ctx context.Context, t *topology, keys []string, n *node) []bool {
+	for _, key := range keys {
+		c.near.Drop(t.ring.Hash(key), key)
+	}
+	d := newBatchDelete(c, "replay", t, keys)
+	d.payee = n
+	d.paid = make([]bool, len(keys))
+	d.run(ctx)
+	for _, key := range keys {
+		c.near.Drop(t.ring.Hash(key), key)
+	}
+	return d.paid
+}
+
+// batchDelete is the delete of many keys: first all their other copies, then all
+// their owners.
+type batchDelete struct {
+	c        *Client
+	op       string
+	t        *topology
+	keys     []string
+	outcomes []item.Outcome
+	failed   map[string]error // by node name, one error each
+
+	payee *node  // the node whose debt is being paid, nil otherwise
+	paid  []bool // by key: payee confirmed
+}
+
+func newBatchDelete(c *Client, op string, t *topology, keys []string) *batchDelete {
+	return &batchDelete{c: c, op: op, t: t, keys: keys, outcomes: make([]item.Outcome, len(keys)), failed: map[string]error{}}
+}
+
+func (d *batchDelete) run(ctx context.Context) {
+	var others, owners []target
+	for i, key := range d.keys {
+		list := d.t.ring.Lookup(key)
+		listed := false
+		for j, at := range list {
+			n := d.t.nodes[at]
+			listed = listed || n == d.payee
+			if j == 0 {
+				owners = append(owners, target{n, i})
+			} else {
+				others = append(others, target{n, i})
+			}
+		}
+		if d.payee != nil && !listed {
+			others = append(others, target{d.payee, i})
+		}
+	}
+	d.send(ctx, others)
+	d.send(ctx, owners)
+}
+
+func (d *batchDelete) send(ctx context.Context, ts []target) {
+	b := batch{c: d.c, op: d.op, each: d.answer,
+		request: func(i int, k *pipe.Call) {
+			k.Req = memproto.Request{Cmd: memproto.CmdMetaDelete, Key: memproto.StringBytes(d.keys[i])}
+		},
+		allowed: func(n *node) bool { return n.breaker.Writable() },
+	}
+	if ctx.Done() != nil {
+		b.settler = func(n *node, i int) pipe.Settler { return &lateWrite{n, d.keys[i]} }
+	}
+	b.run(ctx, ts)
+}
+
+// answer takes the reply of one copy, or its failure.
+func (d *batchDelete) answer(t target, k *pipe.Call, left bool, err error) {
+	o := &d.outcomes[t.i]
+	o.Copies++
+	switch {
+	case left:
+		t.n.debt.Flight(d.keys[t.i], 1)
+		o.Owed++
+	case err != nil:
+		o.Owed++
+		if t.n != d.payee { // the payee's debt stands already
+			t.n.owe(d.keys[t.i], !item.SafeToRetry(err))
+		}
+	default:
+		o.Confirmed++
+		o.Found = o.Found || k.Resp.Status == memproto.StatusHD
+		if t.n == d.payee {
+			d.paid[t.i] = true
+		}
+	}
+	if err != nil {
+		d.failed[t.n.Name] = err
+	}
+}
+
+// err joins the nodes' failures if any key was confirmed by too few copies.
+func (d *batchDelete) err() error {
+	for _, o := range d.outcomes {
+		if o.Confirmed < d.c.cfg.MinWriteAcks {
+			d.c.counters.errors.Add(1)
+			return joinByNode(d.failed)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,23 @@
+// Package client is the fat client: it owns the placement of keys on a fleet of
+// memcached nodes, talks to every node over pipelined connections, writes to all
+// copies of a key, reads from the home copy and fails over, keeps what an
+// unreachable node still has to hear, hands out leases for filling missing keys,
+// and serves the hottest keys from memory within a staleness bound.
+//
+// A Client is made by New, which does no I/O, is safe for concurrent use, and must
+// be closed. Every operation takes a context first; the sooner of its deadline and
+// Config.Timeout ends a try.
+//
+// # Errors
+//
+// A miss is ErrCacheMiss, a failed condition ErrNotStored or ErrCASConflict: the
+// cache answered. A failure is an *Error, which names the operation and the node and
+// says how far the request got; SafeToRetry asks it. Several nodes' failures are
+// joined. Keys never stand in an error's text.
+//
+// # Copies
+//
+// With ReplicationFactor R the first R nodes of a key's list hold a copy each; the
+// first is the owner. How copies are kept right on servers that know nothing of each
+// other is told in DESIGN.md.
+package client

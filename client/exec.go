@@ -1,0 +1,156 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// maxCopies is how many copies of a key fit into the arrays that calls keep on their
+// stack; more work too, on the heap.
+const maxCopies = 4
+
+// flight is one request under way on one node.
+type flight struct {
+	n    *node
+	conn *pipe.Conn
+	call *pipe.Call // valid after wait returned nil; free it
+	op   string
+	life uint64 // the node's life before the request was sent
+	err  error
+}
+
+// launch sends k to n. A failure is kept for wait.
+func (n *node) launch(ctx context.Context, op string, k *pipe.Call) flight {
+	f := flight{n: n, call: k, op: op, life: n.life.Load()}
+	if n.inFlight() >= n.c.cfg.MaxInFlight {
+		f.fail(item.NotSent, item.ErrBusy)
+		return f
+	}
+	n.ops.Add(1)
+	// A connection may die between being chosen and being used. Nothing was sent
+	// then, so any operation may take the next one; the dial decides whether the
+	// node is there at all.
+	for try := 0; ; try++ {
+		conn, err := n.conn(ctx)
+		if err != nil {
+			f.dialFailed(ctx, err)
+			return f
+		}
+		if err = conn.Start(ctx, k); err == nil {
+			f.conn = conn
+			return f
+		}
+		if try == 2 {
+			f.fail(item.NotSent, asConnLost(err))
+			return f
+		}
+	}
+}
+
+func (f *flight) dialFailed(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		f.fail(item.NotSent, ctx.Err())
+		return
+	}
+	if errors.Is(err, item.ErrClosed) || f.n.c.ctx.Err() != nil {
+		f.fail(item.NotSent, item.ErrClosed)
+		return
+	}
+	f.fail(item.NotSent, fmt.Errorf("%w: %w", item.ErrNodeDown, err))
+}
+
+// fail ends a flight that never took off.
+func (f *flight) fail(sent item.Sent, err error) {
+	f.call.Free()
+	f.call = nil
+	f.err = &item.Error{Op: f.op, Node: f.n.Name, Sent: sent, Err: err}
+	f.n.failures.Add(1)
+}
+
+// wait returns nil when call holds a reply. On an error the call is gone. left is
+// true if the caller's context ended while the request was under way: its outcome is
+// the Settler's business.
+func (f *flight) wait(ctx context.Context) (left bool, err error) {
+	if f.err != nil {
+		return false, f.err
+	}
+	if !f.conn.Wait(ctx, f.call) {
+		f.call = nil
+		f.err = &item.Error{Op: f.op, Node: f.n.Name, Sent: item.SentUnknown, Err: ctx.Err()}
+		return true, f.err
+	}
+	if err := f.call.Err; err != nil {
+		f.fail(f.call.Sent, asConnLost(err))
+		return false, f.err
+	}
+	return false, nil
+}
+
+// asConnLost makes every cause of a dead connection ErrConnLost to errors.Is as
+// well, save the ones that say more.
+func asConnLost(err error) error {
+	for _, known := range []error{item.ErrConnLost, item.ErrTimeout, item.ErrClosed, item.ErrDesync, item.ErrServer} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", item.ErrConnLost, err)
+}
+
+// refusal turns an error line that was the call's own answer into an error, nil if
+// the reply is none.
+func (f *flight) refusal() error {
+	k := f.call
+	if !k.Resp.Status.IsError() {
+		return nil
+	}
+	cause := fmt.Errorf("%w: %s", item.ErrServer, k.Text)
+	switch {
+	case k.Resp.Status == memproto.StatusServerError && tooLargeText(k.Text):
+		cause = item.ErrTooLarge
+	case k.Resp.Status == memproto.StatusClientError && k.Req.Cmd == memproto.CmdMetaArith:
+		return item.ErrNotNumber
+	}
+	return &item.Error{Op: f.op, Node: f.n.Name, Sent: item.Answered, Err: cause}
+}
+
+func tooLargeText(s string) bool { return s == "object too large for cache" }
+
+// retriable reports whether a read that failed with err on one node may be asked
+// elsewhere or again: it may unless the caller has left or the client is closed.
+func (c *Client) retriable(ctx context.Context) bool {
+	return ctx.Err() == nil && c.ctx.Err() == nil
+}
+
+// answered reports whether err is a node's own refusal, rather than a failure to
+// reach it.
+func answered(err error) bool {
+	var e *item.Error
+	return errors.As(err, &e) && e.Sent == item.Answered
+}
+
+// flagsOut converts the caller's flags for the wire, flagsIn back.
+func flagsOut(f uint32) uint32 {
+	if f == 0 {
+		return item.FlagZero
+	}
+	return f
+}
+
+func flagsIn(f uint32) uint32 {
+	if f == item.FlagZero {
+		return 0
+	}
+	return f
+}
+
+// isStub reports whether a reply with value and flags shows a lease stub rather than
+// a value.
+func isStub(k *pipe.Call) bool {
+	return k.Resp.Status == memproto.StatusVA && len(k.Value) == 0 && k.Resp.ClientFlags == 0
+}

@@ -1,0 +1,167 @@
+package client
+
+import (
+	"context"
+
+	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// Fill ends a lease with a value.
+//
+// After LeaseWon it stores the value on each copy under that copy's own token. Where
+// a delete or a write came in between, the token is void and that copy is left
+// alone; if that was the home copy, the error is ErrLeaseLost: the value may go to
+// the caller who loaded it and nowhere else. Copies that can't be reached are left
+// out; a fill creates no debt.
+//
+// After LeaseWrite it stores the value on the other copies first and then on the home
+// copy. Unless every copy that is up takes it, the key is deleted on every copy and
+// the error is ErrLeaseLost: the write to the origin stands, and the next reader
+// loads it. Copies that are down are owed a delete.
+//
+// it.Key may be left empty.
+func (c *Client) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Outcome, error) {
+	const op = "fill"
+	it.Key = l.Key
+	req, err := c.storeRequest(op, it)
+	if err != nil {
+		c.giveBack(&l)
+		return item.Outcome{}, err
+	}
+	if l.State != item.LeaseWon && l.State != item.LeaseWrite {
+		return item.Outcome{}, &item.Error{Op: op, Sent: item.NotSent, Err: item.ErrLeaseLost}
+	}
+	if err := c.check(ctx, op, l.Key); err != nil {
+		return item.Outcome{}, err
+	}
+	c.counters.fills.Add(1)
+	if l.State == item.LeaseWrite {
+		return c.fillWrite(ctx, l, req)
+	}
+	return c.fillWon(ctx, l, req)
+}
+
+// fillWon fills under the tokens of a won lease.
+func (c *Client) fillWon(ctx context.Context, l item.Lease, req memproto.Request) (item.Outcome, error) {
+	const op = "fill"
+	out := item.Outcome{Copies: l.Copies}
+	t := c.top.Load()
+	if t.version != l.Placement {
+		c.giveBack(&l)
+		return out, c.leaseLost(op, "")
+	}
+	var mem [maxCopies]flight
+	flights := mem[:0]
+	homeLost := true
+	for i, tok := range l.Tokens {
+		n := t.byName(tok.Node)
+		if n == nil || n.life.Load() != tok.Life || !n.breaker.Writable() {
+			continue
+		}
+		if i == 0 {
+			homeLost = false
+		}
+		flights = append(flights, n.launch(ctx, op, storeUnder(req, tok)))
+	}
+	for i := range flights {
+		f := &flights[i]
+		_, err := f.wait(ctx)
+		if err == nil {
+			err = f.refusal()
+			if err == nil && f.call.Resp.Status == memproto.StatusHD {
+				out.Confirmed++
+				f.call.Free()
+				continue
+			}
+			f.call.Free()
+			out.Refused++
+		}
+		if f.n.Name == l.Tokens[0].Node {
+			if err != nil {
+				return out, err
+			}
+			homeLost = true
+		}
+	}
+	if homeLost {
+		home := ""
+		if len(l.Tokens) > 0 {
+			home = l.Tokens[0].Node
+		}
+		return out, c.leaseLost(op, home)
+	}
+	return out, nil
+}
+
+func (c *Client) leaseLost(op, node string) error {
+	c.counters.leasesLost.Add(1)
+	c.cfg.Hooks.leaseLost(node)
+	return &item.Error{Op: op, Node: node, Sent: item.Answered, Err: item.ErrLeaseLost}
+}
+
+// fillWrite is the second half of a write-through.
+//
+// Why any doubt ends in a delete everywhere: two writers W1 and W2 write the origin in
+// that order. If W2's tokens are older than W1's fill, W2's fill is refused; were
+// W1's value left there, it would be older than the origin. And a copy that takes
+// W2's value while another refuses it may hold either. After the delete the next
+// reader loads what the origin has now.
+func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Request) (item.Outcome, error) {
+	const op = "fill"
+	t := c.top.Load()
+	hash := t.ring.Hash(l.Key)
+	c.near.Drop(hash, l.Key)
+	defer c.near.Drop(hash, l.Key)
+	var mem [maxCopies]*node
+	copies := t.copies(hash, mem[:0])
+
+	w := writing{c: c, op: op, key: l.Key, always: true}
+	doubt := t.version != l.Placement
+	under := func(n *node) (memproto.Request, bool) {
+		for _, tok := range l.Tokens {
+			if tok.Node == n.Name && tok.Life == n.life.Load() {
+				r := req
+				r.Flags |= memproto.FlagC
+				r.CAS = tok.CAS
+				return r, true
+			}
+		}
+		// No token: a copy that is up may have been filled by anybody meanwhile. One
+		// that is down is booked as debt by send, since the request it does not get is
+		// as good as missed.
+		doubt = doubt || n.breaker.Writable()
+		return memproto.Request{}, !n.breaker.Writable()
+	}
+	if !doubt {
+		w.send(ctx, copies[1:], under)
+	}
+	if !doubt && !w.conflict && w.refused == nil {
+		w.send(ctx, copies[:1], under)
+	}
+	if !doubt && !w.conflict && w.refused == nil {
+		out, err := w.finish(ctx)
+		if err != nil {
+			c.counters.errors.Add(1)
+		}
+		return out, err
+	}
+	out, err := c.deleteKey(ctx, op, l.Key, copies)
+	if err != nil {
+		c.counters.errors.Add(1)
+		return out, err
+	}
+	out.Refused = out.Confirmed
+	return out, c.leaseLost(op, copies[0].Name)
+}
+
+// storeUnder makes the call that stores req where tok was taken, if nothing changed
+// there since.
+func storeUnder(req memproto.Request, tok item.Token) *pipe.Call {
+	k := pipe.NewCall()
+	k.Req = req
+	k.Req.Flags |= memproto.FlagC
+	k.Req.CAS = tok.CAS
+	return k
+}

@@ -1,0 +1,92 @@
+package client
+
+import (
+	"context"
+
+	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// Whoever wins the right to fill (W) without wanting to load gives it back at once
+// (consistency rule 6): otherwise every other reader waits until the lease runs out.
+// On a stub that is a delete under its token; on a value marked stale it is the mark
+// again under its token, which clears the "token given out" bit and keeps the value.
+
+// handBackRequest builds the request that returns a win.
+func handBackRequest(key string, cas uint64, stub bool) memproto.Request {
+	r := memproto.Request{Cmd: memproto.CmdMetaDelete, Key: memproto.StringBytes(key), Flags: memproto.FlagC, CAS: cas}
+	if !stub {
+		r.Flags |= memproto.FlagI
+	}
+	return r
+}
+
+// handBack returns the win that a plain read has drawn by accident: another program
+// marked the item stale. The reply may not carry the token, so it is asked for first;
+// a change in between makes the token miss, and does no harm.
+func (c *Client) handBack(ctx context.Context, f flight, key string) {
+	conn, cas, stub := f.conn, f.call.Resp.CAS, isStub(f.call)
+	if !f.call.Resp.HasCAS {
+		k := pipe.NewCall()
+		k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(key), Flags: memproto.FlagLc | memproto.FlagLf | memproto.FlagLs}
+		k.Settler = lateHandBack{key}
+		g := f.n.launch(ctx, f.op, k)
+		if _, err := g.wait(ctx); err != nil {
+			return
+		}
+		conn, cas, stub = g.conn, g.call.Resp.CAS, g.call.Resp.Size == 0 && g.call.Resp.ClientFlags == 0
+		ok := g.call.Resp.Status == memproto.StatusHD && g.call.Resp.HasCAS
+		g.call.Free()
+		if !ok {
+			return
+		}
+	}
+	postHandBack(conn, key, cas, stub)
+}
+
+func postHandBack(conn *pipe.Conn, key string, cas uint64, stub bool) {
+	k := pipe.NewCall()
+	k.Req = handBackRequest(key, cas, stub)
+	conn.Post(k)
+}
+
+// lateHandBack goes on with handBack when its caller has left between its two steps.
+type lateHandBack struct{ key string }
+
+func (s lateHandBack) Settle(conn *pipe.Conn, k *pipe.Call) {
+	if k.Err == nil && k.Resp.Status == memproto.StatusHD && k.Resp.HasCAS {
+		postHandBack(conn, s.key, k.Resp.CAS, k.Resp.Size == 0 && k.Resp.ClientFlags == 0)
+	}
+}
+
+// lateLease is the Settler of requests that may win a lease: if the caller has left
+// when the win arrives, it is given back on the same connection by whoever reads it.
+type lateLease struct {
+	n   *node
+	key string
+}
+
+func (s *lateLease) Settle(conn *pipe.Conn, k *pipe.Call) {
+	if k.Err != nil || !k.Resp.Flags.Has(memproto.FlagW) || !k.Resp.HasCAS {
+		return
+	}
+	s.n.c.counters.late.Add(1)
+	postHandBack(conn, s.key, k.Resp.CAS, tokenKind(k) == item.TokenStub)
+}
+
+// tokenKind tells what a reply to a request with N shows: a stub, a stale value we
+// may refresh, or an ordinary value.
+func tokenKind(k *pipe.Call) item.TokenKind {
+	size := int64(len(k.Value))
+	if k.Resp.Flags.Has(memproto.FlagLs) {
+		size = k.Resp.Size
+	}
+	switch {
+	case size == 0 && k.Resp.ClientFlags == 0:
+		return item.TokenStub
+	case k.Resp.Flags.Has(memproto.FlagX):
+		return item.TokenStale
+	}
+	return item.TokenValue
+}

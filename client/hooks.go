@@ -1,0 +1,67 @@
+package client
+
+// Hooks observe a Client, for metrics and logs. Any of them may be nil. They are
+// called without locks held, from the goroutine on which the event happened, and
+// must return quickly; several may run at once.
+type Hooks struct {
+	// NodeDown: the node's breaker opened, with the cause.
+	NodeDown func(node string, cause error)
+	// NodeUp: the node is read again. paid is how many owed deletes it was told.
+	NodeUp func(node string, paid int)
+	// ConnLost: a connection died; the node may be well.
+	ConnLost func(node string, cause error)
+	// Owed: a write or delete did not reach the node's copy and was booked as debt.
+	// depth is the number of keys owed now.
+	Owed func(node string, depth int)
+	// DebtOverflow: more than Config.DebtLimit keys are owed; the node is not read
+	// until Readmit.
+	DebtOverflow func(node string)
+	// Failover: a read left the node for the next copy because of cause.
+	Failover func(op, node string, cause error)
+	// LeaseLost: a fill was refused because the key was deleted or written meanwhile.
+	LeaseLost func(node string)
+	// TopologyChanged: SetNodes took effect; the number of nodes now.
+	TopologyChanged func(nodes int)
+}
+
+func (h *Hooks) nodeDown(node string, cause error) {
+	if h.NodeDown != nil {
+		h.NodeDown(node, cause)
+	}
+}
+
+func (h *Hooks) nodeUp(node string, paid int) {
+	if h.NodeUp != nil {
+		h.NodeUp(node, paid)
+	}
+}
+
+func (h *Hooks) connLost(node string, cause error) {
+	if h.ConnLost != nil {
+		h.ConnLost(node, cause)
+	}
+}
+
+func (h *Hooks) owedTo(node string, depth int) {
+	if h.Owed != nil {
+		h.Owed(node, depth)
+	}
+}
+
+func (h *Hooks) overflowed(node string) {
+	if h.DebtOverflow != nil {
+		h.DebtOverflow(node)
+	}
+}
+
+func (h *Hooks) failover(op, node string, cause error) {
+	if h.Failover != nil {
+		h.Failover(op, node, cause)
+	}
+}
+
+func (h *Hooks) leaseLost(node string) {
+	if h.LeaseLost != nil {
+		h.LeaseLost(node)
+	}
+}

@@ -1,0 +1,191 @@
+// Package debt keeps what one unreachable node still has to hear. Debt is always a
+// delete: whatever write a copy missed or may have missed, deleting the key there
+// makes the copy right again (consistency rule 14).
+package debt
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Ledger is one node's debt, and the writes to it whose callers left before the
+// reply came. A key that is in either is not read from the node. Its methods may be
+// called concurrently.
+type Ledger struct {
+	limit int
+
+	// entries mirrors len(m), so that reads of a node without debt take no lock.
+	entries  atomic.Int64
+	overflow atomic.Bool
+
+	mu   sync.Mutex // guards m, seq; a leaf in the lock order
+	m    map[string]entry
+	seq  uint64
+	owed int
+}
+
+type entry struct {
+	seq    uint64    // changes whenever the key is owed anew
+	due    time.Time // not to be paid before
+	again  time.Time // pay a second time at, zero for no second time
+	owed   bool
+	flight int32 // writes under way that nobody waits for
+}
+
+// New returns a Ledger of at most limit keys.
+func New(limit int) *Ledger { return &Ledger{limit: limit, m: make(map[string]entry)} }
+
+// Owe books a delete of key. secondAfter, if not 0, asks for the delete to be paid
+// twice, the second time that much after the first: a write left in the buffers of
+// a dead connection may still run in between (consistency rule 13). It returns
+// false if the ledger is full: then Overflow is set, and what the node holds can't
+// be trusted until it is known to have started afresh.
+func (l *Ledger) Owe(key string, now time.Time, secondAfter time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e, ok := l.m[key]
+	if !e.owed {
+		if l.owed >= l.limit {
+			l.overflow.Store(true)
+			return false
+		}
+		l.owed++
+		e.owed = true
+	}
+	l.seq++
+	e.seq, e.due = l.seq, now
+	if secondAfter > 0 {
+		e.again = now.Add(secondAfter)
+	}
+	l.m[key] = e
+	if !ok {
+		l.entries.Add(1)
+	}
+	return true
+}
+
+// Flight notes that n more writes of key are under way with nobody waiting for
+// them; a negative n takes that back. The two may come in either order.
+func (l *Ledger) Flight(key string, n int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e, ok := l.m[key]
+	e.flight += n
+	if !e.owed && e.flight == 0 {
+		if ok {
+			delete(l.m, key)
+			l.entries.Add(-1)
+		}
+		return
+	}
+	l.m[key] = e
+	if !ok {
+		l.entries.Add(1)
+	}
+}
+
+// Blocks reports whether key must not be read from the node. It costs one atomic
+// load while there is no debt.
+func (l *Ledger) Blocks(key string) bool {
+	if l.entries.Load() == 0 {
+		return false
+	}
+	l.mu.Lock()
+	_, ok := l.m[key]
+	l.mu.Unlock()
+	return ok
+}
+
+// Payment is a key to be deleted on all its copies.
+type Payment struct {
+	Key string
+	seq uint64
+}
+
+// Due returns up to most keys that may be paid now, and, when there are none, how
+// long until the next one may (0 if nothing is owed at all).
+func (l *Ledger) Due(now time.Time, most int) (due []Payment, wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, e := range l.m {
+		if !e.owed {
+			continue
+		}
+		if d := e.due.Sub(now); d > 0 {
+			if wait == 0 || d < wait {
+				wait = d
+			}
+			continue
+		}
+		due = append(due, Payment{key, e.seq})
+		if len(due) == most {
+			break
+		}
+	}
+	if len(due) > 0 {
+		wait = 0
+	}
+	return due, wait
+}
+
+// Paid strikes out what was deleted on every copy. A key owed anew since Due stays,
+// and so does one that has to be paid a second time.
+func (l *Ledger) Paid(ps []Payment, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range ps {
+		e, ok := l.m[p.Key]
+		if !ok || !e.owed || e.seq != p.seq {
+			continue
+		}
+		if !e.again.IsZero() {
+			e.due = e.again
+			if !now.Before(e.again) {
+				e.due = now
+			}
+			e.again = time.Time{}
+			l.m[p.Key] = e
+			continue
+		}
+		l.owed--
+		e.owed = false
+		if e.flight == 0 {
+			delete(l.m, p.Key)
+			l.entries.Add(-1)
+			continue
+		}
+		l.m[p.Key] = e
+	}
+}
+
+// Depth is the number of keys owed.
+func (l *Ledger) Depth() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.owed
+}
+
+// Overflow reports whether debt was lost because the ledger was full.
+func (l *Ledger) Overflow() bool { return l.overflow.Load() }
+
+// Forgive drops all debt and the overflow mark: the node is known to hold nothing
+// that anybody wrote before.
+func (l *Ledger) Forgive() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, e := range l.m {
+		if !e.owed {
+			continue
+		}
+		e.owed = false
+		if e.flight == 0 {
+			delete(l.m, key)
+			l.entries.Add(-1)
+			continue
+		}
+		l.m[key] = e
+	}
+	l.owed = 0
+	l.overflow.Store(false)
+}

@@ -1,0 +1,207 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// Lease reads key and, if it is missing, asks for the right to fill it: one caller
+// in the whole fleet wins it, the others are told to wait. It asks the near-cache,
+// then the home copy; a winner also takes a token on every other live copy, so that
+// its fill can overwrite nothing that was deleted or written after the load began
+// (consistency rule 3). A winner must Fill or Release.
+//
+// The error is nil whenever the cache answered, a miss included: see
+// Lease.State.
+func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (item.Lease, error) {
+	const op = "lease"
+	l := item.Lease{Key: key}
+	if err := c.check(ctx, op, key); err != nil {
+		return l, err
+	}
+	t := c.top.Load()
+	hash := t.ring.Hash(key)
+	if !o.NoNear {
+		if v, ok := c.near.Get(hash, key); ok {
+			c.detector.Observe(hash, key, len(v.Bytes))
+			l.Level = item.FromNear
+			l.Item = item.Item{Key: key, Value: v.Bytes, Flags: v.Flags}
+			return l, nil
+		}
+	}
+	c.counters.gets.Add(1)
+	l.Placement, l.Copies = t.version, t.ring.Copies()
+	l.Generation = c.near.Generation(hash)
+	req := c.leaseRequest(o.TTL, getFlags|memproto.FlagLc)
+	f, err := c.readHome(ctx, op, hash, key, req, func(n *node) pipe.Settler { return &lateLease{n, key} })
+	if errors.Is(err, errNothing) {
+		c.counters.misses.Add(1)
+		l.State = item.LeaseNone
+		return l, nil
+	}
+	if err != nil {
+		c.counters.errors.Add(1)
+		return l, err
+	}
+	defer f.call.Free()
+	c.readLease(&l, &f, hash)
+	if l.State == item.LeaseWon {
+		c.counters.leasesWon.Add(1)
+		err = c.collectTokens(ctx, op, t, hash, &l, o.TTL, f.n)
+		if err != nil {
+			c.giveBack(&l)
+			return l, err
+		}
+	}
+	return l, nil
+}
+
+// leaseRequest is a meta get with N: a stub is made if the key is absent.
+func (c *Client) leaseRequest(ttl time.Duration, flags memproto.Flags) memproto.Request {
+	if ttl == 0 {
+		ttl = c.cfg.LeaseTTL
+	}
+	ttl = clampLease(ttl)
+	return memproto.Request{
+		Cmd: memproto.CmdMetaGet, Flags: flags | memproto.FlagN,
+		Vivify: int64((ttl + time.Second - 1) / time.Second),
+	}
+}
+
+// readLease reads the home copy's answer.
+func (c *Client) readLease(l *item.Lease, f *flight, hash uint64) {
+	k := f.call
+	won := k.Resp.Flags.Has(memproto.FlagW)
+	token := func() item.Token {
+		return item.Token{
+			Version: item.Version{Node: f.n.Name, Life: f.life},
+			CAS:     k.Resp.CAS, Kind: tokenKind(k), Won: won,
+		}
+	}
+	switch {
+	case k.Resp.Status != memproto.StatusVA:
+		// No stub could be made: out of memory, or an error line of its own.
+		l.State = item.LeaseNone
+	case !isStub(k):
+		l.Item = itemOf(l.Key, k)
+		l.Level = item.FromNode
+		l.Stale = k.Resp.Flags.Has(memproto.FlagX)
+		switch {
+		case !l.Stale:
+			if won {
+				// Somebody else's recache mark: nothing we asked for.
+				postHandBack(f.conn, l.Key, k.Resp.CAS, false)
+			}
+			c.counters.nodeHits.Add(1)
+			c.observe(*f, hash, l.Key, l.Generation)
+			return
+		case won:
+			l.State = item.LeaseWon
+			l.Tokens = []item.Token{token()}
+		default:
+			l.State = item.LeaseWait
+		}
+	case won || !k.Resp.Flags.Has(memproto.FlagZ):
+		// Ours; or an empty item with flags 0 that no lease made (another program
+		// stored it): its token lets us replace it.
+		l.State = item.LeaseWon
+		l.Tokens = []item.Token{token()}
+	default:
+		l.State = item.LeaseWait
+	}
+	c.detector.Observe(hash, l.Key, 0)
+	c.counters.misses.Add(1)
+}
+
+// collectTokens takes a token on every copy but home, all in one parallel round
+// trip. A copy that can't give one will not be filled. The error is the context's.
+func (c *Client) collectTokens(ctx context.Context, op string, t *topology, hash uint64, l *item.Lease, ttl time.Duration, home *node) error {
+	var mem [maxCopies]flight
+	flights := mem[:0]
+	for _, at := range t.ring.LookupHash(hash) {
+		n := t.nodes[at]
+		if n == home || !n.breaker.Readable() || n.debt.Blocks(l.Key) {
+			continue
+		}
+		k := pipe.NewCall()
+		k.Req = c.leaseRequest(ttl, memproto.FlagLc|memproto.FlagLf|memproto.FlagLs)
+		k.Req.Key = memproto.StringBytes(l.Key)
+		k.Settler = &lateLease{n, l.Key}
+		flights = append(flights, n.launch(ctx, op, k))
+	}
+	var cancelled error
+	for i := range flights {
+		f := &flights[i]
+		left, err := f.wait(ctx)
+		if left {
+			cancelled = err
+		}
+		if err != nil {
+			continue
+		}
+		if k := f.call; k.Resp.Status == memproto.StatusHD && k.Resp.HasCAS {
+			l.Tokens = append(l.Tokens, item.Token{
+				Version: item.Version{Node: f.n.Name, Life: f.life},
+				CAS:     k.Resp.CAS, Kind: tokenKind(k), Won: k.Resp.Flags.Has(memproto.FlagW),
+			})
+		}
+		f.call.Free()
+	}
+	return cancelled
+}
+
+// LeaseWrite takes a token on every live copy of key, whatever it holds, for a
+// write-through: take the tokens, write the origin, then Fill (consistency rule 8).
+// A Fill whose tokens were voided meanwhile deletes the key on every copy instead, so
+// that no older value can stay, whichever writer is late. If no copy gives a token
+// the lease has none, and Fill deletes.
+func (c *Client) LeaseWrite(ctx context.Context, key string) (item.Lease, error) {
+	const op = "lease for write"
+	l := item.Lease{Key: key, State: item.LeaseWrite}
+	if err := c.check(ctx, op, key); err != nil {
+		return l, err
+	}
+	t := c.top.Load()
+	hash := t.ring.Hash(key)
+	l.Placement, l.Copies = t.version, t.ring.Copies()
+	l.Generation = c.near.Generation(hash)
+	if err := c.collectTokens(ctx, op, t, hash, &l, 0, nil); err != nil {
+		c.giveBack(&l)
+		return l, err
+	}
+	return l, nil
+}
+
+// Release gives a lease back that will not be filled, so that the next caller wins at
+// once instead of waiting until it runs out. Releasing any other lease does nothing.
+// It does not wait for the nodes, and works after ctx has ended: that is when leases
+// are most often given back. Its only errors are a malformed key and ErrClosed.
+func (c *Client) Release(ctx context.Context, l item.Lease) error {
+	if err := c.check(context.WithoutCancel(ctx), "release", l.Key); err != nil {
+		return err
+	}
+	c.giveBack(&l)
+	return nil
+}
+
+// giveBack returns every win among the tokens, the home copy's last: who wins there
+// next takes its tokens on the other copies afresh.
+func (c *Client) giveBack(l *item.Lease) {
+	t := c.top.Load()
+	for i := len(l.Tokens) - 1; i >= 0; i-- {
+		tok := l.Tokens[i]
+		n := t.byName(tok.Node)
+		if !tok.Won || n == nil || n.life.Load() != tok.Life || !n.breaker.Writable() {
+			continue
+		}
+		if conn, err := n.conn(c.ctx); err == nil {
+			postHandBack(conn, l.Key, tok.CAS, tok.Kind == item.TokenStub)
+		}
+	}
+	l.Tokens = nil
+}

@@ -1,0 +1,247 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/memherd/memherd/client/internal/debt"
+	"github.com/memherd/memherd/client/internal/health"
+	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// Mending: while a node is down, or is owed deletes, one goroutine looks after it.
+// It probes until the node answers, half-opens the breaker so that writes reach it
+// again, pays the debt, and only then lets reads in. It ends when the node is up and
+// owed nothing.
+
+// connDied is what a connection calls when it has died and its calls have failed.
+func (n *node) connDied(k *pipe.Conn, cause error) {
+	n.life.Add(1)
+	// What the near-cache holds of this node was vouched for by a life that is over.
+	n.c.near.DropNode(n.Name)
+	if errors.Is(cause, item.ErrClosed) {
+		return
+	}
+	n.c.cfg.Hooks.connLost(n.Name, cause)
+	// A reset may be an idle connection that the node shed: the next request dials
+	// and learns the truth. A node that lets replies become overdue, or that takes
+	// connections only to drop them, is ill.
+	if errors.Is(cause, item.ErrTimeout) || !k.Served() {
+		n.trip(cause)
+	}
+}
+
+// trip opens the breaker and starts mending.
+func (n *node) trip(cause error) {
+	if errors.Is(cause, item.ErrClosed) || n.c.ctx.Err() != nil {
+		return
+	}
+	if !n.breaker.Trip() {
+		return
+	}
+	n.failures.Add(1)
+	n.c.cfg.Hooks.nodeDown(n.Name, cause)
+	n.killConns(item.ErrConnLost)
+	n.mend()
+}
+
+// owe books a delete of key as debt. secondPass says that a write of it may still lie
+// in the buffers of a dead connection.
+func (n *node) owe(key string, secondPass bool) {
+	pause := time.Duration(0)
+	if secondPass {
+		pause = n.c.replayPause()
+	}
+	ok := n.debt.Owe(key, time.Now(), pause)
+	n.c.counters.owed.Add(1)
+	if ok {
+		n.c.cfg.Hooks.owedTo(n.Name, n.debt.Depth())
+	} else {
+		n.c.cfg.Hooks.overflowed(n.Name)
+	}
+	n.mend()
+}
+
+// mend makes sure that the mender runs and looks at the node again.
+func (n *node) mend() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.mending && !n.closed {
+		n.mending = n.c.group.Go(n.runMender)
+		return
+	}
+	n.poke()
+}
+
+// poke wakes the mender if it sleeps.
+func (n *node) poke() {
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (n *node) runMender() {
+	paid := 0
+	for {
+		if n.breaker.State() == health.Down {
+			if !n.pause(n.nextProbe()) {
+				return
+			}
+			if n.breaker.State() == health.Down && !n.probe() {
+				continue
+			}
+		}
+		done, wait, stuck := n.payDebt()
+		paid += done
+		if n.breaker.State() == health.Down {
+			continue
+		}
+		if !stuck && !n.debt.Overflow() && n.breaker.Close() {
+			// All debt has been paid at least once. Keys that wait for their second
+			// pass stay out of reads one by one; the node's other keys are right.
+			n.mu.Lock()
+			n.upSince = time.Now()
+			n.mu.Unlock()
+			n.c.cfg.Hooks.nodeUp(n.Name, paid)
+			paid = 0
+		}
+		if wait == 0 {
+			if n.leave() {
+				return
+			}
+			continue
+		}
+		if !n.pause(wait) {
+			return
+		}
+	}
+}
+
+// leave ends the mender unless there is more to do. The lock makes sure that whoever
+// books debt now either sees mending still true before we looked, or starts a new
+// mender.
+func (n *node) leave() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		n.mending = false
+		return true
+	}
+	if n.breaker.State() == health.Down || n.debt.Depth() > 0 {
+		return false
+	}
+	n.mending = false
+	return true
+}
+
+// pause sleeps for d or until poked; false when the client or the node is closing.
+func (n *node) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-n.wake:
+	case <-n.c.ctx.Done():
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed || n.c.ctx.Err() != nil {
+		n.mending = false
+		return false
+	}
+	return true
+}
+
+// nextProbe is how long to wait before the next probe. A node that was well for a
+// while starts with a short pause, one that flaps goes on where it was.
+func (n *node) nextProbe() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.upSince.IsZero() && time.Since(n.upSince) > 5*time.Second {
+		n.backoff.Reset()
+	}
+	n.upSince = time.Time{}
+	return n.backoff.Next()
+}
+
+// probe dials the node and asks it something that only a working server answers.
+func (n *node) probe() bool {
+	k, err := n.connect(0)
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(n.c.ctx, n.c.cfg.Timeout)
+	defer cancel()
+	call := pipe.NewCall()
+	call.Req.Cmd = memproto.CmdMetaNoop
+	if k.Start(ctx, call) != nil {
+		call.Free()
+		return false
+	}
+	if !k.Wait(ctx, call) {
+		k.Kill(item.ErrTimeout)
+		return false
+	}
+	defer call.Free()
+	return call.Err == nil && n.breaker.Mend()
+}
+
+// payBatch is how many owed keys are deleted at a time: enough to fill a pipeline,
+// few enough to leave room for callers.
+const payBatch = 256
+
+// payDebt deletes what is owed on every copy of each key: another client may have
+// repaired a copy from the owed one meanwhile (consistency rule 14). It returns how
+// many keys were paid, when to come back (0: nothing is owed), and stuck if keys
+// that are due could not be paid.
+func (n *node) payDebt() (paid int, wait time.Duration, stuck bool) {
+	for n.c.ctx.Err() == nil && n.breaker.State() != health.Down {
+		due, w := n.debt.Due(time.Now(), payBatch)
+		if len(due) == 0 {
+			return paid, w, false
+		}
+		ok := n.c.payKeys(n, due)
+		n.debt.Paid(ok, time.Now())
+		paid += len(ok)
+		if len(ok) < len(due) {
+			break
+		}
+	}
+	return paid, n.c.cfg.Timeout, true
+}
+
+// payKeys deletes the keys on all their copies and returns those that n confirmed. A
+// copy on another node that can't be reached now is that node's debt.
+func (c *Client) payKeys(n *node, due []debt.Payment) []debt.Payment {
+	ctx, cancel := context.WithTimeout(c.ctx, 4*c.cfg.Timeout)
+	defer cancel()
+	keys := make([]string, len(due))
+	for i, p := range due {
+		keys[i] = p.Key
+	}
+	confirmed := c.deleteCopies(ctx, c.top.Load(), keys, n)
+	ok := due[:0]
+	for i, p := range due {
+		if confirmed[i] {
+			ok = append(ok, p)
+		}
+	}
+	return ok
+}
+
+// Readmit lets reads go to a node again whose debt overflowed, without that debt
+// being paid: call it once the node has been flushed or restarted, or when the
+// longest TTL in use has passed since it came back. Unknown names are an error.
+func (c *Client) Readmit(name string) error {
+	n := c.top.Load().byName(name)
+	if n == nil {
+		return configError("Readmit: no node is named %q", name)
+	}
+	n.debt.Forgive()
+	n.mend()
+	return nil
+}

@@ -1,0 +1,238 @@
+package client
+
+import (
+	"context"
+
+	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// GetMulti returns the items of keys that are in the cache, by key, pipelined over
+// all nodes at once. Missing keys are missing from the map. Keys whose home copy
+// fails are asked from their next copy; if some could not be read anywhere, the
+// error joins the failures, one per node, and the map still holds what was found:
+// a key that is absent beside a nil error is a miss. Duplicates are asked once.
+func (c *Client) GetMulti(ctx context.Context, keys []string) (map[string]item.Item, error) {
+	const op = "get"
+	for _, key := range keys {
+		if err := c.check(ctx, op, key); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.checkCall(ctx, op); err != nil {
+		return nil, err
+	}
+	g := multiGet{c: c, op: op, t: c.top.Load(), found: make(map[string]item.Item, len(keys)), failed: map[string]error{}}
+	g.admit(keys)
+	// Each round asks every key still open from the next of its copies.
+	for range g.t.ring.Copies() {
+		if !g.round(ctx) {
+			break
+		}
+	}
+	return g.found, g.err()
+}
+
+type multiGet struct {
+	c      *Client
+	op     string
+	t      *topology
+	keys   []string
+	hashes []uint64
+	gens   []uint64
+	next   []int  // by key: which of its copies is asked next
+	open   []bool // by key: not answered yet
+	found  map[string]item.Item
+	failed map[string]error
+}
+
+// admit takes the keys that memory can't serve.
+func (g *multiGet) admit(keys []string) {
+	seen := make(map[string]struct{}, len(keys))
+	for _, key := range keys {
+		if _, dup := seen[key]; dup {
+			continue
+		}
+		seen[key] = struct{}{}
+		hash := g.t.ring.Hash(key)
+		if v, ok := g.c.near.Get(hash, key); ok {
+			g.c.detector.Observe(hash, key, len(v.Bytes))
+			g.found[key] = item.Item{Key: key, Value: v.Bytes, Flags: v.Flags}
+			continue
+		}
+		g.keys = append(g.keys, key)
+		g.hashes = append(g.hashes, hash)
+		g.gens = append(g.gens, g.c.near.Generation(hash))
+		g.open = append(g.open, true)
+	}
+	g.next = make([]int, len(g.keys))
+	g.c.counters.gets.Add(uint64(len(g.keys)))
+}
+
+// round sends one request for every open key that has a copy left to ask; false when
+// there was none.
+func (g *multiGet) round(ctx context.Context) bool {
+	var ts []target
+	for i, key := range g.keys {
+		if !g.open[i] {
+			continue
+		}
+		list := g.t.ring.LookupHash(g.hashes[i])
+		for g.next[i] < len(list) {
+			n := g.t.nodes[list[g.next[i]]]
+			g.next[i]++
+			if n.debt.Blocks(key) {
+				continue
+			}
+			if !n.breaker.Readable() {
+				if g.failed[n.Name] == nil {
+					g.failed[n.Name] = &item.Error{Op: g.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrNodeDown}
+				}
+				continue
+			}
+			ts = append(ts, target{n, i})
+			break
+		}
+	}
+	if len(ts) == 0 || !g.c.retriable(ctx) {
+		return false
+	}
+	b := batch{c: g.c, op: g.op, each: func(t target, k *pipe.Call, left bool, err error) { g.answer(ctx, t, k, err) },
+		request: func(i int, k *pipe.Call) {
+			k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(g.keys[i]), Flags: getFlags}
+		},
+		allowed: func(n *node) bool { return n.breaker.Readable() },
+	}
+	b.run(ctx, ts)
+	return true
+}
+
+func (g *multiGet) answer(ctx context.Context, t target, k *pipe.Call, err error) {
+	if err != nil {
+		g.failed[t.n.Name] = err
+		if g.next[t.i] < g.t.ring.Copies() {
+			g.c.counters.failovers.Add(1)
+			g.c.cfg.Hooks.failover(g.op, t.n.Name, err)
+		}
+		return
+	}
+	key := g.keys[t.i]
+	g.open[t.i] = false
+	f := flight{n: t.n, conn: nil, call: k, op: g.op}
+	if k.Resp.Flags.Has(memproto.FlagW) {
+		g.c.handBack(ctx, f, key)
+	}
+	if k.Resp.Status != memproto.StatusVA || isStub(k) {
+		g.c.detector.Observe(g.hashes[t.i], key, 0)
+		g.c.counters.misses.Add(1)
+		return
+	}
+	g.c.counters.nodeHits.Add(1)
+	g.c.detector.Observe(g.hashes[t.i], key, len(k.Value))
+	g.found[key] = itemOf(key, k)
+}
+
+// err is nil when every key was answered: a failure that another copy made good is
+// no failure.
+func (g *multiGet) err() error {
+	for i := range g.keys {
+		if g.open[i] && len(g.failed) > 0 {
+			g.c.counters.errors.Add(1)
+			return joinByNode(g.failed)
+		}
+	}
+	return nil
+}
+
+// SetMulti stores items on all their copies, pipelined over all nodes at once. It
+// returns the outcome of each by position, and an error that joins the failures, one
+// per node, if any item was confirmed by fewer than Config.MinWriteAcks copies. Bad
+// input among the items is found before anything is sent. The rules of Set apply to
+// each.
+func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcome, error) {
+	const op = "set"
+	reqs := make([]memproto.Request, len(items))
+	for i, it := range items {
+		var err error
+		if reqs[i], err = c.storeRequest(op, it); err != nil {
+			return nil, err
+		}
+		if err := c.check(ctx, op, it.Key); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.checkCall(ctx, op); err != nil {
+		return nil, err
+	}
+	c.counters.sets.Add(uint64(len(items)))
+	t := c.top.Load()
+	s := multiSet{c: c, items: items, outcomes: make([]item.Outcome, len(items)), failed: map[string]error{}}
+	var ts []target
+	for i, it := range items {
+		c.near.Drop(t.ring.Hash(it.Key), it.Key)
+		for _, at := range t.ring.Lookup(it.Key) {
+			ts = append(ts, target{t.nodes[at], i})
+		}
+	}
+	b := batch{c: c, op: op, each: s.answer,
+		request: func(i int, k *pipe.Call) { k.Req = reqs[i] },
+		allowed: func(n *node) bool { return n.breaker.Writable() },
+	}
+	if ctx.Done() != nil {
+		b.settler = func(n *node, i int) pipe.Settler { return &lateWrite{n, items[i].Key} }
+	}
+	b.run(ctx, ts)
+	for _, it := range items {
+		c.near.Drop(t.ring.Hash(it.Key), it.Key)
+	}
+	return s.outcomes, s.finish()
+}
+
+type multiSet struct {
+	c        *Client
+	items    []item.Item
+	outcomes []item.Outcome
+	failed   map[string]error
+	unsent   []target
+}
+
+func (s *multiSet) answer(t target, k *pipe.Call, left bool, err error) {
+	o := &s.outcomes[t.i]
+	o.Copies++
+	if err != nil {
+		s.failed[t.n.Name] = err
+	}
+	switch {
+	case left:
+		t.n.debt.Flight(s.items[t.i].Key, 1)
+		o.Owed++
+	case err == nil:
+		o.Confirmed++
+	case answered(err):
+		o.Refused++
+	case item.SafeToRetry(err):
+		s.unsent = append(s.unsent, t)
+	default:
+		o.Owed++
+		t.n.owe(s.items[t.i].Key, true)
+	}
+}
+
+// finish books the copies that heard nothing of a write that others heard.
+func (s *multiSet) finish() error {
+	for _, t := range s.unsent {
+		o := &s.outcomes[t.i]
+		if o.Confirmed+o.Refused+o.Owed > 0 {
+			o.Owed++
+			t.n.owe(s.items[t.i].Key, false)
+		}
+	}
+	for _, o := range s.outcomes {
+		if o.Confirmed < s.c.cfg.MinWriteAcks {
+			s.c.counters.errors.Add(1)
+			return joinByNode(s.failed)
+		}
+	}
+	return nil
+}

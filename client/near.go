@@ -1,0 +1,58 @@
+package client
+
+import (
+	"time"
+
+	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/hotkey"
+)
+
+// nearLevel is how hot a key must be to be held in memory.
+const nearLevel = hotkey.LevelHottest
+
+// HotKeys returns the n hottest keys this client sees, hottest first. Detection is
+// always on; keys are user data, so think before you show them to anybody.
+func (c *Client) HotKeys(n int) []hotkey.Hot { return c.detector.Top(n) }
+
+// NearStats returns the near-cache's figures; all zero without one.
+func (c *Client) NearStats() hotkey.NearStats { return c.near.Stats() }
+
+// fillNear holds the value of a reply in memory, unless a write of this client has
+// moved the key's generation since gen, or the reply is no sound value: a stub, a
+// stale mark, another caller's refresh under way, or anything that did not come from
+// the home copy of the present topology (consistency rule 19).
+func (c *Client) fillNear(f flight, hash uint64, key string, gen uint64) {
+	k := f.call
+	if k.Resp.Flags&(memproto.FlagX|memproto.FlagW|memproto.FlagZ) != 0 || isStub(k) {
+		return
+	}
+	t := c.top.Load()
+	if c.home(t, hash, key) != f.n {
+		return
+	}
+	if f.n.life.Load() != f.life {
+		return
+	}
+	v := hotkey.Value{Bytes: k.Value, Flags: flagsIn(k.Resp.ClientFlags), CAS: k.Resp.CAS, Node: f.n.Name, Epoch: f.life}
+	if k.Resp.TTL > 0 {
+		v.TTL = time.Duration(k.Resp.TTL) * time.Second
+	}
+	if !c.near.Put(hash, key, v, gen, f.conn.Time(k.SentAt())) {
+		return
+	}
+	if f.n.life.Load() != f.life || c.top.Load() != t {
+		// The node was lost, or the fleet changed, while we put it there: that
+		// change's own DropNode may have run before our Put.
+		c.near.Drop(hash, key)
+	}
+}
+
+// home is the copy that reads of key go to now, nil if there is none.
+func (c *Client) home(t *topology, hash uint64, key string) *node {
+	for _, i := range t.ring.LookupHash(hash) {
+		if n := t.nodes[i]; n.breaker.Readable() && !n.debt.Blocks(key) {
+			return n
+		}
+	}
+	return nil
+}

@@ -1,0 +1,235 @@
+package client
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/memherd/memherd/client/internal/debt"
+	"github.com/memherd/memherd/client/internal/health"
+	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/ring"
+)
+
+// node is one server as the client sees it: its connections, its breaker, its debt.
+type node struct {
+	ring.Node
+	c       *Client
+	network string // "tcp" or "unix"
+
+	breaker health.Breaker
+	debt    *debt.Ledger
+	// life counts deaths of connections to the node. Tokens (CAS values, leases)
+	// are stamped with it and void once it has moved: the node may have restarted
+	// and count its CAS from the start again.
+	life atomic.Uint64
+
+	conns []atomic.Pointer[pipe.Conn]
+
+	ops, failures atomic.Uint64
+
+	// mu guards what follows and is held for bookkeeping only, never across I/O.
+	// Lock order: node.mu before pipe's and debt's locks.
+	mu      sync.Mutex
+	closed  bool
+	dialing []*dialing // by connection index, nil when no dial is under way
+	mending bool       // the mender's goroutine runs
+	wake    chan struct{}
+	backoff health.Backoff
+	upSince time.Time
+}
+
+// dialing is one dial that any number of callers wait for.
+type dialing struct {
+	done chan struct{}
+	conn *pipe.Conn
+	err  error
+}
+
+func newNode(c *Client, rn ring.Node) *node {
+	n := &node{
+		Node: rn, c: c, network: "tcp",
+		debt:    debt.New(c.cfg.DebtLimit),
+		conns:   make([]atomic.Pointer[pipe.Conn], c.cfg.ConnsPerNode),
+		dialing: make([]*dialing, c.cfg.ConnsPerNode),
+		wake:    make(chan struct{}, 1),
+		backoff: health.Backoff{Min: 50 * time.Millisecond, Max: time.Second},
+	}
+	if strings.HasPrefix(rn.Addr, "/") {
+		n.network = "unix"
+	}
+	return n
+}
+
+// crowded is how many requests under way on every open connection make a further
+// connection worth its system calls: below it one connection merges more callers'
+// requests into each of them.
+const crowded = 128
+
+// conn returns a live connection, the least loaded one, dialling if there is none.
+func (n *node) conn(ctx context.Context) (*pipe.Conn, error) {
+	best, spare := (*pipe.Conn)(nil), -1
+	least := 0
+	for i := range n.conns {
+		k := n.conns[i].Load()
+		if k == nil || k.Dead() {
+			if spare < 0 {
+				spare = i
+			}
+			continue
+		}
+		p := k.Pending()
+		if best == nil || p < least {
+			best, least = k, p
+		}
+		if p < crowded {
+			break // the first connection with room: packing them merges system calls
+		}
+	}
+	if best == nil {
+		return n.await(ctx, n.dial(0))
+	}
+	if least >= crowded && spare >= 0 {
+		n.dial(spare) // in the background; this caller does not wait for it
+	}
+	return best, nil
+}
+
+// inFlight is the number of requests under way to the node.
+func (n *node) inFlight() int {
+	sum := 0
+	for i := range n.conns {
+		if k := n.conns[i].Load(); k != nil {
+			sum += k.Pending()
+		}
+	}
+	return sum
+}
+
+// await waits for a dial, at most as long as ctx allows. The dial goes on without us.
+func (n *node) await(ctx context.Context, d *dialing) (*pipe.Conn, error) {
+	select {
+	case <-d.done:
+		return d.conn, d.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// dial starts a dial of connection i, or joins the one under way. It runs detached
+// from its callers' contexts: whoever started it may leave while others need it.
+func (n *node) dial(i int) *dialing {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if d := n.dialing[i]; d != nil {
+		return d
+	}
+	d := &dialing{done: make(chan struct{})}
+	if k := n.conns[i].Load(); k != nil && !k.Dead() {
+		// Another caller's dial has just ended.
+		d.conn = k
+		close(d.done)
+		return d
+	}
+	n.dialing[i] = d
+	if n.closed || !n.c.group.Go(func() { n.runDial(i, d) }) {
+		n.dialing[i] = nil
+		d.err = item.ErrClosed
+		close(d.done)
+	}
+	return d
+}
+
+func (n *node) runDial(i int, d *dialing) {
+	d.conn, d.err = n.connect(i)
+	n.mu.Lock()
+	n.dialing[i] = nil
+	n.mu.Unlock()
+	if d.err != nil {
+		n.trip(d.err)
+	}
+	close(d.done)
+}
+
+// connect opens connection i and installs it.
+func (n *node) connect(i int) (*pipe.Conn, error) {
+	ctx, cancel := context.WithTimeout(n.c.ctx, n.c.cfg.DialTimeout)
+	defer cancel()
+	nc, err := n.c.cfg.DialContext(ctx, n.network, n.Addr)
+	if err != nil {
+		return nil, err
+	}
+	k := pipe.New(nc, pipe.Config{
+		Timeout:  n.c.cfg.Timeout,
+		MaxValue: n.c.cfg.MaxValueBytes + 1<<10, // other clients' values may be a little larger
+		Go:       n.c.group.Go,
+		OnDead:   n.connDied,
+	})
+	n.mu.Lock()
+	if n.closed {
+		n.mu.Unlock()
+		k.Kill(item.ErrClosed)
+		return nil, item.ErrClosed
+	}
+	n.conns[i].Store(k)
+	n.mu.Unlock()
+	n.c.startMaintenance()
+	return k, nil
+}
+
+// close ends the node for good.
+func (n *node) close() {
+	n.mu.Lock()
+	n.closed = true
+	n.mu.Unlock()
+	n.poke()
+	n.killConns(item.ErrClosed)
+}
+
+func (n *node) killConns(cause error) {
+	for i := range n.conns {
+		if k := n.conns[i].Load(); k != nil {
+			k.Kill(cause)
+		}
+	}
+}
+
+// Status is one node as a Client sees it.
+type Status struct {
+	Node ring.Node
+	// State is "up", "down" (nothing but probes is sent) or "mending" (writes go to
+	// it, reads wait until its debt is paid).
+	State string
+	// InFlight is the number of requests under way, Conns of open connections.
+	InFlight, Conns int
+	// Debt is how many keys the node still has to hear a delete of; DebtOverflow
+	// that it was too many to remember.
+	Debt         int
+	DebtOverflow bool
+	// Ops counts requests sent to the node, Failures those without a valid reply.
+	Ops, Failures uint64
+}
+
+// Nodes returns the fleet, ordered by name.
+func (c *Client) Nodes() []Status {
+	t := c.top.Load()
+	out := make([]Status, 0, len(t.nodes))
+	for i, rn := range t.ring.Nodes() {
+		n := t.nodes[i]
+		s := Status{
+			Node: rn, State: n.breaker.State().String(), InFlight: n.inFlight(),
+			Debt: n.debt.Depth(), DebtOverflow: n.debt.Overflow(),
+			Ops: n.ops.Load(), Failures: n.failures.Load(),
+		}
+		for j := range n.conns {
+			if k := n.conns[j].Load(); k != nil && !k.Dead() {
+				s.Conns++
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}

@@ -1,0 +1,179 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// getFlags is what a plain read asks for: value, client flags, remaining life.
+const getFlags = memproto.FlagLv | memproto.FlagLf | memproto.FlagLt
+
+// Get returns the item at key, ErrCacheMiss if there is none. It asks the near-cache
+// if there is one, then the home copy, the first of the key's copies that this
+// client believes alive; a failure moves on to the next copy. A miss on the home
+// copy is a miss. Item.TTL is the remaining life in whole seconds, 0 if it has no
+// end. With a near-cache the Value may be shared with other readers: don't write to
+// it.
+func (c *Client) Get(ctx context.Context, key string) (item.Item, error) {
+	const op = "get"
+	if err := c.check(ctx, op, key); err != nil {
+		return item.Item{}, err
+	}
+	hash := c.top.Load().ring.Hash(key)
+	if v, ok := c.near.Get(hash, key); ok {
+		c.detector.Observe(hash, key, len(v.Bytes))
+		return item.Item{Key: key, Value: v.Bytes, Flags: v.Flags}, nil
+	}
+	return c.getFromNode(ctx, op, hash, key)
+}
+
+func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key string) (item.Item, error) {
+	c.counters.gets.Add(1)
+	gen := c.near.Generation(hash)
+	f, err := c.readHome(ctx, op, hash, key, memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}, nil)
+	if err != nil {
+		return item.Item{}, c.readFailed(err)
+	}
+	k := f.call
+	defer k.Free()
+	if k.Resp.Flags.Has(memproto.FlagW) {
+		c.handBack(ctx, f, key)
+	}
+	if k.Resp.Status != memproto.StatusVA || isStub(k) {
+		c.detector.Observe(hash, key, 0)
+		c.counters.misses.Add(1)
+		return item.Item{}, item.ErrCacheMiss
+	}
+	c.counters.nodeHits.Add(1)
+	c.observe(f, hash, key, gen)
+	return itemOf(key, k), nil
+}
+
+// itemOf makes an item of a reply to a read with getFlags.
+func itemOf(key string, k *pipe.Call) item.Item {
+	it := item.Item{Key: key, Value: k.Value, Flags: flagsIn(k.Resp.ClientFlags), CAS: k.Resp.CAS}
+	if k.Resp.TTL > 0 {
+		it.TTL = time.Duration(k.Resp.TTL) * time.Second
+	}
+	return it
+}
+
+// errNothing is what a read returns inside the client when every copy is barred from
+// reads of this key by what it is owed: to the raw client a miss, to a lease a load
+// without caching (consistency rule 7).
+var errNothing = errors.New("memherd: no copy of the key may be read")
+
+// readFailed gives a read's failure its public form.
+func (c *Client) readFailed(err error) error {
+	if errors.Is(err, errNothing) {
+		c.counters.misses.Add(1)
+		return item.ErrCacheMiss
+	}
+	c.counters.errors.Add(1)
+	return err
+}
+
+// readHome sends req for key to the home copy, and to the next copy when that fails.
+// Every copy is asked once; if there is only one left and its connection broke, it
+// is asked once more on a new one, because an idle connection may have been shed by
+// the node (faults.md F6). settler is told a late reply.
+func (c *Client) readHome(ctx context.Context, op string, hash uint64, key string, req memproto.Request, settler func(n *node) pipe.Settler) (flight, error) {
+	t := c.top.Load()
+	var mem [maxCopies]*node
+	copies := t.copies(hash, mem[:0])
+	var last error
+	barred := false
+	for i, n := range copies {
+		if !n.breaker.Readable() {
+			continue
+		}
+		if n.debt.Blocks(key) {
+			barred = true
+			continue
+		}
+		for try := 0; try < 2; try++ {
+			k := pipe.NewCall()
+			k.Req = req
+			k.Req.Key = memproto.StringBytes(key)
+			if settler != nil {
+				k.Settler = settler(n)
+			}
+			f := n.launch(ctx, op, k)
+			_, err := f.wait(ctx)
+			if err == nil {
+				return f, nil
+			}
+			last = err
+			if !c.retriable(ctx) {
+				return f, err
+			}
+			if i < len(copies)-1 || !errors.Is(err, item.ErrConnLost) || !n.breaker.Readable() {
+				break
+			}
+		}
+		if i < len(copies)-1 {
+			c.counters.failovers.Add(1)
+			c.cfg.Hooks.failover(op, n.Name, last)
+		}
+	}
+	switch {
+	case last != nil:
+		return flight{}, last
+	case barred:
+		return flight{}, errNothing
+	}
+	return flight{}, &item.Error{Op: op, Node: copies[0].Name, Sent: item.NotSent, Err: item.ErrNodeDown}
+}
+
+// Gets returns the item at key with its CAS token, from the owner of the key: a token
+// means something on one copy only. ErrOwnerDown if the owner is not reachable.
+func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
+	const op = "gets"
+	if err := c.check(ctx, op, key); err != nil {
+		return item.Item{}, err
+	}
+	c.counters.gets.Add(1)
+	t := c.top.Load()
+	hash := t.ring.Hash(key)
+	n := t.nodes[t.ring.LookupHash(hash)[0]]
+	if !n.breaker.Readable() || n.debt.Blocks(key) {
+		c.counters.errors.Add(1)
+		return item.Item{}, &item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrOwnerDown}
+	}
+	k := pipe.NewCall()
+	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(key), Flags: getFlags | memproto.FlagLc}
+	f := n.launch(ctx, op, k)
+	if _, err := f.wait(ctx); err != nil {
+		c.counters.errors.Add(1)
+		return item.Item{}, err
+	}
+	defer f.call.Free()
+	if f.call.Resp.Flags.Has(memproto.FlagW) {
+		c.handBack(ctx, f, key)
+	}
+	if f.call.Resp.Status != memproto.StatusVA || isStub(f.call) {
+		c.counters.misses.Add(1)
+		return item.Item{}, item.ErrCacheMiss
+	}
+	c.counters.nodeHits.Add(1)
+	c.detector.Observe(hash, key, len(f.call.Value))
+	it := itemOf(key, f.call)
+	it.Version = item.Version{Node: n.Name, Life: f.life}
+	return it, nil
+}
+
+// observe counts a hit and, if the key is among the hottest, puts the value into the
+// near-cache: only what the home copy said may be there.
+func (c *Client) observe(f flight, hash uint64, key string, gen uint64) {
+	k := f.call
+	level := c.detector.Observe(hash, key, len(k.Value))
+	if level < nearLevel || c.near == nil {
+		return
+	}
+	c.fillNear(f, hash, key, gen)
+}

@@ -1,0 +1,178 @@
+package client
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// Read-modify-write runs on the owner alone, after the other copies have been
+// deleted: two nodes could each grant the same lock, or count the same event. It is
+// never sent twice, and refused with ErrOwnerDown when the owner can't be reached
+// (consistency rule 10).
+
+// Add stores it if the key is absent; ErrNotStored if it is there. Only the owner
+// holds the value afterwards. ErrOwnerDown if the owner is not reachable.
+func (c *Client) Add(ctx context.Context, it item.Item) (item.Outcome, error) {
+	return c.store(ctx, "add", it, 'E', 0)
+}
+
+// Replace stores it if the key is present; ErrNotStored if it is absent. See Add for
+// the copies.
+func (c *Client) Replace(ctx context.Context, it item.Item) (item.Outcome, error) {
+	return c.store(ctx, "replace", it, 'R', 0)
+}
+
+// Append adds it.Value to the end of the value at it.Key; ErrNotStored if there is
+// none. Flags and TTL stay as they are. See Add for the copies.
+func (c *Client) Append(ctx context.Context, it item.Item) (item.Outcome, error) {
+	return c.store(ctx, "append", it, 'A', 0)
+}
+
+// Prepend adds it.Value before the value at it.Key; otherwise as Append.
+func (c *Client) Prepend(ctx context.Context, it item.Item) (item.Outcome, error) {
+	return c.store(ctx, "prepend", it, 'P', 0)
+}
+
+// CompareAndSwap stores it if nobody changed the item since Gets returned it:
+// ErrCASConflict if somebody did, or if the node has been lost since (its tokens mean
+// nothing then: Gets again), ErrCacheMiss if it is gone. it.CAS and it.Version must
+// be what Gets returned. See Add for the copies.
+func (c *Client) CompareAndSwap(ctx context.Context, it item.Item) (item.Outcome, error) {
+	const op = "cas"
+	if it.CAS == 0 {
+		// 0 means "no compare" on the wire: it would overwrite whatever is there.
+		return item.Outcome{}, &item.Error{Op: op, Sent: item.NotSent, Err: item.ErrCASConflict}
+	}
+	return c.store(ctx, op, it, 0, it.CAS)
+}
+
+func (c *Client) store(ctx context.Context, op string, it item.Item, mode memproto.Mode, cas uint64) (item.Outcome, error) {
+	req, err := c.storeRequest(op, it)
+	if err != nil {
+		return item.Outcome{}, err
+	}
+	if mode != 0 {
+		req.Flags |= memproto.FlagM
+		req.Mode = mode
+	}
+	if cas != 0 {
+		req.Flags |= memproto.FlagC
+		req.CAS = cas
+	}
+	k, out, err := c.onOwner(ctx, op, it.Key, req, it.Version)
+	if err != nil {
+		return out, err
+	}
+	defer k.Free()
+	switch k.Resp.Status {
+	case memproto.StatusHD:
+		out.Confirmed++
+		return out, nil
+	case memproto.StatusEX:
+		return out, item.ErrCASConflict
+	case memproto.StatusNF:
+		return out, item.ErrCacheMiss
+	}
+	return out, item.ErrNotStored
+}
+
+// Increment adds delta to the decimal number at key and returns the sum, which wraps
+// at 2^64; ErrCacheMiss if the key is absent, ErrNotNumber if it holds anything else.
+// Only the owner holds the counter afterwards. It is never resent: after an error
+// that is not SafeToRetry it may or may not have counted.
+func (c *Client) Increment(ctx context.Context, key string, delta uint64) (uint64, error) {
+	return c.arith(ctx, "increment", key, delta, 'I')
+}
+
+// Decrement subtracts delta, stopping at 0; otherwise as Increment.
+func (c *Client) Decrement(ctx context.Context, key string, delta uint64) (uint64, error) {
+	return c.arith(ctx, "decrement", key, delta, 'D')
+}
+
+func (c *Client) arith(ctx context.Context, op, key string, delta uint64, mode memproto.Mode) (uint64, error) {
+	req := memproto.Request{
+		Cmd: memproto.CmdMetaArith, Key: memproto.StringBytes(key),
+		Flags: memproto.FlagLv | memproto.FlagD | memproto.FlagM, Delta: delta, Mode: mode,
+	}
+	k, _, err := c.onOwner(ctx, op, key, req, item.Version{})
+	if err != nil {
+		return 0, err
+	}
+	defer k.Free()
+	if k.Resp.Status != memproto.StatusVA {
+		return 0, item.ErrCacheMiss
+	}
+	// A number that was decremented keeps its length, padded with spaces.
+	n, err := strconv.ParseUint(strings.TrimRight(string(k.Value), " "), 10, 64)
+	if err != nil {
+		return 0, item.ErrNotNumber
+	}
+	return n, nil
+}
+
+// onOwner runs req on the owner of key, after deleting the other copies. The call it
+// returns holds the reply and must be freed. v, if not zero, is where a CAS token
+// came from.
+func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Request, v item.Version) (*pipe.Call, item.Outcome, error) {
+	if err := c.check(ctx, op, key); err != nil {
+		return nil, item.Outcome{}, err
+	}
+	c.counters.sets.Add(1)
+	t := c.top.Load()
+	hash := t.ring.Hash(key)
+	var mem [maxCopies]*node
+	copies := t.copies(hash, mem[:0])
+	owner := copies[0]
+	if v != (item.Version{}) && (v.Node != owner.Name || v.Life != owner.life.Load()) {
+		return nil, item.Outcome{}, item.ErrCASConflict
+	}
+	if !owner.breaker.Readable() || owner.debt.Blocks(key) {
+		c.counters.errors.Add(1)
+		return nil, item.Outcome{}, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: item.ErrOwnerDown}
+	}
+	c.near.Drop(hash, key)
+	defer c.near.Drop(hash, key)
+	w := writing{c: c, op: op, key: key, always: true}
+	if len(copies) > 1 {
+		del := memproto.Request{Cmd: memproto.CmdMetaDelete, Key: req.Key}
+		w.send(ctx, copies[1:], func(*node) (memproto.Request, bool) { return del, true })
+	}
+	w.out.Copies++
+	k := pipe.NewCall()
+	k.Req = req
+	if ctx.Done() != nil {
+		k.Settler = &lateRMW{owner, key}
+	}
+	f := owner.launch(ctx, op, k)
+	left, err := f.wait(ctx)
+	if left {
+		owner.debt.Flight(key, 1)
+	}
+	if err == nil {
+		if err = f.refusal(); err != nil {
+			w.out.Refused++
+			f.call.Free()
+		}
+	}
+	if err != nil {
+		c.counters.errors.Add(1)
+		return nil, w.out, err
+	}
+	return f.call, w.out, nil
+}
+
+// lateRMW is the Settler of an abandoned read-modify-write: until its reply is in,
+// this client doesn't read the key. It never becomes debt: the owner's is the only
+// copy, and deleting a lock or a counter because one caller left would break it for
+// all the others.
+type lateRMW struct {
+	n   *node
+	key string
+}
+
+func (s *lateRMW) Settle(*pipe.Conn, *pipe.Call) { s.n.debt.Flight(s.key, -1) }

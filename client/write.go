@@ -1,0 +1,213 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// Set stores it on every copy of its key, unconditionally and in parallel. It
+// returns when every live copy has answered or is booked as debt; it is an error
+// only if fewer than Config.MinWriteAcks confirmed. A value a node refuses
+// (ErrTooLarge) removes the old one there.
+//
+// Two clients that Set one key at the same moment may leave its copies different
+// until the next write or the TTL: the nodes can't order writes. Where that matters
+// use CompareAndSwap, a Loader, or Delete.
+func (c *Client) Set(ctx context.Context, it item.Item) (item.Outcome, error) {
+	const op = "set"
+	req, err := c.storeRequest(op, it)
+	if err != nil {
+		return item.Outcome{}, err
+	}
+	if err := c.check(ctx, op, it.Key); err != nil {
+		return item.Outcome{}, err
+	}
+	c.counters.sets.Add(1)
+	t := c.top.Load()
+	hash := t.ring.Hash(it.Key)
+	c.near.Drop(hash, it.Key)
+	defer c.near.Drop(hash, it.Key)
+	var mem [maxCopies]*node
+	w := writing{c: c, op: op, key: it.Key, copies: t.copies(hash, mem[:0])}
+	out, err := w.run(ctx, req)
+	if err != nil {
+		c.counters.errors.Add(1)
+	}
+	return out, err
+}
+
+// storeRequest checks an item and makes the meta set of it.
+func (c *Client) storeRequest(op string, it item.Item) (memproto.Request, error) {
+	refuse := func(err error) (memproto.Request, error) {
+		return memproto.Request{}, &item.Error{Op: op, Sent: item.NotSent, Err: err}
+	}
+	if len(it.Value) > c.cfg.MaxValueBytes {
+		return refuse(item.ErrTooLarge)
+	}
+	if it.Flags == item.FlagZero {
+		return refuse(item.ErrBadFlags)
+	}
+	exp, err := exptime(it.TTL)
+	if err != nil {
+		return refuse(err)
+	}
+	req := memproto.Request{
+		Cmd: memproto.CmdMetaSet, Key: memproto.StringBytes(it.Key), Value: it.Value,
+		Flags: memproto.FlagF, ClientFlags: flagsOut(it.Flags), Exptime: exp,
+	}
+	if exp != 0 {
+		req.Flags |= memproto.FlagT
+	}
+	return req, nil
+}
+
+// exptime converts a TTL for the wire.
+func exptime(ttl time.Duration) (int64, error) {
+	if ttl == item.Expired {
+		return memproto.ExptimeExpired, nil
+	}
+	exp, err := memproto.Exptime(ttl, time.Now())
+	if err != nil {
+		return 0, item.ErrBadTTL
+	}
+	return exp, nil
+}
+
+// writing is one request that has to reach every copy of a key.
+type writing struct {
+	c      *Client
+	op     string
+	key    string
+	copies []*node
+	// always books a copy as owed even when nothing was sent: a delete has to be
+	// heard in any case, a set that reached no copy at all has not happened.
+	always bool
+
+	out      item.Outcome
+	errs     []error
+	refused  error
+	conflict bool // some copy answered NF, EX or NS
+	unsent   []*node
+}
+
+// run sends req to all copies at once and waits for them.
+func (w *writing) run(ctx context.Context, req memproto.Request) (item.Outcome, error) {
+	w.send(ctx, w.copies, func(*node) (memproto.Request, bool) { return req, true })
+	return w.finish(ctx)
+}
+
+// send sends a request to each of nodes in parallel and collects the answers. build
+// returns false for a node that gets none and needs none.
+func (w *writing) send(ctx context.Context, nodes []*node, build func(*node) (memproto.Request, bool)) {
+	var mem [maxCopies]flight
+	flights := mem[:0]
+	for _, n := range nodes {
+		req, ok := build(n)
+		if !ok {
+			continue
+		}
+		w.out.Copies++
+		if !n.breaker.Writable() {
+			w.missed(n, &item.Error{Op: w.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrNodeDown})
+			continue
+		}
+		k := pipe.NewCall()
+		k.Req = req
+		if ctx.Done() != nil {
+			k.Settler = &lateWrite{n, w.key}
+		}
+		flights = append(flights, n.launch(ctx, w.op, k))
+	}
+	for i := range flights {
+		f := &flights[i]
+		left, err := f.wait(ctx)
+		switch {
+		case left:
+			// The write keeps its slot; lateWrite learns what became of it. Until then
+			// this client does not read the key from that copy.
+			f.n.debt.Flight(w.key, 1)
+			w.out.Owed++
+			w.errs = append(w.errs, err)
+		case err != nil:
+			w.missed(f.n, err)
+		default:
+			w.answered(f)
+		}
+	}
+}
+
+// missed accounts for a copy that did not hear the request, or may not have.
+func (w *writing) missed(n *node, err error) {
+	w.errs = append(w.errs, err)
+	if item.SafeToRetry(err) && !w.always {
+		w.unsent = append(w.unsent, n)
+		return
+	}
+	w.out.Owed++
+	n.owe(w.key, !item.SafeToRetry(err))
+}
+
+// answered accounts for a copy's reply.
+func (w *writing) answered(f *flight) {
+	defer f.call.Free()
+	if err := f.refusal(); err != nil {
+		// The node took the old value away (consistency rule 11).
+		w.out.Refused++
+		w.refused = err
+		return
+	}
+	switch f.call.Resp.Status {
+	case memproto.StatusHD:
+		w.out.Confirmed++
+		w.out.Found = w.out.Found || f.call.Req.Cmd == memproto.CmdMetaDelete
+	case memproto.StatusNF, memproto.StatusEX, memproto.StatusNS, memproto.StatusEN:
+		w.out.Confirmed++
+		w.conflict = true
+	}
+}
+
+// finish settles what the copies that were not reached mean. If any copy took the
+// write, or may have, those that surely did not hear it are owed a delete; if none
+// did, the write has not happened and nothing is owed.
+func (w *writing) finish(ctx context.Context) (item.Outcome, error) {
+	if w.out.Confirmed+w.out.Refused+w.out.Owed > 0 {
+		for _, n := range w.unsent {
+			w.out.Owed++
+			n.owe(w.key, false)
+		}
+		w.unsent = nil
+	}
+	switch {
+	case ctx.Err() != nil && len(w.errs) > 0:
+		return w.out, errors.Join(w.errs...)
+	case w.out.Confirmed >= w.c.cfg.MinWriteAcks:
+		return w.out, nil
+	case w.refused != nil:
+		return w.out, w.refused
+	case len(w.errs) == 1 && w.out.Confirmed == 0:
+		return w.out, w.errs[0]
+	case w.out.Confirmed == 0:
+		return w.out, errors.Join(w.errs...)
+	}
+	return w.out, errors.Join(append([]error{&item.Error{Op: w.op, Err: item.ErrTooFewAcks}}, w.errs...)...)
+}
+
+// lateWrite is the Settler of writes: an abandoned write's late reply is its
+// outcome, and it becomes debt only if the connection dies first (consistency
+// rule 7).
+type lateWrite struct {
+	n   *node
+	key string
+}
+
+func (s *lateWrite) Settle(_ *pipe.Conn, k *pipe.Call) {
+	if k.Err != nil {
+		s.n.owe(s.key, k.Sent != item.NotSent)
+	}
+	s.n.debt.Flight(s.key, -1)
+}
