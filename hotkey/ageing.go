@@ -166,6 +166,7 @@ func bucket(n uint32) int {
 	e := bits.Len32(n) - 4
 	return e*8 + int(n>>e) // n>>e is 8 to 15
 }
+
 func bucketFloor(b int) uint32 {
 	if b < 16 {
 		return uint32(b)

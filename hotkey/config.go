@@ -1,6 +1,7 @@
 package hotkey
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/bits"
@@ -18,14 +19,14 @@ type Config struct {
 	NearBytes int64
 	// MaxValueBytes is the largest value, in bytes, the near-cache takes. 0 = an eighth of NearBytes, at most 1 MiB.
 	MaxValueBytes int
-	// HotKeys is the number of keys at level Hot and above. 0 = max(1024, 8·n·ln n) for n nodes.
+	// HotKeys is the number of keys at LevelHot and above. 0 = max(1024, 8·n·ln n) for n nodes.
 	HotKeys int
-	// HottestKeys is the number of keys at level Hottest. 0 = max(128, n·ln n) for n nodes.
+	// HottestKeys is the number of keys at LevelHottest. 0 = max(128, n·ln n) for n nodes.
 	HottestKeys int
 	// SketchBytes is the size of the count-min sketch, rounded up to a power of two, 4 KiB to 8 MiB. 0 = 64 KiB.
 	SketchBytes int
-	// HeavyBytes is the size of the heavy table's counters (16 bytes a slot; a slot's key, byte count and lookup tag
-	// take some 56 bytes more), rounded up to a power of two, 2 KiB to 16 MiB. 0 = 16 KiB, or more where that is less
+	// HeavyBytes is the size of the heavy table's counters (16 bytes a slot; a slot's lookup tag and what
+	// reports need of it take 52 bytes more, and the key's own), rounded up to a power of two, 2 KiB to 16 MiB. 0 = 16 KiB, or more where that is less
 	// than two slots for each of HotKeys.
 	HeavyBytes int
 	// Window is the number of counted accesses after which every count is halved. 0 = 1,048,576. At least 1,024.
@@ -36,7 +37,7 @@ type Config struct {
 	// Seed makes detection repeatable in tests. 0 = random for each Detector, as it must be where an adversary may
 	// choose keys.
 	Seed uint64
-	// OnPromote, if not nil, is called when a key rises to level, OnDemote when it sinks to level (perhaps Cold). Both
+	// OnPromote, if not nil, is called when a key rises to level, OnDemote when it sinks to level (perhaps LevelCold). Both
 	// run on the goroutine that called Observe, outside every lock; calls for one key made by two goroutines at one
 	// moment may arrive in either order. They must not block.
 	OnPromote func(key string, level Level)
@@ -44,7 +45,9 @@ type Config struct {
 }
 
 // Level says how hot a key is.
-type Level uint8 // The levels: Hot keys are read from all their copies in turn, Hottest keys are held in the near-cache as well.
+type Level uint8
+
+// The levels: hot keys are read from all their copies in turn, the hottest are held in the near-cache as well.
 const (
 	LevelCold Level = iota
 	LevelHot
@@ -68,6 +71,8 @@ const (
 	maxStaleness   = time.Hour
 	maxKeysOfLevel = 1 << 19
 	maxNearBytes   = 1 << 40
+
+	defaultNearBytes = int64(32 << 20)
 )
 
 // withDefaults checks c and returns a copy with every zero replaced. nodes is the fleet's size.
@@ -83,7 +88,7 @@ func (c *Config) withDefaults(nodes int) (Config, error) {
 		v.Staleness = 50 * time.Millisecond
 	}
 	if v.NearBytes == 0 {
-		v.NearBytes = 32 << 20
+		v.NearBytes = defaultNearBytes
 	}
 	if v.MaxValueBytes == 0 {
 		v.MaxValueBytes = int(min(v.NearBytes/8, 1<<20))
@@ -117,8 +122,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("hotkey: Config.NearBytes %d is not within 0 to 2^40; use Staleness -1 to turn the near-cache off", c.NearBytes)
 	case c.NearBytes > 0 && c.NearBytes < 2*entryOverhead:
 		return fmt.Errorf("hotkey: Config.NearBytes %d cannot hold one value; give at least %d, or Staleness -1 for no near-cache", c.NearBytes, 2*entryOverhead)
-	case c.MaxValueBytes < 0 || c.NearBytes > 0 && int64(c.MaxValueBytes)+entryOverhead > c.NearBytes:
-		return fmt.Errorf("hotkey: Config.MaxValueBytes %d is negative or does not fit into NearBytes %d", c.MaxValueBytes, c.NearBytes)
+	case c.MaxValueBytes < 0 || int64(c.MaxValueBytes)+entryOverhead > cmp.Or(c.NearBytes, defaultNearBytes):
+		return fmt.Errorf("hotkey: Config.MaxValueBytes %d is negative or does not fit into NearBytes %d", c.MaxValueBytes, cmp.Or(c.NearBytes, defaultNearBytes))
 	case c.HotKeys < 0 || c.HotKeys > maxKeysOfLevel:
 		return fmt.Errorf("hotkey: Config.HotKeys %d is not within 0 to %d", c.HotKeys, maxKeysOfLevel)
 	case c.HottestKeys < 0 || c.HottestKeys > maxKeysOfLevel:
@@ -129,6 +134,9 @@ func (c *Config) check() error {
 		return fmt.Errorf("hotkey: Config.SketchBytes %d is not within 4 KiB to 8 MiB", c.SketchBytes)
 	case c.HeavyBytes != 0 && (c.HeavyBytes < 2<<10 || c.HeavyBytes > 16<<20):
 		return fmt.Errorf("hotkey: Config.HeavyBytes %d is not within 2 KiB to 16 MiB", c.HeavyBytes)
+	case c.HeavyBytes != 0 && max(c.HotKeys, c.HottestKeys) > mostHot(ceilPow2(c.HeavyBytes)):
+		return fmt.Errorf("hotkey: Config.HeavyBytes %d has room for %d hot keys, not for %d; leave it 0 to have it derived",
+			c.HeavyBytes, mostHot(ceilPow2(c.HeavyBytes)), max(c.HotKeys, c.HottestKeys))
 	case c.Window != 0 && (c.Window < 1<<10 || c.Window > 1<<30):
 		return fmt.Errorf("hotkey: Config.Window %d is not within 2^10 to 2^30 accesses", c.Window)
 	}
@@ -148,6 +156,10 @@ func (c *Config) levelSizes(nodes int) (hot, hottest int) {
 	}
 	return hot, hottest
 }
+
+// mostHot is how many keys can be hot in a heavy table of so many bytes: three quarters of its slots, so that in each
+// set newcomers have a place to be tried in.
+func mostHot(heavyBytes int) int { return heavyBytes / slotBytes * 3 / 4 }
 
 func ceilPow2(n int) int {
 	return 1 << bits.Len(uint(n-1))

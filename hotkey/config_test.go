@@ -60,7 +60,9 @@ func TestConfigRefusesNonsense(t *testing.T) {
 		"more than":     {HotKeys: 10, HottestKeys: 11},
 		"SketchBytes":   {SketchBytes: 12},
 		"HeavyBytes":    {HeavyBytes: 1 << 30},
+		"has room for":  {HeavyBytes: 2 << 10, HotKeys: 97},
 		"Window":        {Window: 3},
+		"33554432":      {MaxValueBytes: 64 << 20},
 	} {
 		_, err := NewDetector(&cfg, 3)
 		require.ErrorContains(t, err, field)
@@ -165,4 +167,6 @@ func TestInUseSeesWhatIsRead(t *testing.T) {
 	gen := n.Generation(use[0].Hash)
 	n.Drop(use[0].Hash, "busy")
 	require.False(t, n.Renew(use[0], gen, time.Now()))
+	require.True(t, n.put("busy", "v")) // the same version again, read while the write was on its way
+	require.False(t, n.Renew(use[0], gen, time.Now()), "the check was sent before the write")
 }

@@ -28,7 +28,7 @@ type Detector struct {
 	offset  atomic.Int64    // total + offset = counted accesses in the window, halved along with the counts
 	tick    atomic.Uint64   // mask: the access whose number has none of these bits set does the ageing
 	levels  [3]atomic.Int64 // residents per level, set by each review and kept in between
-	shifted uint            // stampShift: unit of slot.stamp is 1<<shifted accesses
+	shifted uint            // the unit of slot.stamp is 1<<shifted counted accesses
 	_       [64]byte
 	total   atomic.Uint64 // accesses counted since the start; alone on its line, every counted access writes it
 	_       [64]byte
@@ -39,7 +39,7 @@ type Detector struct {
 // limits derive from the fleet's size and do not change otherwise.
 type limits struct {
 	hot, hottest int
-	heavyShare   float64 // over this share of all accesses a key is Hottest whatever its rank: 1/(8n)
+	heavyShare   float64 // over this share of all accesses a key is one of the hottest whatever its rank: 1/(8n)
 }
 
 // NewDetector returns a detector for a fleet of so many nodes. cfg nil means the defaults. It allocates some 300 KiB at
@@ -65,11 +65,12 @@ func NewDetector(cfg *Config, nodes int) (*Detector, error) {
 }
 
 // SetNodes tells the detector the fleet's new size, from which the sizes of the levels derive unless the Config sets
-// them. The heavy table keeps the size it got at NewDetector: of its slots at most three quarters can be Hot. It waits
+// them. The heavy table keeps the size it got at NewDetector: of its slots at most three quarters can be hot, so a detector made for
+// a handful of nodes that is to serve hundreds wants Config.HeavyBytes. It waits
 // for nothing.
 func (d *Detector) SetNodes(nodes int) {
 	hot, hottest := d.cfg.levelSizes(nodes)
-	most := d.cfg.HeavyBytes / slotBytes * 3 / 4
+	most := mostHot(d.cfg.HeavyBytes)
 	l := &limits{hot: min(hot, most), hottest: min(hottest, most), heavyShare: 1 / float64(8*max(nodes, 1))}
 	d.limits.Store(l)
 	d.bars.CompareAndSwap(nil, &bars{hot: l.heavyShare, hottest: l.heavyShare})

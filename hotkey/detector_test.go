@@ -33,7 +33,9 @@ func TestPromotesANewHotKeyWithinMilliseconds(t *testing.T) {
 				took = append(took, i)
 				break
 			}
-			require.Less(t, i, 100_000, "never promoted")
+			if i > 100_000 {
+				t.Fatal("never promoted")
+			}
 		}
 	}
 	slices.Sort(took)
@@ -72,19 +74,23 @@ func TestSteadyZipfPromotesNothingFalseAndDoesNotFlap(t *testing.T) {
 		worst = max(worst, rank[k])
 	}
 	t.Logf("%d hottest (worst true rank %d), promotions %v, demotions %d, %+v", len(hottest), worst, promoted, demoted, d.Stats())
-	require.GreaterOrEqual(t, len(hottest), 110)
+	if n >= 1_000_000 { // before that not all of them have shown what they are
+		require.GreaterOrEqual(t, len(hottest), 110)
+	}
 	require.Less(t, worst, 2*128, "a key of less than half the bar's share became hottest")
 	require.Less(t, demoted, 100)
 }
 
 func TestUniformTrafficHasNoHotKeys(t *testing.T) {
-	const universe = 1_000_000
+	const universe = 300_000
 	keys, hashes := keyNames(universe)
 	d := newDetector(t, Config{Seed: 3, Budget: -1, OnPromote: func(string, Level) { t.Error("promoted") }}, 10)
 	z := newZipf(universe, 0, 3)
 	for range scale(1_000_000) {
 		k := z.next()
-		require.Equal(t, LevelCold, d.Observe(hashes[k], keys[k], 10))
+		if l := d.Observe(hashes[k], keys[k], 10); l != LevelCold {
+			t.Fatalf("%s is %v", keys[k], l)
+		}
 	}
 }
 
@@ -93,7 +99,7 @@ func TestLevelsKeepTheirSizes(t *testing.T) {
 	keys, hashes := keyNames(1500)
 	d := newDetector(t, Config{Seed: 3, Budget: -1, HottestKeys: 128}, 10)
 	z := newZipf(len(keys), 0, 3)
-	for range 3_000_000 {
+	for range scale(3_000_000) {
 		k := z.next()
 		d.Observe(hashes[k], keys[k], 10)
 	}
@@ -104,7 +110,7 @@ func TestDemotesWhatCools(t *testing.T) {
 	keys, hashes := keyNames(100_000)
 	var log []string
 	d := newDetector(t, Config{
-		Seed: 1, Budget: -1, Window: 1 << 16,
+		Seed: 1, Budget: -1, Window: 1 << 14,
 		OnPromote: func(k string, l Level) { log = append(log, fmt.Sprintf("%s up %v", k, l)) },
 		OnDemote:  func(k string, l Level) { log = append(log, fmt.Sprintf("%s down %v", k, l)) },
 	}, 10)
@@ -122,7 +128,7 @@ func TestDemotesWhatCools(t *testing.T) {
 	require.Equal(t, "comet", top[0].Key)
 	require.InDelta(t, 1.0/21, top[0].Share, 0.01)
 	require.False(t, top[0].Since.IsZero())
-	for range 20 * 1 << 16 {
+	for range 20 << 14 {
 		k := z.next()
 		d.Observe(hashes[k], keys[k], 1)
 	}

@@ -19,7 +19,7 @@ type slot struct {
 	count uint32 // never under the true count: what the sketch believed at admission, plus every access since
 	err   uint32 // what of count was only believed; count − err accesses were seen while resident and cannot be forged
 	score uint16 // the sequential test's sum, in 1/256 nats
-	stamp uint16 // when score was last brought up to date, in units of 1<<stampShift counted accesses
+	stamp uint16 // when score was last brought up to date, in units of 1<<Detector.shifted counted accesses
 	size  uint32 // mean value size in bytes, moving
 }
 
@@ -31,6 +31,7 @@ type label struct {
 }
 
 // stripe is a sixteenth of the detector: its share of the sketch and of the heavy table's sets.
+//
 // busy is a try-lock: 0 free, 1 taken. It guards every other field, and the writing (not the reading) of the tags of
 // the stripe's sets. Observe never waits for it: who finds it taken leaves its access uncounted. The holder does some
 // 30 ns of work, or a few µs when a halving is due.
@@ -145,7 +146,7 @@ func (s *stripe) setLevel(i int, l Level, now time.Time) {
 // others are only lost to stronger keys. What the table counted for the leaver goes back to the sketch, so nobody is
 // ever under-counted, and a leaver that is still stronger comes back at its next access.
 //
-// It returns the slot taken, or -1, and the leaver's key and level if it had risen above Cold.
+// It returns the slot taken, or -1, and the leaver's key and level if it had risen above cold.
 func (s *stripe) admit(m uint64, est uint32, stamp uint16, bytes uint32) (at int, left string, was Level) {
 	base := s.set(m) * ways
 	at = base

@@ -2,6 +2,7 @@ package hotkey
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -188,7 +189,7 @@ func TestNearServesUntilSendTimePlusX(t *testing.T) {
 		v, ok := n.Get(h, "k")
 		require.True(t, ok)
 		require.Equal(t, Value{Bytes: []byte("v"), Flags: 7, CAS: 9, Node: "a", Epoch: 3}, v)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		_, ok = n.Get(h, "k")
 		require.False(t, ok, "a read that starts at the deadline is not served")
 		require.EqualValues(t, 1, n.Stats().Expired)
@@ -229,6 +230,31 @@ func TestDropScheduleStepByStep(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, "new", string(v.Bytes))
 	require.EqualValues(t, 2, n.Stats().Refused)
+}
+
+// A Put that is between its check and its publication when a Drop comes. Whatever the order, afterwards nothing is held:
+// the Put is refused, or the Drop sees what it published. The test holds mu so that the Put is caught in the middle.
+func TestDropDuringPut(t *testing.T) {
+	n := newNear(t, Config{Staleness: time.Hour})
+	const key = "k"
+	h := xxhash.Sum64String(key)
+	for range 300 {
+		gen, sent := n.Generation(h), time.Now()
+		var wg sync.WaitGroup
+		n.mu.Lock()
+		wg.Go(func() { n.Put(h, key, Value{Bytes: []byte("old")}, gen, sent) })
+		for range 10 {
+			runtime.Gosched() // lets the Put come as far as it can
+		}
+		wg.Go(func() { n.Drop(h, key) })
+		for range 10 {
+			runtime.Gosched()
+		}
+		n.mu.Unlock()
+		wg.Wait()
+		_, ok := n.Get(h, key)
+		require.False(t, ok, "published after the drop that should have stopped it")
+	}
 }
 
 // One process writes and reads one key through a store that keeps versions; every schedule the scheduler finds must
