@@ -84,7 +84,6 @@ func (l *Loader[V]) putThrough(ctx context.Context, full string, v V, store func
 		var o item.Outcome
 		o, lerr = l.cache.Fill(sctx, lease, item.Item{Key: full, Value: b, TTL: l.cfg.TTL})
 		cancel()
-		l.detach(full)
 		if lerr == nil {
 			l.owed(full, o)
 			return nil
@@ -184,15 +183,15 @@ func (l *Loader[V]) writeOrigin(ctx context.Context, full string, fn func() erro
 }
 
 // invalidate deletes full from the cache, whatever has become of ctx: its caller has
-// changed the origin. Loads of this process that may have read the old value are
-// voided first; flights that began in between are parted from later readers after,
-// because what they saw in the cache may still have been the old value.
+// changed the origin. The load of this process that may have read the old value is
+// voided first. A flight that begins after that loads the new one; if it sees the old
+// one in the cache before the delete, that is a result only for those who had joined
+// when it asked (result.asOf), and no caller of a later Get had.
 func (l *Loader[V]) invalidate(ctx context.Context, full string) error {
 	l.void(full)
 	sctx, cancel := settle(ctx)
 	defer cancel()
 	o, err := l.cache.Delete(sctx, full)
-	l.detach(full)
 	l.owed(full, o)
 	if err != nil && (o.Copies == 0 || o.Confirmed+o.Owed < o.Copies) {
 		return fmt.Errorf("%w: %w", ErrNotInvalidated, err)
@@ -232,16 +231,6 @@ func (l *Loader[V]) void(full string) {
 		if !f.waiting && f.fate == fateFill {
 			f.fate = fateVoid
 		}
-		s.drop(f)
-	}
-}
-
-// detach keeps a flight from being joined.
-func (l *Loader[V]) detach(full string) {
-	s := l.table.shard(full)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f := s.flights[full]; f != nil {
 		s.drop(f)
 	}
 }
