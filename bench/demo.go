@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/memherd/memherd/bench/internal/demo"
+	"github.com/memherd/memherd/bench/internal/report"
+	"github.com/memherd/memherd/loader"
+)
+
+type demoCmd struct {
+	Duration time.Duration `short:"d" default:"28s" help:"Length of all phases together."`
+	Rows     int           `default:"100000" help:"Rows in the database."`
+	Workers  int           `short:"c" name:"concurrency" default:"32" help:"Operations under way at a time."`
+	Seed     uint64        `default:"1" help:"Seed of rows and requests."`
+	Write    string        `default:"through" enum:"through,around" help:"Write policy: through or around."`
+	JSON     string        `name:"json" help:"Also write the results as JSON to this file (- is stdout)." placeholder:"OUT"`
+}
+
+func (c *demoCmd) Run(e *env) error {
+	switch {
+	case c.Duration < 100*time.Millisecond:
+		return usagef("-duration %v: give at least 100ms", c.Duration)
+	case c.Rows < 100 || c.Rows > 10_000_000:
+		return usagef("-rows %d: give a number from 100 to 10000000", c.Rows)
+	case c.Workers < 1:
+		return usagef("-concurrency %d: give a number from 1", c.Workers)
+	}
+	if err := report.CheckJSONPath(c.JSON); err != nil {
+		return usageError{err}
+	}
+	policy := loader.WriteThrough
+	if c.Write == "around" {
+		policy = loader.WriteAround
+	}
+	fmt.Fprintf(e.stdout, "memherd: 5 nodes in this process, 2 copies of each key, %s rows in SQLite behind them,\n"+
+		"Zipf 0.99 reads with 5 %% writes (write-%s), %d at a time, seed %d\n\n", report.Count(int64(c.Rows)), c.Write, c.Workers, c.Seed)
+	res, err := demo.Run(e.ctx, demo.Config{Duration: c.Duration, Rows: c.Rows, Workers: c.Workers, Seed: c.Seed, Write: policy}, e.stderr)
+	if len(res.Phases) > 0 {
+		report.Table(e.stdout, append(res.Phases, res)...)
+		report.HotKeys(e.stdout, stormKeys(res), 5)
+		verdict(e.stdout, res)
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON != "" {
+		if err := report.WriteJSON(c.JSON, e.stdout, res); err != nil {
+			return err
+		}
+	}
+	if !res.Ok() || e.ctx.Err() != nil {
+		return errFailed
+	}
+	return nil
+}
+
+// stormKeys are the hot keys at the end of the storm.
+func stormKeys(res report.Result) []report.HotKey {
+	for _, p := range res.Phases {
+		if p.Name == "storm" {
+			return p.HotKeys
+		}
+	}
+	return res.HotKeys
+}
+
+func verdict(w io.Writer, res report.Result) {
+	fmt.Fprintln(w)
+	word := func(ok bool) string {
+		if ok {
+			return "ok    "
+		}
+		return "FAILED"
+	}
+	fmt.Fprintf(w, "%s  %s errors reached callers in %s operations\n", word(res.Errors == 0), report.Count(res.Errors), report.Count(res.Ops))
+	fmt.Fprintf(w, "%s  %s wrong values: each of %s reads was checked for key, version and checksum\n", word(res.Wrong == 0), report.Count(res.Wrong), report.Count(res.Reads))
+	if r := res.Recovery; r != nil {
+		switch {
+		case r.MS == 0:
+			fmt.Fprintf(w, "ok      the throughput never fell below 90 %% of the steady %s op/s in the second after the kill\n", report.Count(int64(r.SteadyOpsPerS)))
+		case !r.Recovered:
+			fmt.Fprintf(w, "slow    the throughput was still below 90 %% of the steady %s op/s when the phase ended\n", report.Count(int64(r.SteadyOpsPerS)))
+		default:
+			grade := "ok    "
+			if r.MS > 1000 {
+				grade = "slow  "
+			}
+			fmt.Fprintf(w, "%s  back at 90 %% of the steady %s op/s %.0f ms after the kill (lowest 100 ms: %.0f %%)\n",
+				grade, report.Count(int64(r.SteadyOpsPerS)), r.MS, 100*r.LowestShare)
+		}
+	}
+}

@@ -1,0 +1,14 @@
+// Command bench is memherd's load generator. Without arguments it is the demo: a
+// fleet of five nodes in this process, a real SQLite database behind them, and a
+// client that keeps answering while a key goes viral and a node dies.
+//
+//	go run ./bench                      the demo, about 35 seconds
+//	go run ./bench run                  a workload: uniform, zipf or a moving hot spot
+//	go run ./bench replay -trace FILE   recorded requests: *.keys or Twitter CSV, plain, gzip or zstd
+//	go run ./bench nodes -n 3 -p 21211  nodes to play with by telnet or memccat
+//	go run ./bench compare              client gets against gomemcache on one memcached
+//
+// Flags may be written with one dash or two. The exit status is 0 if all went
+// well, 1 if a caller saw an error or a wrong value or the run failed, and 2 if it
+// was asked for something it can't do; then nothing was done.
+package main

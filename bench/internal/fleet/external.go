@@ -1,0 +1,120 @@
+package fleet
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/memherd/memherd/ring"
+)
+
+// ErrRemote is what External returns for a server that is not on this machine.
+var ErrRemote = errors.New("not on this machine")
+
+// External checks a list of servers somebody else runs: names that can be used, no
+// name twice, on this machine unless remote is set, and each answering. It returns
+// the nodes, or an error about the first bad one that says what to do.
+func External(ctx context.Context, servers []string, remote bool) ([]ring.Node, error) {
+	var nodes []ring.Node
+	seen := map[string]bool{}
+	for _, s := range servers {
+		if s = strings.TrimSpace(s); s == "" {
+			continue
+		}
+		n, err := ring.Node{Addr: s}.Canonical()
+		if err != nil {
+			return nil, err
+		}
+		if seen[n.Name] {
+			return nil, fmt.Errorf("server %s is given twice: name each once", s)
+		}
+		seen[n.Name] = true
+		nodes = append(nodes, n)
+	}
+	if len(nodes) == 0 {
+		return nil, errors.New("no servers: give -servers host:port,… or -embedded N")
+	}
+	for _, n := range nodes {
+		if !remote && !local(ctx, n.Addr) {
+			return nil, fmt.Errorf("server %s is %w: a load generator can take a production cache down; if these servers are yours, say so with -allow-remote and give a -rate", n.Name, ErrRemote)
+		}
+	}
+	for _, n := range nodes {
+		if err := ping(ctx, n.Addr); err != nil {
+			return nil, fmt.Errorf("cannot reach server %s: %w: start it, correct -servers, or use -embedded N", n.Name, err)
+		}
+	}
+	return nodes, nil
+}
+
+func network(addr string) string {
+	if strings.HasPrefix(addr, "/") {
+		return "unix"
+	}
+	return "tcp"
+}
+
+// local says whether every address behind addr is of this machine's loopback.
+func local(ctx context.Context, addr string) bool {
+	if network(addr) == "unix" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if ip := net.ParseIP(host); ip != nil {
+		return ip.IsLoopback()
+	}
+	if host != "localhost" {
+		return false
+	}
+	ips, err := net.DefaultResolver.LookupIPAddr(ctx, host)
+	if err != nil {
+		return false
+	}
+	for _, ip := range ips {
+		if !ip.IP.IsLoopback() {
+			return false
+		}
+	}
+	return true
+}
+
+// patience is how long a server may take to be reached and to say its version.
+const patience = 2 * time.Second
+
+// ping finds out whether a memcached, or something that speaks like one, is there.
+func ping(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network(addr), addr)
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err // without the address again
+		}
+		return err
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("version\r\n")); err != nil {
+		return err
+	}
+	line, err := bufio.NewReaderSize(conn, 256).ReadSlice('\n')
+	if err != nil {
+		return errors.New("it took the connection but does not answer like memcached")
+	}
+	if !strings.HasPrefix(string(line), "VERSION ") {
+		return errors.New("it does not answer like memcached")
+	}
+	return nil
+}

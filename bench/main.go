@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// Exit statuses.
+const (
+	exitOK     = 0
+	exitFailed = 1 // an error or a wrong value reached a caller, or the run broke off
+	exitUsage  = 2 // bad input; nothing was done
+)
+
+type cli struct {
+	Demo    demoCmd    `cmd:"" default:"withargs" help:"Five nodes, a real database, a hot-key storm, a node killed and back (the default)."`
+	Run     runCmd     `cmd:"" help:"Run a workload."`
+	Replay  replayCmd  `cmd:"" help:"Replay a recorded trace."`
+	Nodes   nodesCmd   `cmd:"" help:"Run nodes to play with until Ctrl-C."`
+	Compare compareCmd `cmd:"" help:"Compare client gets with gomemcache on one memcached."`
+}
+
+// env is what a command may use of the outside world.
+type env struct {
+	ctx            context.Context
+	stdout, stderr io.Writer
+}
+
+// usageError is bad input: the run ends with status 2 before anything was done.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// errFailed ends a run with status 1 that has already said why.
+var errFailed = errors.New("failed")
+
+// helped is thrown by kong's exit after it has printed the help.
+type helped struct{ code int }
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case helped:
+			code = r.code
+		default:
+			panic(r)
+		}
+	}()
+	var c cli
+	parser, err := kong.New(&c, kong.Name("bench"), kong.Writers(stdout, stderr),
+		kong.Description("Load for memherd: a demo, workloads, trace replays and comparisons."),
+		kong.Exit(func(code int) { panic(helped{code}) }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		fmt.Fprintln(stderr, "bench:", err)
+		return exitFailed
+	}
+	k, err := parser.Parse(twoDashes(args))
+	if err != nil {
+		fmt.Fprintf(stderr, "bench: %s: see `bench --help`\n", oneLine(err))
+		return exitUsage
+	}
+	err = k.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr})
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "bench: %s\n", oneLine(err))
+		return exitUsage
+	case !errors.Is(err, errFailed):
+		fmt.Fprintf(stderr, "bench: %s\n", oneLine(err))
+	}
+	return exitFailed
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// long matches a long flag written with one dash, as Go's own tools write them.
+// Single letters, with or without a value stuck to them, are short flags.
+var long = regexp.MustCompile(`^-[a-zA-Z][a-zA-Z-]+(=.*)?$`)
+
+// twoDashes lets flags be written with one dash: kong wants two.
+func twoDashes(args []string) []string {
+	out := make([]string, 0, len(args))
+	for i, a := range args {
+		if a == "--" {
+			return append(out, args[i:]...)
+		}
+		if long.MatchString(a) {
+			a = "-" + a
+		}
+		out = append(out, a)
+	}
+	return out
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/memherd/memherd/bench/internal/drive"
+	"github.com/memherd/memherd/bench/internal/fleet"
+	"github.com/memherd/memherd/bench/internal/progress"
+	"github.com/memherd/memherd/bench/internal/report"
+	"github.com/memherd/memherd/bench/internal/subject"
+	"github.com/memherd/memherd/loader"
+	"github.com/memherd/memherd/ring"
+)
+
+// target says what to put under load; run and replay share it.
+type target struct {
+	Embedded    int           `help:"Start this many nodes in this process (default 3 without -servers)." placeholder:"N"`
+	Servers     []string      `help:"Use these servers instead, host:port,…" placeholder:"ADDR"`
+	AllowRemote bool          `aliases:"i-own-these-servers" help:"Allow servers that are not on this machine; needs -rate."`
+	Replicas    int           `short:"r" help:"Copies of each key (default 2, or 1 on one node)." placeholder:"R"`
+	Concurrency int           `short:"c" default:"64" help:"Operations under way at a time."`
+	Rate        float64       `help:"Operations per second, latency counted from when each was due (default: as fast as it goes)." placeholder:"N"`
+	TTL         time.Duration `default:"1h" help:"How long values stay cached."`
+	Write       string        `default:"through" enum:"through,around" help:"Write policy: through or around."`
+	Near        bool          `default:"true" negatable:"" help:"Serve the hottest keys from a near-cache."`
+	OriginDelay time.Duration `help:"How long the synthetic origin takes for a load or a write."`
+	ValueSize   int           `default:"100" help:"Bytes of a value where nothing else says it."`
+	Prefix      string        `default:"bench:" help:"Put in front of every key in the cache."`
+	Seed        uint64        `default:"1" help:"Seed of everything random."`
+	JSON        string        `name:"json" help:"Also write the results as JSON to this file (- is stdout)." placeholder:"OUT"`
+}
+
+// check finds what is wrong with the flags themselves.
+func (t *target) check() error {
+	switch {
+	case t.Embedded < 0:
+		return usagef("-embedded %d: give a number of nodes from 1", t.Embedded)
+	case t.Embedded > 0 && len(t.Servers) > 0:
+		return usagef("-embedded and -servers exclude each other: give one of them")
+	case t.Replicas < 0:
+		return usagef("-replicas %d: give a number of copies from 1", t.Replicas)
+	case t.Concurrency < 1:
+		return usagef("-concurrency %d: give a number from 1", t.Concurrency)
+	case t.Rate < 0 || math.IsNaN(t.Rate) || math.IsInf(t.Rate, 0):
+		return usagef("-rate must be a positive number of operations per second")
+	case t.AllowRemote && t.Rate == 0:
+		return usagef("-allow-remote needs -rate: say how many operations per second those servers can take")
+	case t.TTL < 0 || t.OriginDelay < 0:
+		return usagef("-ttl and -origin-delay must not be negative")
+	case t.ValueSize < 0 || t.ValueSize > 1<<20-1<<11:
+		return usagef("-value-size %d: give 0 to %d bytes", t.ValueSize, 1<<20-1<<11)
+	}
+	if err := report.CheckJSONPath(t.JSON); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// nodes starts or finds the fleet. The returned function ends what was started.
+func (t *target) nodes(e *env) ([]ring.Node, func() error, error) {
+	if t.Servers != nil {
+		nodes, err := fleet.External(e.ctx, t.Servers, t.AllowRemote)
+		if err != nil {
+			return nil, nil, usageError{err}
+		}
+		if err := t.copies(len(nodes)); err != nil {
+			return nil, nil, err
+		}
+		return nodes, func() error { return nil }, nil
+	}
+	if t.Embedded == 0 {
+		t.Embedded = 3
+	}
+	if err := t.copies(t.Embedded); err != nil {
+		return nil, nil, err
+	}
+	f, err := fleet.Start(t.Embedded, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f.Nodes(), f.Close, nil
+}
+
+func (t *target) copies(nodes int) error {
+	if t.Replicas == 0 {
+		t.Replicas = min(2, nodes)
+	}
+	if t.Replicas > nodes {
+		return usagef("-replicas %d is more than the %d nodes: give at most %d, or more nodes", t.Replicas, nodes, nodes)
+	}
+	return nil
+}
+
+func (t *target) policy() loader.WritePolicy {
+	if t.Write == "around" {
+		return loader.WriteAround
+	}
+	return loader.WriteThrough
+}
+
+// measure runs a subject under the given operations, shows the progress and writes
+// the report. total is what the progress is measured by: operations, or 0 for time.
+func (t *target) measure(e *env, name string, s *subject.Subject, cfg drive.Config, do drive.Do, notes ...string) error {
+	unit := cfg.Ops
+	if cfg.Duration > 0 {
+		unit = int64(cfg.Duration)
+	}
+	bar := progress.New(e.stderr, unit)
+	bar.Step(name)
+	cfg.Workers, cfg.Rate, cfg.Seed = t.Concurrency, t.Rate, t.Seed
+	cfg.Watch = func(ops int64, elapsed time.Duration) {
+		done := ops
+		if cfg.Duration > 0 {
+			done = int64(elapsed)
+		}
+		bar.Set(done, fmt.Sprintf("%s op/s", report.Count(int64(float64(ops)/elapsed.Seconds()))))
+	}
+	before := s.Snapshot()
+	usage := cpuTime()
+	run, err := drive.Run(e.ctx, cfg, do)
+	bar.Close()
+	if err != nil {
+		return usageError{err}
+	}
+	res := s.Result(name, t.Seed, before, run)
+	res.Notes = append(res.Notes, notes...)
+	res.Notes = append(res.Notes, generator(t.Rate, run, cpuTime()-usage)...)
+	if t.Rate > 0 {
+		lag := run.Lag()
+		res.Lag = &lag
+	}
+	if e.ctx.Err() != nil {
+		res.Notes = append(res.Notes, "stopped before its end: these are the figures until then")
+	}
+	report.Table(e.stdout, res)
+	report.HotKeys(e.stdout, res.HotKeys, 5)
+	if t.JSON != "" {
+		if err := report.WriteJSON(t.JSON, e.stdout, res); err != nil {
+			return err
+		}
+	}
+	if !res.Ok() || e.ctx.Err() != nil {
+		return errFailed
+	}
+	return nil
+}
+
+// lagLimit is how late the generator may be on its own account before its figures
+// say more about it than about the servers.
+const lagLimit = 5 * time.Millisecond
+
+// generator says what the generator knows about itself.
+func generator(rate float64, run drive.Result, cpu time.Duration) []string {
+	if run.Elapsed <= 0 {
+		return nil
+	}
+	notes := []string{fmt.Sprintf("this process used %.1f of %d CPUs", cpu.Seconds()/run.Elapsed.Seconds(), cpus())}
+	if lag := time.Duration(run.Lag().P99 * 1e3); rate > 0 && lag > lagLimit {
+		notes = append(notes, fmt.Sprintf("the generator was the bottleneck: it began 1 %% of its operations over %v late; lower -rate", lag.Round(time.Microsecond)))
+	}
+	return notes
+}
+
+// closing joins what closes to the error a command ends with, keeping a failure
+// that was already reported.
+func closing(err *error, f func() error) { *err = errors.Join(*err, f()) }
