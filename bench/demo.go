@@ -11,7 +11,7 @@ import (
 )
 
 type demoCmd struct {
-	Duration time.Duration `short:"d" default:"28s" help:"Length of all phases together."`
+	Duration time.Duration `short:"d" default:"32s" help:"Length of all phases together."`
 	Rows     int           `default:"100000" help:"Rows in the database."`
 	Workers  int           `short:"c" name:"concurrency" default:"32" help:"Operations under way at a time."`
 	Seed     uint64        `default:"1" help:"Seed of rows and requests."`

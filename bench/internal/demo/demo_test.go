@@ -1,0 +1,69 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/memherd/memherd/bench/internal/drive"
+	"github.com/memherd/memherd/bench/internal/fleet"
+	"github.com/memherd/memherd/bench/internal/measure"
+	"github.com/memherd/memherd/loader"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestShowWritesAround is the short show under the other write policy; the command's
+// test has the default one.
+func TestShowWritesAround(t *testing.T) {
+	var out bytes.Buffer
+	res, err := Run(t.Context(), Config{Duration: 1600 * time.Millisecond, Rows: 2000, Workers: 8, Seed: 3, Write: loader.WriteAround}, &out)
+	require.NoError(t, err)
+	assert.True(t, res.Ok(), "%v", res.FirstErrors)
+	require.Len(t, res.Phases, 5)
+	require.NotNil(t, res.Recovery)
+	assert.Positive(t, res.Recovery.SteadyOpsPerS)
+	// The killed node is asked less while it is gone, and asked again afterwards.
+	var victim string
+	least := 1.0
+	killed, back := res.Phases[3], res.Phases[4]
+	for n, ops := range killed.NodeOps {
+		if share := float64(ops) / float64(killed.Reads+1); share < least {
+			victim, least = n, share
+		}
+	}
+	assert.Greater(t, back.NodeOps[victim], int64(0))
+}
+
+func TestCancelledBeforeItBegins(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out bytes.Buffer
+	res, err := Run(ctx, Config{Rows: 1000}, &out)
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.Empty(t, res.Phases)
+}
+
+func TestRecoveryIsMeasuredFromTheKill(t *testing.T) {
+	start := time.Now()
+	run := drive.Result{Start: start, Merged: &measure.Merged{Slices: []uint32{50, 100, 100, 100, 20, 30, 95, 99, 99, 99, 40, 3}}}
+	d := &show{steady: 60}
+	d.recovery(run, start.Add(420*time.Millisecond))
+	r := d.total.Recovery
+	assert.Equal(t, 1000.0, r.SteadyOpsPerS, "the load just before the kill was higher than the steady one")
+	assert.Equal(t, 200.0, r.MS)
+	assert.InDelta(t, 0.2, r.LowestShare, 1e-9)
+	assert.True(t, r.Recovered)
+}
+
+func TestBusiest(t *testing.T) {
+	f, err := fleet.Start(3, 0)
+	require.NoError(t, err)
+	defer f.Close()
+	assert.Equal(t, 1, (&show{fleet: f}).busiest(map[string]int64{"node1": 5, "node2": 9, "node3": 7}))
+}
