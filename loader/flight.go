@@ -198,7 +198,7 @@ func (l *Loader[V]) launch(s *shard[V], ctx context.Context, key string, st star
 	if err := l.begin(); err != nil {
 		return nil, err
 	}
-	f := &flight[V]{key: key, ctx: ctx, waiting: true, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	f := &flight[V]{key: key, ctx: ctx, waiting: !st.won(), wake: make(chan struct{}, 1), done: make(chan struct{})}
 	s.put(f)
 	go l.fly(s, f, st)
 	return f, nil

@@ -97,7 +97,7 @@ func TestLoadFaultsReachEveryWaiter(t *testing.T) {
 			require.Contains(t, string(p.Stack), "flight_test.go")
 			require.ErrorIs(t, err, boom)
 		}},
-		"panic nil": {func() error { panic(nil) }, func(t *testing.T, err error) { //nolint:govet
+		"panic nil": {func() error { panic(nil) }, func(t *testing.T, err error) {
 			var p *loader.PanicError
 			require.ErrorAs(t, err, &p)
 		}},
@@ -249,6 +249,7 @@ func TestMaxLoads(t *testing.T) {
 				shed++
 			}
 		}
+		require.NoError(t, l.Close()) // the last loads outlive their callers
 		require.Equal(t, 4, most)
 		require.Equal(t, 10, shed, "4 begin each second, the last at 4 s")
 		require.EqualValues(t, 10, l.Counters().Shed)
@@ -276,5 +277,40 @@ func TestCloseWaitsForLoads(t *testing.T) {
 		require.Equal(t, time.Second, time.Since(began))
 		e, ok := c.Peek(1, "k")
 		require.True(t, ok && !e.Stub)
+	})
+}
+
+// Close waits for a Put that has begun, so that the cache hears of it.
+func TestCloseWaitsForPuts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := fakecache.New(2), newOrigin("k", "old")
+		o.onStore = func(string, string) error { time.Sleep(time.Second); return nil }
+		l := open(t, c, o)
+		_, err := l.Get(t.Context(), "k")
+		require.NoError(t, err)
+		put := make(chan error, 1)
+		go func() { put <- l.Put(t.Context(), "k", "new") }()
+		synctest.Wait()
+		require.NoError(t, l.Close())
+		require.NoError(t, <-put)
+		_, ok := c.Peek(0, "k")
+		require.False(t, ok)
+	})
+}
+
+// A closed loader that wins a lease at the last moment hands it back.
+func TestCloseReleasesALateWin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := fakecache.New(2)
+		gated := &gatedCache{Cache: c, gate: make(chan struct{}), reached: make(chan struct{})}
+		l := open(t, gated, newOrigin("k", "v"))
+		got := make(chan error, 1)
+		go func() { _, err := l.Get(t.Context(), "k"); got <- err }()
+		<-gated.reached
+		require.NoError(t, l.Close())
+		close(gated.gate)
+		require.ErrorIs(t, <-got, loader.ErrClosed)
+		_, ok := c.Peek(0, "k")
+		require.False(t, ok, "others would wait out the lease")
 	})
 }
