@@ -37,7 +37,7 @@ func (c *conn) get() {
 }
 
 func (c *conn) getOne(key []byte, withCAS, touch bool, expiry uint32) {
-	tx := c.srv.store.Begin(key, c.now)
+	tx := c.begin(key)
 	defer tx.End()
 	hits, misses := store.GetHits, store.GetMisses
 	if touch {
@@ -67,7 +67,7 @@ func (c *conn) getOne(key []byte, withCAS, touch bool, expiry uint32) {
 
 // delete answers delete.
 func (c *conn) delete() {
-	tx := c.srv.store.Begin(c.req.Key, c.now)
+	tx := c.begin(c.req.Key)
 	defer tx.End()
 	if !tx.Found() {
 		tx.Count(store.DeleteMisses)
@@ -75,13 +75,14 @@ func (c *conn) delete() {
 		return
 	}
 	tx.Count(store.DeleteHits)
+	c.deleted(c.req.Key, "delete", tx.Len())
 	tx.Delete()
 	c.reply("DELETED")
 }
 
 // touch answers touch.
 func (c *conn) touch() {
-	tx := c.srv.store.Begin(c.req.Key, c.now)
+	tx := c.begin(c.req.Key)
 	defer tx.End()
 	tx.Count(store.CmdTouch)
 	if !tx.Found() {
@@ -99,7 +100,7 @@ func (c *conn) touch() {
 func (c *conn) arith() {
 	r := &c.req
 	incr := r.Cmd == memproto.CmdIncr
-	tx := c.srv.store.Begin(r.Key, c.now)
+	tx := c.begin(r.Key)
 	defer tx.End()
 	var num [maxDigits]byte
 	n, res := c.addDelta(&tx, incr, r.Delta, 0, c.srv.nextCAS, num[:0])

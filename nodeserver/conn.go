@@ -50,6 +50,10 @@ type conn struct {
 	// quitAfter: quit when swallow is done.
 	quitAfter bool
 
+	// ignore: this is a watcher; what it sends is not looked at.
+	ignore   bool
+	watching watchKind // guarded by srv.mu
+
 	state    atomic.Uint32 // connState, for stats conns
 	lastCmd  atomic.Uint32 // second of the last batch
 	draining atomic.Bool   // set by Shutdown
@@ -153,6 +157,10 @@ func (c *conn) room() {
 // command.
 func (c *conn) process() {
 	for c.r < c.w && !c.quit {
+		if c.ignore {
+			c.r = c.w
+			return
+		}
 		if c.swallow > 0 {
 			n := min(c.swallow, c.w-c.r)
 			c.r += n
@@ -239,7 +247,7 @@ func (c *conn) refuse(n int, e memproto.RequestError) {
 		c.quit = true
 		return
 	}
-	if e == memproto.ReqUnknown && c.ownCommand(c.req.Args) {
+	if e == memproto.ReqUnknown && c.req.Args != nil && c.ownCommand(c.req.Args) {
 		return
 	}
 	if e == memproto.ReqTooLarge {

@@ -12,7 +12,7 @@ import (
 // metaDebug answers me: what the node knows about an item, without touching it.
 func (c *conn) metaDebug() {
 	key, _ := c.key()
-	tx := c.srv.store.Begin(key, c.now)
+	tx := c.begin(key)
 	defer tx.End()
 	tx.Count(store.CmdMeta)
 	if !tx.Found() {
@@ -65,6 +65,8 @@ func (c *conn) ownCommand(line []byte) bool {
 		return false
 	}
 	switch string(f[0]) {
+	case "watch":
+		c.startWatch(f[1:])
 	case "shutdown":
 		c.reply("SERVER_ERROR: shutdown not enabled")
 	case "lru_crawler":

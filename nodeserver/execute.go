@@ -138,7 +138,7 @@ func (c *conn) flushAll() {
 func (c *conn) tooLarge() {
 	r := &c.req
 	key, _ := c.key()
-	tx := c.srv.store.Begin(key, c.now)
+	tx := c.begin(key)
 	tx.Count(store.StoreTooLarge)
 	if tx.Found() && (r.Cmd == memproto.CmdSet || r.Cmd == memproto.CmdMetaSet) {
 		tx.Delete()

@@ -45,7 +45,7 @@ func (c *conn) metaGet() {
 	r := &c.req
 	f := r.Flags
 	key, binary := c.key()
-	tx := c.srv.store.Begin(key, c.now)
+	tx := c.begin(key)
 	defer tx.End()
 	tx.Count(store.CmdMeta)
 	created := false
@@ -140,7 +140,7 @@ func (c *conn) metaDelete() {
 	r := &c.req
 	f := r.Flags
 	key, binary := c.key()
-	tx := c.srv.store.Begin(key, c.now)
+	tx := c.begin(key)
 	defer tx.End()
 	tx.Count(store.CmdMeta)
 	if !tx.Found() {
@@ -174,6 +174,7 @@ func (c *conn) metaDelete() {
 		tx.Count(store.DeleteHits)
 	default:
 		tx.Count(store.DeleteHits)
+		c.deleted(key, "md", tx.Len())
 		tx.Delete()
 	}
 	if !f.Has(memproto.FlagLq) {
@@ -186,7 +187,7 @@ func (c *conn) metaArith() {
 	r := &c.req
 	f := r.Flags
 	key, binary := c.key()
-	tx := c.srv.store.Begin(key, c.now)
+	tx := c.begin(key)
 	defer tx.End()
 	tx.Count(store.CmdMeta)
 	var num [maxDigits]byte

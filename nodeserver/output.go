@@ -105,7 +105,8 @@ func (o *output) flush() bool {
 	o.mu.Lock()
 	active := o.active
 	o.mu.Unlock()
-	// active only turns on in this goroutine, so "off" stays true until below.
+	// active only turns on in this goroutine, so "off" stays true until below. (A
+	// watcher's goroutine, for which that does not hold, has nothing to flush.)
 	if !active && o.try != nil {
 		n, err := o.try(p)
 		if err != nil {
@@ -145,6 +146,22 @@ func (o *output) enqueue(p []byte) bool {
 		o.cond.Wait()
 	}
 	return o.err == nil
+}
+
+// offer queues p for the writing goroutine unless more than limit waits; it may be
+// called by any goroutine and never waits.
+func (o *output) offer(p []byte, limit int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil || len(o.queue)+len(p) > limit {
+		return false
+	}
+	o.queue = append(o.queue, p...)
+	if !o.active {
+		o.active = true
+		go o.drain()
+	}
+	return true
 }
 
 // drain writes the queue until it is empty.

@@ -25,6 +25,7 @@ type Server struct {
 	limits    memproto.Limits
 	casSeq    atomic.Uint64
 	stats     serverStats
+	watch     watchers
 	verbosity atomic.Uint32
 
 	// done is closed when the server stops: waits inside connections end then.
@@ -47,19 +48,19 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := store.New(store.Config{MaxBytes: cfg.MaxBytes, MaxItemBytes: cfg.MaxItemBytes})
-	if err != nil {
-		return nil, err
-	}
-	return &Server{
+	s := &Server{
 		cfg:       cfg,
 		clock:     newClock(cfg.Now),
-		store:     st,
 		limits:    memproto.Limits{MaxValue: int(cfg.MaxItemBytes)},
 		done:      make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
-	}, nil
+	}
+	s.store, err = store.New(store.Config{MaxBytes: cfg.MaxBytes, MaxItemBytes: cfg.MaxItemBytes, OnEvict: s.evicted})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Start returns a running node. The caller has to call Close or Shutdown.
@@ -215,6 +216,9 @@ func (s *Server) startConn(nc net.Conn) {
 		c.serve()
 		s.mu.Lock()
 		delete(s.conns, c)
+		if c.watching != 0 {
+			s.unionWatch()
+		}
 		s.mu.Unlock()
 	}()
 }

@@ -144,9 +144,10 @@ func (c *conn) set() {
 	case memproto.CmdCas:
 		a.mode, a.cas = modeCAS, r.CAS
 	}
-	tx := c.srv.store.Begin(r.Key, c.now)
-	status, _ := c.put(&tx, &a)
+	tx := c.begin(r.Key)
+	status, size := c.put(&tx, &a)
 	tx.End()
+	c.stored(r.Key, &a, status, size)
 	switch status {
 	case memproto.StatusHD:
 		c.reply("STORED")
@@ -197,10 +198,11 @@ func (c *conn) metaSet() {
 	} else {
 		a.meta.CAS = c.srv.nextCAS()
 	}
-	tx := c.srv.store.Begin(key, c.now)
+	tx := c.begin(key)
 	tx.Count(store.CmdMeta)
 	status, size := c.put(&tx, &a)
 	tx.End()
+	c.stored(key, &a, status, size)
 	if status == memproto.StatusHD && r.Flags.Has(memproto.FlagLq) {
 		return
 	}

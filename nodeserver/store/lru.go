@@ -63,6 +63,9 @@ func (sh *shard) makeRoom(now uint32, keep *item) {
 			if victim.Bits&Fetched == 0 {
 				sh.counters[EvictedUnfetched]++
 			}
+			if sh.onEvict != nil {
+				sh.onEvict([]byte(victim.key), victim.Meta, len(victim.value))
+			}
 		}
 		sh.remove(victim)
 	}

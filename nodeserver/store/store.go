@@ -12,6 +12,10 @@ type Config struct {
 	MaxBytes int64
 	// MaxItemBytes bounds the Size of one item. Default 1 MiB.
 	MaxItemBytes int64
+	// OnEvict, when set, is told of every live item that has to go for another. It
+	// runs under the lock of a shard: it must be quick and must not call the store.
+	// Key is its for the call only.
+	OnEvict func(key []byte, m Meta, valueLen int)
 }
 
 // Default sizes in bytes, memcached's.
@@ -43,6 +47,7 @@ type shard struct {
 	lru      item // sentinel: next is the most recent, prev the least
 	bytes    int64
 	maxBytes int64
+	onEvict  func(key []byte, m Meta, valueLen int)
 	// flushAt: items last touched at this second or before are gone from this second
 	// on; 0 is no flush pending.
 	flushAt  uint32
@@ -77,6 +82,7 @@ func New(cfg Config) (*Store, error) {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.maxBytes = cfg.MaxBytes / int64(n)
+		sh.onEvict = cfg.OnEvict
 		sh.reset()
 	}
 	return s, nil

@@ -1,0 +1,77 @@
+// Memnode runs one memherd node as a process of its own, with memcached's option
+// letters:
+//
+//	memnode -p 11211 -m 64 -c 1024
+//
+// It listens on 127.0.0.1 unless told otherwise, and refuses an address that others
+// can reach, since nothing protects a cache there, unless --insecure-public says that
+// something does. SIGTERM and SIGINT end it after it has answered what it has read.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/memherd/memherd/nodeserver"
+)
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+// drainTime is how long connections have to take their last replies.
+const drainTime = 10 * time.Second
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is main without the process: it returns the exit code when ctx is done or
+// something is wrong.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	opt, err := parseOptions(args)
+	if err != nil {
+		fmt.Fprintln(stderr, "memnode:", err)
+		return exitUsage
+	}
+	switch {
+	case opt.help:
+		fmt.Fprint(stdout, usage)
+		return exitOK
+	case opt.version:
+		fmt.Fprintln(stdout, "memcached", nodeserver.Version)
+		return exitOK
+	}
+	cfg := opt.config()
+	level := slog.LevelWarn
+	if opt.verbose > 0 {
+		level = slog.LevelInfo
+	}
+	cfg.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	srv, err := nodeserver.Start(cfg)
+	if err != nil {
+		fmt.Fprintln(stderr, "memnode:", err)
+		return exitError
+	}
+	cfg.Logger.Info("listening", "addr", srv.Addr().String(), "bytes", cfg.MaxBytes, "conns", cfg.MaxConns)
+	<-ctx.Done()
+	// The context is fresh: the one that ended is why we are here.
+	drain, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	if err := srv.Shutdown(drain); err != nil {
+		cfg.Logger.Warn("connections did not drain in time", "err", err)
+		srv.Close()
+	}
+	return exitOK
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestParseOptions(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		want options
+	}{
+		{"", options{port: 11211, listen: "127.0.0.1", megabytes: 64, conns: 1024, itemBytes: 1 << 20}},
+		{"-p11212 -vv -I 2m -m 128 -c10 -t 2", options{port: 11212, listen: "127.0.0.1", megabytes: 128, conns: 10, itemBytes: 2 << 20, threads: 2, verbose: 2}},
+		{"-vp 0 -l localhost:5000", options{listen: "localhost:5000", megabytes: 64, conns: 1024, itemBytes: 1 << 20, verbose: 1}},
+		{"-l 0.0.0.0 --insecure-public -I 2048", options{port: 11211, listen: "0.0.0.0", megabytes: 64, conns: 1024, itemBytes: 2048, insecurePublic: true}},
+		{"-l ::1", options{port: 11211, listen: "::1", megabytes: 64, conns: 1024, itemBytes: 1 << 20}},
+		{"-s /run/x.sock", options{port: 11211, listen: "127.0.0.1", socket: "/run/x.sock", megabytes: 64, conns: 1024, itemBytes: 1 << 20}},
+	} {
+		got, err := parseOptions(strings.Fields(c.args))
+		require.NoError(t, err, c.args)
+		assert.Equal(t, c.want, *got, c.args)
+	}
+	o, err := parseOptions([]string{"-l", "::1", "-p", "7"})
+	require.NoError(t, err)
+	assert.Equal(t, "[::1]:7", o.config().Addr)
+}
+
+func TestBadOptions(t *testing.T) {
+	for args, want := range map[string]string{
+		"-x":                 "unknown option -x",
+		"--frob":             "unknown option --frob",
+		"-vx":                "unknown option -x",
+		"-p":                 "option -p needs an argument",
+		"-p x":               `option -p: "x"`,
+		"-p 65536":           "0 to 65535",
+		"-m 0":               "option -m",
+		"-c -1":              "option -c",
+		"-I 1":               "option -I",
+		"-I 2000m":           "option -I",
+		"-I 99999999999999m": "option -I",
+		"-I x":               "option -I",
+		"-m 1 -I 2m":         "raise -m",
+		"-l 0.0.0.0":         "--insecure-public",
+		"-l ::":              "--insecure-public",
+		"-l example.com":     "--insecure-public",
+		"-l 127.0.0.1:x":     "option -l",
+		"11211":              "unexpected argument",
+	} {
+		var out, errs bytes.Buffer
+		assert.Equal(t, exitUsage, run(t.Context(), strings.Fields(args), &out, &errs), args)
+		assert.Contains(t, errs.String(), want, args)
+		assert.Equal(t, 1, strings.Count(errs.String(), "\n"), "one line: %s", errs.String())
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	var out, errs bytes.Buffer
+	assert.Equal(t, exitOK, run(t.Context(), []string{"-h"}, &out, &errs))
+	assert.Contains(t, out.String(), "-p <port>")
+	out.Reset()
+	assert.Equal(t, exitOK, run(t.Context(), []string{"-V"}, &out, &errs))
+	assert.Regexp(t, `^memcached 1\.6\.\d+`, out.String())
+	assert.Empty(t, errs.String())
+}
+
+// waiter is a log that can be waited on.
+type waiter struct {
+	mu   sync.Mutex
+	text strings.Builder
+	want *regexp.Regexp
+	got  chan string
+}
+
+func (w *waiter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text.Write(p)
+	if m := w.want.FindStringSubmatch(w.text.String()); m != nil && w.got != nil {
+		w.got <- m[1]
+		w.got = nil
+	}
+	return len(p), nil
+}
+
+func TestRunUntilSignal(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	got := make(chan string, 1)
+	log := &waiter{want: regexp.MustCompile(`addr=(\S+)`), got: got}
+	code := make(chan int)
+	go func() { code <- run(ctx, []string{"-p0", "-v"}, io.Discard, log) }()
+	nc, err := net.Dial("tcp", <-got)
+	require.NoError(t, err)
+	defer nc.Close()
+	_, err = io.WriteString(nc, "set a 0 0 1\r\nx\r\n")
+	require.NoError(t, err)
+	buf := make([]byte, 8)
+	_, err = io.ReadFull(nc, buf)
+	require.NoError(t, err)
+	assert.Equal(t, "STORED\r\n", string(buf))
+	stop()
+	assert.Equal(t, exitOK, <-code)
+	_, err = nc.Read(buf)
+	require.Error(t, err)
+}
+
+func TestRunSaysWhyItCannotListen(t *testing.T) {
+	var errs bytes.Buffer
+	path := filepath.Join(t.TempDir(), "no", "such", "dir", "sock")
+	assert.Equal(t, exitError, run(t.Context(), []string{"-s", path}, io.Discard, &errs))
+	assert.Contains(t, errs.String(), "memnode: ")
+	assert.Equal(t, 1, strings.Count(errs.String(), "\n"))
+}

@@ -1,0 +1,106 @@
+package stock
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var _ TB = testing.TB(nil)
+
+func say(t *testing.T, s *Server, cmd string) string {
+	t.Helper()
+	nc, err := net.Dial("tcp", s.Addr())
+	require.NoError(t, err)
+	defer nc.Close()
+	_, err = nc.Write([]byte(cmd))
+	require.NoError(t, err)
+	line, err := bufio.NewReader(nc).ReadString('\n')
+	require.NoError(t, err)
+	return line
+}
+
+func TestLifeOfAServer(t *testing.T) {
+	s := ForTest(t, "-I", "2m")
+	assert.Positive(t, s.Pid())
+	assert.Equal(t, "STORED\r\n", say(t, s, "set a 0 0 1\r\nx\r\n"))
+	assert.Equal(t, "HD\r\n", say(t, s, "mg a\r\n"))
+
+	pid := s.Pid()
+	require.NoError(t, s.Restart())
+	assert.NotEqual(t, pid, s.Pid())
+	assert.Equal(t, "EN\r\n", say(t, s, "mg a\r\n"), "it comes back empty, on the same port")
+
+	require.NoError(t, s.Kill())
+	_, err := net.Dial("tcp", s.Addr())
+	require.Error(t, err)
+	require.NoError(t, s.Kill(), "killing twice")
+	require.NoError(t, s.Restart())
+	require.NoError(t, s.Stop())
+	require.NoError(t, s.Stop(), "stopping twice")
+}
+
+func TestPausedServerDoesNotAnswer(t *testing.T) {
+	s := ForTest(t)
+	require.NoError(t, s.Pause())
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := s.ping(ctx)
+	require.Error(t, err, "the kernel accepts, nobody answers")
+	require.NoError(t, s.Resume())
+	require.NoError(t, s.ping(t.Context()))
+	require.NoError(t, s.Pause())
+	require.NoError(t, s.Stop(), "also a paused one can be stopped")
+}
+
+func TestStartSaysWhatIsWrong(t *testing.T) {
+	Need(t)
+	_, err := Start(Config{Args: []string{"--no-such-option"}})
+	require.ErrorContains(t, err, "no-such-option")
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	_, err = Start(Config{Port: ln.Addr().(*net.TCPAddr).Port, StartTimeout: 5 * time.Second})
+	require.Error(t, err, "the port is taken")
+	_, err = Start(Config{Path: "/nonexistent"})
+	require.Error(t, err)
+}
+
+// fakeTB notes what Need does.
+type fakeTB struct{ skipped, failed string }
+
+func (*fakeTB) Helper()                        {}
+func (f *fakeTB) Skipf(s string, args ...any)  { f.skipped = fmt.Sprintf(s, args...) }
+func (f *fakeTB) Fatalf(s string, args ...any) { f.failed = fmt.Sprintf(s, args...) }
+func (*fakeTB) Cleanup(func())                 {}
+
+func TestNeedWithoutMemcached(t *testing.T) {
+	if _, err := os.Stat("/usr/bin/memcached"); err == nil {
+		t.Setenv("PATH", "/nonexistent")
+		p, err := Find()
+		require.NoError(t, err, "the binary is found without PATH")
+		v, err := Version(p)
+		require.NoError(t, err)
+		assert.Contains(t, v, "1.")
+		return
+	}
+	t.Setenv("PATH", "/nonexistent")
+	var f fakeTB
+	t.Setenv("CI", "")
+	Need(&f)
+	assert.True(t, strings.HasPrefix(f.skipped, "memcached not installed"))
+	t.Setenv("CI", "true")
+	Need(&f)
+	assert.True(t, strings.HasPrefix(f.failed, "memcached not installed"))
+}
