@@ -197,13 +197,17 @@ const (
 	scoreMax  = 1<<16 - 1 - scoreGain
 )
 
+// drift is what a score loses in one unit of slot.stamp.
+func (d *Detector) drift() float64 {
+	return float64(uint64(1)<<d.shifted) * 3 * scoreUnit * d.bars.Load().hottest
+}
+
 // judge brings the resident's score up to date with one more access and returns the level it has now earned, never a
 // lower one than it has. The caller holds the stripe.
 func (d *Detector) judge(sl *slot, b *bars, was Level, total uint64) Level {
 	stamp := d.stamp(total)
-	passed := float64(uint64(stamp-sl.stamp) << d.shifted)
+	score := float64(sl.score) - float64(stamp-sl.stamp)*d.drift()
 	sl.stamp = stamp
-	score := float64(sl.score) - passed*(3*scoreUnit)*b.hottest
 	sl.score = uint16(min(scoreMax, max(0, score))) + scoreGain
 	window := float64(d.window(total))
 	seen := float64(sl.count - sl.err)

@@ -114,7 +114,7 @@ func (d *Detector) count(m uint64, key string, bytes int) Level {
 	switch {
 	case at < 0:
 		var left string
-		if at, left, ch.from = s.admit(m, s.sketch.add(m), d.stamp(total), size); at >= 0 && ch.from != LevelCold {
+		if at, left, ch.from = s.admit(m, s.sketch.add(m), d.stamp(total), d.drift(), size); at >= 0 && ch.from != LevelCold {
 			ch.key = left
 		}
 	case s.labels[at].key == "":

@@ -21,7 +21,7 @@ func TestPromotesANewHotKeyWithinMilliseconds(t *testing.T) {
 	for seed := uint64(1); seed <= uint64(scale(20)); seed++ {
 		d := newDetector(t, Config{Seed: seed, Budget: -1}, 5)
 		z := newZipf(universe, 0.99, seed)
-		for range 200_000 {
+		for range scale(900_000) {
 			k := z.next()
 			d.Observe(hashes[k], keys[k], 100)
 		}

@@ -139,36 +139,47 @@ func (s *stripe) setLevel(i int, l Level, now time.Time) {
 }
 
 // admit lets the key m, which the sketch puts at est accesses, compete for a place in its set. It takes a free one, or
-// the weakest resident's if it is believed stronger, or else with a chance that falls with the distance, as in the
-// randomised admission policy (Ben Basat, Chen, Einziger, Friedman, Kassner: "Randomized Admission Policy for Efficient
-// Top-k and Frequency Estimation", INFOCOM 2017). The weakest place of each set so becomes the one where newcomers are
-// tried: a key that has just become hot is soon counted exactly although the sketch hardly knows it, while the seven
-// others are only lost to stronger keys. What the table counted for the leaver goes back to the sketch, so nobody is
-// ever under-counted, and a leaver that is still stronger comes back at its next access.
+// the weakest resident's if it is believed stronger, or else in one case of eight, after the idea of the randomised
+// admission policy (Ben Basat, Chen, Einziger, Friedman, Kassner: "Randomized Admission Policy for Efficient Top-k and
+// Frequency Estimation", INFOCOM 2017). The weakest place of each set so becomes the one where newcomers are tried: a
+// key that has just become hot is soon counted exactly although the sketch hardly knows it, while the seven others are
+// only lost to stronger keys. A newcomer on whom the sequential test is running (its score has not drifted back to 0)
+// is not disturbed. What the table counted for the leaver goes back to the sketch, so nobody is ever under-counted, and
+// a leaver that is still stronger comes back at its next access.
 //
-// It returns the slot taken, or -1, and the leaver's key and level if it had risen above cold.
-func (s *stripe) admit(m uint64, est uint32, stamp uint16, bytes uint32) (at int, left string, was Level) {
+// now is the time in units of slot.stamp, drift what a score loses in one unit. It returns the slot taken, or -1, and
+// the leaver's key and level if it had risen above cold.
+func (s *stripe) admit(m uint64, est uint32, now uint16, drift float64, bytes uint32) (at int, left string, was Level) {
 	base := s.set(m) * ways
-	at = base
+	at = -1
 	for i := base; i < base+ways; i++ {
 		if s.tag(i).Load() == 0 {
 			at = i
 			break
 		}
-		if s.slots[i].count < s.slots[at].count {
-			at = i
+		sl := &s.slots[i]
+		if at >= 0 && sl.count >= s.slots[at].count || float64(sl.score) > float64(now-sl.stamp)*drift {
+			continue
 		}
+		at = i
+	}
+	if at < 0 {
+		return -1, "", LevelCold
 	}
 	if s.tag(at).Load() != 0 {
 		weakest := s.slots[at].count
-		if est <= weakest && s.random()%(uint64(weakest-est)+2) != 0 {
+		chance := uint64(8)
+		if s.level(at) != LevelCold {
+			chance = 128 // a set full of hot keys: they are not to flap
+		}
+		if est <= weakest && s.random()%chance != 0 {
 			return -1, "", LevelCold
 		}
 		left, was = s.labels[at].key, s.level(at)
 		s.sketch.raise(s.labels[at].mixed, weakest)
 	}
 	s.tag(at).Store(fingerprint(m))
-	s.slots[at] = slot{count: est, err: est - 1, stamp: stamp, size: bytes}
+	s.slots[at] = slot{count: est, err: est - 1, stamp: now, size: bytes}
 	s.labels[at] = label{mixed: m}
 	return at, left, was
 }
