@@ -99,10 +99,11 @@ func TestBadInput(t *testing.T) {
 		"no node":               {"nodes -n 0", "-n 0"},
 		"compare nothing":       {"compare -rounds 0", "must be positive"},
 		"compare on nobody":     {"compare -server " + dead, "cannot reach server"},
+		"bad prefix":            {"run -prefix=a\tb", "-prefix"},
 		"negative limit":        {"replay -limit=-1 -trace " + trace, "-limit -1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			args := strings.Fields(c.args)
+			args := strings.Split(c.args, " ")
 			if strings.HasPrefix(c.args, "replay") {
 				args = append(args, "-json", out)
 			}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/memherd/memherd/bench/internal/drive"
@@ -11,6 +12,7 @@ import (
 	"github.com/memherd/memherd/bench/internal/progress"
 	"github.com/memherd/memherd/bench/internal/report"
 	"github.com/memherd/memherd/bench/internal/subject"
+	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/loader"
 	"github.com/memherd/memherd/ring"
 )
@@ -28,7 +30,7 @@ type target struct {
 	Near        bool          `default:"true" negatable:"" help:"Serve the hottest keys from a near-cache."`
 	OriginDelay time.Duration `help:"How long the synthetic origin takes for a load or a write."`
 	ValueSize   int           `default:"100" help:"Bytes of a value where nothing else says it."`
-	Prefix      string        `default:"bench:" help:"Put in front of every key in the cache."`
+	Prefix      string        `help:"Put in front of every key in the cache (default: a new one each run, so that what an earlier run left behind is no hit)." placeholder:"TEXT"`
 	Seed        uint64        `default:"1" help:"Seed of everything random."`
 	JSON        string        `name:"json" help:"Also write the results as JSON to this file (- is stdout)." placeholder:"OUT"`
 }
@@ -56,8 +58,16 @@ func (t *target) check() error {
 	if err := report.CheckJSONPath(t.JSON); err != nil {
 		return usageError{err}
 	}
+	if t.Prefix == "" {
+		t.Prefix = "bench:" + strconv.FormatInt(time.Now().UnixNano(), 36) + ":"
+	} else if item.CheckKey(t.Prefix) != nil || len(t.Prefix) > maxPrefix {
+		return usagef("-prefix: give 1 to %d bytes without spaces and control characters", maxPrefix)
+	}
 	return nil
 }
+
+// maxPrefix leaves room for the keys behind it.
+const maxPrefix = 190
 
 // nodes starts or finds the fleet. The returned function ends what was started.
 func (t *target) nodes(e *env) ([]ring.Node, func() error, error) {

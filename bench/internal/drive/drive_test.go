@@ -93,6 +93,12 @@ func TestCancelEndsARun(t *testing.T) {
 	})
 }
 
+func TestEachWorkerRunsOnceInTheShortestRun(t *testing.T) {
+	res, err := Run(t.Context(), Config{Workers: 5, Duration: 1}, func(context.Context, *Worker, int64) measure.Kind { return measure.Read })
+	require.NoError(t, err)
+	assert.EqualValues(t, 5, res.Ops())
+}
+
 func TestBadConfig(t *testing.T) {
 	for _, c := range []Config{{}, {Workers: 1}, {Workers: 1, Ops: 1, Rate: -1}, {Ops: 1}} {
 		_, err := Run(t.Context(), c, nil)

@@ -36,6 +36,7 @@ type Result struct {
 	HitRatio  float64 `json:"hit_ratio"`
 	Loads     int64   `json:"origin_loads"`
 	Stores    int64   `json:"origin_stores"`
+	Failovers int64   `json:"failovers"` // reads that went on to the next copy
 	DurationS float64 `json:"duration_s"`
 	OpsPerS   float64 `json:"ops_per_s"`
 

@@ -38,6 +38,7 @@ func Table(w io.Writer, results ...Result) {
 		row("requests to "+n, func(r Result) string { return Count(r.NodeOps[n]) })
 	}
 	row("node load max/mean", func(r Result) string { return fmt.Sprintf("%.2f", r.NodeMaxOverMean) })
+	row("failovers", func(r Result) string { return Count(r.Failovers) })
 	row("hot keys found", func(r Result) string { return Count(int64(len(r.HotKeys))) })
 	row("errors to callers", func(r Result) string { return Count(r.Errors) })
 	row("wrong values", func(r Result) string { return Count(r.Wrong) })

@@ -1,6 +1,8 @@
 package subject
 
 import (
+	"strings"
+
 	"github.com/memherd/memherd/bench/internal/drive"
 	"github.com/memherd/memherd/bench/internal/measure"
 	"github.com/memherd/memherd/bench/internal/report"
@@ -13,13 +15,14 @@ type Snapshot struct {
 	loader             loader.Counters
 	loads, stores      int64
 	errs, wrong, stale int64
+	failovers          int64
 	nodes              map[string]int64
 }
 
 // Snapshot reads the counters. Taken while operations run, it may be apart by those.
 func (s *Subject) Snapshot() Snapshot {
 	out := Snapshot{loader: s.Loader.Counters(), loads: s.Origin.Loads(), stores: s.Origin.Stores(),
-		errs: s.errs.n.Load(), wrong: s.wrong.Load(), stale: s.stale.Load(), nodes: map[string]int64{}}
+		errs: s.errs.n.Load(), wrong: s.wrong.Load(), stale: s.stale.Load(), failovers: int64(s.Client.Counters().Failovers), nodes: map[string]int64{}}
 	for _, n := range s.Client.Nodes() {
 		out.nodes[n.Node.Name] = int64(n.Ops)
 	}
@@ -39,6 +42,7 @@ func (s *Subject) Result(name string, seed uint64, before Snapshot, run drive.Re
 		Misses:    int64(now.loader.Misses - before.loader.Misses),
 		Loads:     now.loads - before.loads,
 		Stores:    now.stores - before.stores,
+		Failovers: now.failovers - before.failovers,
 		DurationS: run.Elapsed.Seconds(),
 		Latency:   run.Latency(), ReadLatency: run.LatencyOf(measure.Read), WriteLatency: run.LatencyOf(measure.Write),
 		NodeOps: map[string]int64{},
@@ -61,7 +65,7 @@ func (s *Subject) hotKeys() []report.HotKey {
 	out := []report.HotKey{}
 	for _, h := range s.Client.HotKeys(maxHot) {
 		if h.Level >= hotkey.LevelHot {
-			out = append(out, report.HotKey{Key: h.Key, Share: h.Share})
+			out = append(out, report.HotKey{Key: strings.TrimPrefix(h.Key, s.prefix), Share: h.Share})
 		}
 	}
 	return out

@@ -51,6 +51,7 @@ type Subject struct {
 	Loader  *loader.Loader[[]byte]
 	Origin  Origin
 	Keys    []string
+	prefix  string
 	size    func(i int) int
 	history *value.History
 
@@ -68,7 +69,7 @@ func New(cfg Config) (*Subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Subject{Client: c, Origin: cfg.Origin, Keys: cfg.Keys, size: cfg.Size, history: value.NewHistory(len(cfg.Keys))}
+	s := &Subject{Client: c, Origin: cfg.Origin, Keys: cfg.Keys, prefix: cfg.Prefix, size: cfg.Size, history: value.NewHistory(len(cfg.Keys))}
 	s.Loader, err = loader.New[[]byte](c, loader.Config[[]byte]{
 		Load: func(ctx context.Context, key string) ([]byte, error) {
 			b, err := cfg.Origin.Load(ctx, key)
