@@ -35,7 +35,7 @@ type flight[V any] struct {
 	handed  *item.Lease // won by a caller while waiting
 	fate    fate
 
-	wake chan struct{} // cap 1: look at handed and left
+	wake chan struct{} // cap 1: look at handed
 
 	// Written before done is closed, read after.
 	done chan struct{}
@@ -118,19 +118,18 @@ func (f *flight[V]) attach(joined uint64) {
 	f.latest = max(f.latest, joined)
 }
 
-// leave takes back one attach.
+// leave takes back one attach. A poller that nobody waits for notices after its pause.
 func (s *shard[V]) leave(f *flight[V]) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	f.waiters--
 	f.left = f.waiters == 0
-	wake := f.left && f.waiting
-	s.mu.Unlock()
-	if wake {
-		f.nudge()
-	}
 }
 
-func (f *flight[V]) nudge() {
+// hand gives f, which waits, a lease that a caller won. The caller holds s.mu. If one
+// was handed before, it is void, or this newer one could not have been won.
+func (f *flight[V]) hand(lease *item.Lease) {
+	f.handed = lease
 	select {
 	case f.wake <- struct{}{}:
 	default: // one is pending, and covers this one too
@@ -177,10 +176,8 @@ func (l *Loader[V]) enter(ctx context.Context, s *shard[V], key string, st start
 			f.attach(joined)
 			return f, joined, false, nil
 		case f.waiting:
-			// If one was handed before, this newer one exists because that is void.
-			f.handed = &st.lease
+			f.hand(&st.lease)
 			f.attach(joined)
-			f.nudge()
 			return f, joined, false, nil
 		default:
 			f.fate = fateVoid

@@ -297,20 +297,3 @@ func TestCloseWaitsForPuts(t *testing.T) {
 		require.False(t, ok)
 	})
 }
-
-// A closed loader that wins a lease at the last moment hands it back.
-func TestCloseReleasesALateWin(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := fakecache.New(2)
-		gated := &gatedCache{Cache: c, gate: make(chan struct{}), reached: make(chan struct{})}
-		l := open(t, gated, newOrigin("k", "v"))
-		got := make(chan error, 1)
-		go func() { _, err := l.Get(t.Context(), "k"); got <- err }()
-		<-gated.reached
-		require.NoError(t, l.Close())
-		close(gated.gate)
-		require.ErrorIs(t, <-got, loader.ErrClosed)
-		_, ok := c.Peek(0, "k")
-		require.False(t, ok, "others would wait out the lease")
-	})
-}

@@ -293,3 +293,21 @@ func TestCountersAddUp(t *testing.T) {
 	require.EqualValues(t, callers*gets/10*2, n.Deletes)
 	require.GreaterOrEqual(t, n.Misses, n.Waits)
 }
+
+// Hits are counted by who answered.
+func TestHitLevels(t *testing.T) {
+	c := fakecache.New(1)
+	_, err := open(t, c, newOrigin("k", "v")).Get(t.Context(), "k")
+	require.NoError(t, err)
+	e, _ := c.Peek(0, "k")
+	f := &fixed{lease: item.Lease{State: item.LeaseHit, Level: item.FromNear, Item: item.Item{Value: e.Value}}}
+	l := open(t, f, newOrigin())
+	mustGet(t, l, "v")
+	mustGet(t, l, "v")
+	f.lease.Level = item.FromNode
+	mustGet(t, l, "v")
+	n := l.Counters()
+	require.EqualValues(t, 2, n.NearHits)
+	require.EqualValues(t, 1, n.NodeHits)
+	require.Zero(t, n.Misses)
+}

@@ -125,56 +125,6 @@ func TestWaitedOut(t *testing.T) {
 	})
 }
 
-// A caller that wins a lease while the process's poller sleeps hands it over: the
-// load starts at once, and the lease is not left lying.
-//
-//  1. another process holds the lease; caller A waits, its poller pauses;
-//  2. caller B, past the table, asks the cache late: the holder has released, B wins;
-//  3. B finds A's flight and hands the lease in.
-func TestWonLeaseIsHandedToThePoller(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, o := fakecache.New(2), newOrigin("k", "v")
-		held, err := c.Lease(t.Context(), "k", item.LeaseOptions{})
-		require.NoError(t, err)
-		// B's request is the first the loader sends; it waits at the gate.
-		gate, atGate := make(chan struct{}), make(chan struct{})
-		gated := &gatedCache{Cache: c, gate: gate, reached: atGate}
-		l := open(t, gated, o)
-		got := make(chan error, 2)
-		go func() { _, err := l.Get(t.Context(), "k"); got <- err }() // B
-		<-atGate
-		go func() { _, err := l.Get(t.Context(), "k"); got <- err }() // A
-		time.Sleep(300 * time.Millisecond)                            // the pauses are long now
-		polls := l.Counters().Polls
-		require.NoError(t, c.Release(t.Context(), held))
-		close(gate)
-		synctest.Wait()
-		require.NoError(t, <-got)
-		require.NoError(t, <-got)
-		require.Equal(t, polls, l.Counters().Polls, "nobody had to wait for a poll")
-		require.EqualValues(t, 1, o.loads.Load())
-		e, ok := c.Peek(0, "k")
-		require.True(t, ok && !e.Stub)
-	})
-}
-
-// gatedCache holds its first Lease back until the gate opens.
-type gatedCache struct {
-	*fakecache.Cache
-	gate    chan struct{}
-	reached chan struct{}
-	once    bool
-}
-
-func (g *gatedCache) Lease(ctx context.Context, key string, o item.LeaseOptions) (item.Lease, error) {
-	if !g.once {
-		g.once = true
-		close(g.reached)
-		<-g.gate
-	}
-	return g.Cache.Lease(ctx, key, o)
-}
-
 // A reader that comes after another process's Delete returned must not be served by
 // a load of this process that began before it: the fill is refused, which shows it.
 func TestLateJoinerOutlivesForeignWrite(t *testing.T) {

@@ -157,8 +157,13 @@ func TestPutNotInvalidated(t *testing.T) {
 		require.ErrorIs(t, err, item.ErrClosed)
 		require.ErrorIs(t, l.Delete(t.Context(), "k"), loader.ErrNotInvalidated)
 		require.ErrorIs(t, l.Invalidate(t.Context(), "k", "j"), loader.ErrNotInvalidated)
+		boom := errors.New("commit failed")
+		o.onStore = func(string, string) error { return boom }
+		err = l.Put(t.Context(), "k", "newer")
+		require.ErrorIs(t, err, boom)
+		require.ErrorIs(t, err, loader.ErrNotInvalidated)
 		n := l.Counters()
-		require.EqualValues(t, 1, n.PutErrors)
+		require.EqualValues(t, 2, n.PutErrors)
 		require.EqualValues(t, 3, n.DeleteErrors)
 		c.Fail = nil
 		o.set("k", "newest")
