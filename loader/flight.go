@@ -170,18 +170,12 @@ func (l *Loader[V]) enter(ctx context.Context, s *shard[V], key string, st start
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	joined = l.seq.Load()
-	if f = s.flights[key]; f != nil {
-		switch {
-		case !st.won():
-			f.attach(joined)
-			return f, joined, false, nil
-		case f.waiting:
+	if f = s.flights[key]; f != nil && (f.waiting || !st.won()) {
+		if st.won() {
 			f.hand(&st.lease)
-			f.attach(joined)
-			return f, joined, false, nil
-		default:
-			f.fate = fateVoid
 		}
+		f.attach(joined)
+		return f, joined, false, nil
 	}
 	if f, err = l.launch(s, context.WithoutCancel(ctx), key, st); err != nil {
 		return nil, 0, false, err
