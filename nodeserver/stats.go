@@ -104,7 +104,6 @@ func (c *conn) statsGeneral() {
 	c.statNum("log_watchers", uint64(s.watcherCount()))
 	c.statNum("bytes", st.Bytes)
 	c.statNum("curr_items", st.Items)
-	c.line("END")
 }
 
 // countedStats are the counters kept with the items, in memcached's order.

@@ -18,8 +18,10 @@ func (c *Conn) read(ctx context.Context, me *Call) bool {
 	}
 	for {
 		if err := c.parse(me); err != nil {
+			// The reply that broke the stream may have come after ours.
+			complete := me.state.Load() == stateDone
 			c.die(err)
-			return c.collect(ctx, me)
+			return complete || c.collect(ctx, me)
 		}
 		if me.state.Load() == stateDone {
 			c.mu.Lock()

@@ -1,0 +1,91 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/nodeserver"
+	"github.com/memherd/memherd/ring"
+)
+
+// memFleet is n embedded nodes on an in-memory network, named node0, node1, …
+type memFleet struct {
+	t       testing.TB
+	network *nodeserver.MemNetwork
+	servers map[string]*nodeserver.Server
+	names   []string
+	config  nodeserver.Config
+}
+
+func newMemFleet(t testing.TB, n int, cfg nodeserver.Config) *memFleet {
+	f := &memFleet{t: t, network: nodeserver.NewMemNetwork(), servers: map[string]*nodeserver.Server{}, config: cfg}
+	for i := range n {
+		name := fmt.Sprintf("node%d", i)
+		f.names = append(f.names, name)
+		f.start(name)
+	}
+	t.Cleanup(func() {
+		for _, s := range f.servers {
+			s.Close()
+		}
+	})
+	return f
+}
+
+func (f *memFleet) start(name string) {
+	cfg := f.config
+	cfg.Network, cfg.Addr = f.network, name
+	s, err := nodeserver.Start(cfg)
+	require.NoError(f.t, err)
+	f.servers[name] = s
+}
+
+// kill ends a node as kill -9 would: connections are reset, its memory is gone.
+func (f *memFleet) kill(name string) {
+	f.network.Kill(name)
+	f.servers[name].Close()
+	delete(f.servers, name)
+}
+
+// restart brings a killed node back, empty.
+func (f *memFleet) restart(name string) {
+	f.network.Revive(name)
+	f.start(name)
+}
+
+func (f *memFleet) nodes() []ring.Node {
+	out := make([]ring.Node, len(f.names))
+	for i, name := range f.names {
+		out[i] = ring.Node{Name: name, Addr: name + ":1"}
+	}
+	return out
+}
+
+// client makes a client of the fleet, closed when the test ends.
+func (f *memFleet) client(cfg client.Config) *client.Client {
+	if cfg.Nodes == nil {
+		cfg.Nodes = f.nodes()
+	}
+	cfg.DialContext = f.dial
+	c, err := client.New(cfg)
+	require.NoError(f.t, err)
+	f.t.Cleanup(func() { require.NoError(f.t, c.Close()) })
+	return c
+}
+
+func get(t testing.TB, c *client.Client, key string) string {
+	t.Helper()
+	it, err := c.Get(context.Background(), key)
+	require.NoError(t, err)
+	return string(it.Value)
+}
+
+func set(t testing.TB, c *client.Client, key, value string) {
+	t.Helper()
+	_, err := c.Set(context.Background(), client.Item{Key: key, Value: []byte(value)})
+	require.NoError(t, err)
+}
