@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/memherd/memherd/bench/internal/value"
 	"github.com/memherd/memherd/bench/internal/versus"
 	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/nodeserver/stock"
 	"github.com/memherd/memherd/ring"
 )
 
@@ -86,9 +88,13 @@ func (c *compareCmd) server(e *env) (addr, what string, stop func() error, err e
 		}
 		return nodes[0].Addr, nodes[0].Addr, func() error { return nil }, nil
 	}
-	m, err := fleet.StartMemcached(e.ctx)
+	m, err := stock.Start(stock.Config{MemoryMB: 256})
 	if err == nil {
-		return m.Addr(), m.Version(), m.Close, nil
+		version, err := fleet.Version(e.ctx, m.Addr())
+		if err != nil {
+			return "", "", nil, errors.Join(err, m.Stop())
+		}
+		return m.Addr(), "memcached " + version, m.Stop, nil
 	}
 	f, err2 := fleet.Start(1, 0)
 	if err2 != nil {

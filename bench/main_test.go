@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,12 +19,11 @@ import (
 
 	"github.com/memherd/memherd/bench/internal/fleet"
 	"github.com/memherd/memherd/bench/internal/report"
+	"github.com/memherd/memherd/nodeserver/stock"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// database/sql and modernc.org/sqlite end these a moment after Close returns.
-		goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"))
+	goleak.VerifyTestMain(m)
 }
 
 const traces = "../testdata/traces/"
@@ -159,6 +159,14 @@ func TestReplayOfShippedTraces(t *testing.T) {
 	}
 }
 
+// scaled lets the race detector's run do less of the same.
+func scaled(n int) string {
+	if f, err := strconv.ParseFloat(os.Getenv("MEMHERD_SCALE"), 64); err == nil && f > 0 {
+		n = max(1000, int(float64(n)*f))
+	}
+	return strconv.Itoa(n)
+}
+
 // replayReal replays a recorded trace as a user would, on embedded nodes and on
 // three real memcached processes.
 func replayReal(t *testing.T, file string, args ...string) {
@@ -177,29 +185,21 @@ func replayReal(t *testing.T, file string, args ...string) {
 		r := result(t, out)
 		assert.Zero(t, r.Errors+r.Wrong)
 		assert.Equal(t, r.Ops, r.Hits+r.Misses)
-		assert.Greater(t, r.HitRatio, 0.5)
+		assert.Greater(t, r.HitRatio, 0.2)
 	}
 	t.Run("embedded", func(t *testing.T) { replay(t, "-embedded", "3") })
 	t.Run("memcached", func(t *testing.T) {
 		var addrs []string
 		for range 3 {
-			m, err := fleet.StartMemcached(t.Context())
-			if err != nil {
-				if os.Getenv("CI") == "true" {
-					t.Fatal(err)
-				}
-				t.Skip(err)
-			}
-			t.Cleanup(func() { assert.NoError(t, m.Close()) })
-			addrs = append(addrs, m.Addr())
+			addrs = append(addrs, stock.ForTest(t).Addr())
 		}
 		replay(t, "-servers", strings.Join(addrs, ","), "-replicas", "2")
 	})
 }
 
 func TestReplayOfRealTraces(t *testing.T) {
-	t.Run("web12", func(t *testing.T) { replayReal(t, "web12.keys.gz") })
-	t.Run("orm-busy", func(t *testing.T) { replayReal(t, "orm-busy.keys.gz", "-limit", "100000") })
+	t.Run("web12", func(t *testing.T) { replayReal(t, "web12.keys.gz", "-limit", scaled(95_607)) })
+	t.Run("orm-busy", func(t *testing.T) { replayReal(t, "orm-busy.keys.gz", "-limit", scaled(100_000)) })
 }
 
 func TestRunWorkloads(t *testing.T) {

@@ -44,7 +44,7 @@ func External(ctx context.Context, servers []string, remote bool) ([]ring.Node, 
 		}
 	}
 	for _, n := range nodes {
-		if err := ping(ctx, n.Addr); err != nil {
+		if _, err := Version(ctx, n.Addr); err != nil {
 			return nil, fmt.Errorf("cannot reach server %s: %w: start it, correct -servers, or use -embedded N", n.Name, err)
 		}
 	}
@@ -88,8 +88,9 @@ func local(ctx context.Context, addr string) bool {
 // patience is how long a server may take to be reached and to say its version.
 const patience = 2 * time.Second
 
-// ping finds out whether a memcached, or something that speaks like one, is there.
-func ping(ctx context.Context, addr string) error {
+// Version asks the server at addr for its version, and so finds out whether a
+// memcached, or something that speaks like one, is there.
+func Version(ctx context.Context, addr string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var d net.Dialer
@@ -99,22 +100,23 @@ func ping(ctx context.Context, addr string) error {
 		if errors.As(err, &op) {
 			err = op.Err // without the address again
 		}
-		return err
+		return "", err
 	}
 	defer conn.Close()
 	deadline, _ := ctx.Deadline()
 	if err := conn.SetDeadline(deadline); err != nil {
-		return err
+		return "", err
 	}
 	if _, err := conn.Write([]byte("version\r\n")); err != nil {
-		return err
+		return "", err
 	}
 	line, err := bufio.NewReaderSize(conn, 256).ReadSlice('\n')
 	if err != nil {
-		return errors.New("it took the connection but does not answer like memcached")
+		return "", errors.New("it took the connection but does not answer like memcached")
 	}
-	if !strings.HasPrefix(string(line), "VERSION ") {
-		return errors.New("it does not answer like memcached")
+	version, ok := strings.CutPrefix(string(line), "VERSION ")
+	if !ok {
+		return "", errors.New("it does not answer like memcached")
 	}
-	return nil
+	return strings.TrimSpace(version), nil
 }

@@ -44,6 +44,11 @@ func TestStartIsAllOrNothing(t *testing.T) {
 	assert.Error(t, ping(t.Context(), net.JoinHostPort("127.0.0.1", strconv.Itoa(port-1))), "the first node was stopped again")
 }
 
+func ping(ctx context.Context, addr string) error {
+	_, err := Version(ctx, addr)
+	return err
+}
+
 // mute takes connections and answers them with the given bytes.
 func mute(t *testing.T, answer string) string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
