@@ -152,7 +152,7 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 		c.counters.errors.Add(1)
 		return out, err
 	}
-	out.Refused = out.Confirmed
+	out.Refused, out.Confirmed = out.Confirmed, 0 // none holds the value
 	return out, c.leaseLost(op, copies[0].Name)
 }
 
