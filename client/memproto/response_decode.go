@@ -28,10 +28,10 @@ func DecodeResponse(buf []byte, lim *Limits, r *Response) (int, error) {
 	*r = Response{BodyLen: -1}
 	var err error
 	switch {
+	case len(line) > 0 && line[0] >= '0' && line[0] <= '9':
+		err = decodeNumber(line, r) // first: a number of two digits looks like a code
 	case len(line) >= 2 && (len(line) == 2 || line[2] == ' '):
 		err = decodeMeta(line, lim, r)
-	case len(line) > 0 && line[0] >= '0' && line[0] <= '9':
-		err = decodeNumber(line, r)
 	default:
 		err = decodeClassic(line, lim, r)
 	}
