@@ -9,10 +9,11 @@ func (r *Request) decodeGet(rest []byte) error {
 	if len(rest) == 0 {
 		return ReqBadFormat
 	}
+	all := rest
 	r.Key, rest = nextToken(rest)
 	if rest != nil {
 		r.More = bytes.TrimLeft(rest, " ")
-		if bytes.HasPrefix(r.Key, []byte("/")) && isHTTP(rest) {
+		if r.Key[0] == '/' && isHTTP(all) {
 			return ReqHTTP // "get / HTTP/1.1" in lower case
 		}
 	}
