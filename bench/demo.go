@@ -40,6 +40,7 @@ func (c *demoCmd) Run(e *env) error {
 	res, err := demo.Run(e.ctx, demo.Config{Duration: c.Duration, Rows: c.Rows, Workers: c.Workers, Seed: c.Seed, Write: policy}, e.stderr)
 	if len(res.Phases) > 0 {
 		report.Table(e.stdout, append(res.Phases, res)...)
+		fmt.Fprint(e.stdout, "at the end of the storm, ")
 		report.HotKeys(e.stdout, stormKeys(res), 5)
 		verdict(e.stdout, res)
 	}
@@ -80,15 +81,15 @@ func verdict(w io.Writer, res report.Result) {
 	if r := res.Recovery; r != nil {
 		switch {
 		case r.MS == 0:
-			fmt.Fprintf(w, "ok      the throughput never fell below 90 %% of the steady %s op/s in the second after the kill\n", report.Count(int64(r.SteadyOpsPerS)))
+			fmt.Fprintf(w, "ok      the throughput never fell below 90 %% of the %s op/s before the kill in the second after it\n", report.Count(int64(r.SteadyOpsPerS)))
 		case !r.Recovered:
-			fmt.Fprintf(w, "slow    the throughput was still below 90 %% of the steady %s op/s when the phase ended\n", report.Count(int64(r.SteadyOpsPerS)))
+			fmt.Fprintf(w, "slow    the throughput was still below 90 %% of the %s op/s before the kill when the phase ended\n", report.Count(int64(r.SteadyOpsPerS)))
 		default:
 			grade := "ok    "
 			if r.MS > 1000 {
 				grade = "slow  "
 			}
-			fmt.Fprintf(w, "%s  back at 90 %% of the steady %s op/s %.0f ms after the kill (lowest 100 ms: %.0f %%)\n",
+			fmt.Fprintf(w, "%s  back at 90 %% of the %s op/s before the kill %.0f ms after it (lowest 100 ms: %.0f %%)\n",
 				grade, report.Count(int64(r.SteadyOpsPerS)), r.MS, 100*r.LowestShare)
 		}
 	}

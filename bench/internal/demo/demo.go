@@ -247,15 +247,15 @@ func (d *show) busiest(ops map[string]int64) int {
 // whole leaves out the last slice, which the end of a run has cut short.
 func whole(s []uint32) []uint32 { return s[:max(0, len(s)-2)] }
 
-// recovery holds the throughput after the kill against the steady one. The caches
-// have gone on filling since the steady phase, so if the load just before the kill
-// was higher, that is what has to be reached again.
+// recovery holds the throughput after the kill against what it was just before it:
+// the same load on caches as full and on a machine as busy. Only if the phase was too
+// short for that it is held against the steady phase's.
 func (d *show) recovery(run drive.Result, killed time.Time) {
 	slices := whole(run.Slices)
 	at := min(len(slices), max(0, int(killed.Sub(run.Start)/measure.Slice)))
 	steady := d.steady
-	if at > 2 {
-		steady = max(steady, measure.Median(slices[1:at]))
+	if at > 3 {
+		steady = measure.Median(slices[1:at])
 	}
 	rec := measure.Recover(slices[at:], steady, 0.9)
 	d.total.Recovery = &report.Recovery{

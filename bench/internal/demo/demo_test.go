@@ -55,10 +55,13 @@ func TestRecoveryIsMeasuredFromTheKill(t *testing.T) {
 	d := &show{steady: 60}
 	d.recovery(run, start.Add(420*time.Millisecond))
 	r := d.total.Recovery
-	assert.Equal(t, 1000.0, r.SteadyOpsPerS, "the load just before the kill was higher than the steady one")
+	assert.Equal(t, 1000.0, r.SteadyOpsPerS, "what counts is the load just before the kill")
 	assert.Equal(t, 200.0, r.MS)
 	assert.InDelta(t, 0.2, r.LowestShare, 1e-9)
 	assert.True(t, r.Recovered)
+
+	d.recovery(run, start.Add(120*time.Millisecond))
+	assert.Equal(t, 600.0, d.total.Recovery.SteadyOpsPerS, "too soon after the start to know")
 }
 
 func TestBusiest(t *testing.T) {

@@ -65,6 +65,11 @@ func Run(ctx context.Context, cfg Config, do Do) (Result, error) {
 	case cfg.Duration <= 0 && cfg.Ops <= 0:
 		return Result{}, errors.New("a run needs an end: a duration or a number of operations")
 	}
+	// Histograms are megabytes: they are made before the clock starts.
+	recs := make([]*measure.Recorder, cfg.Workers)
+	for i := range recs {
+		recs[i] = measure.NewRecorder()
+	}
 	start := time.Now()
 	t := &timetable{start: start, limit: cfg.Ops}
 	if cfg.Duration > 0 {
@@ -73,12 +78,9 @@ func Run(ctx context.Context, cfg Config, do Do) (Result, error) {
 	if cfg.Rate > 0 {
 		t.gap = float64(time.Second) / cfg.Rate
 	}
-	recs := make([]*measure.Recorder, cfg.Workers)
-	for i := range recs {
-		recs[i] = measure.NewRecorder(start)
-	}
 	var workers sync.WaitGroup
 	for i, rec := range recs {
+		rec.Begin(start)
 		w := &Worker{ID: i, Rand: workload.Rand(cfg.Seed, i)}
 		workers.Go(func() { t.work(ctx, w, rec, do) })
 	}

@@ -12,7 +12,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestRecordAndMerge(t *testing.T) {
 	start := time.Now()
-	a, b := NewRecorder(start), NewRecorder(start)
+	a, b := NewRecorder(), NewRecorder()
+	a.Begin(start)
+	b.Begin(start)
 	for i := range 100 {
 		at := start.Add(time.Duration(i) * time.Millisecond)
 		a.Record(Read, at, at.Add(time.Duration(i+1)*time.Microsecond))
@@ -39,7 +41,8 @@ func TestRecordAndMerge(t *testing.T) {
 
 func TestSlicesBelongToTheEnd(t *testing.T) {
 	start := time.Now()
-	r := NewRecorder(start)
+	r := NewRecorder()
+	r.Begin(start)
 	r.Record(Read, start, start.Add(250*time.Millisecond))
 	r.Record(Read, start, start.Add(299*time.Millisecond))
 	r.Record(Read, start, start.Add(50*time.Millisecond))
@@ -88,7 +91,8 @@ func many(v uint32, n int) []uint32 {
 
 func BenchmarkRecord(b *testing.B) {
 	start := time.Now()
-	r := NewRecorder(start)
+	r := NewRecorder()
+	r.Begin(start)
 	b.ReportAllocs()
 	for b.Loop() {
 		r.Record(Read, start, start.Add(time.Millisecond))

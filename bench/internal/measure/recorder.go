@@ -36,14 +36,17 @@ type Recorder struct {
 	lag    *hdrhistogram.Histogram
 }
 
-// NewRecorder starts its slices at start, which all workers of a run share.
-func NewRecorder(start time.Time) *Recorder {
-	r := &Recorder{start: start, lag: newHist()}
+// NewRecorder makes a recorder whose Begin has to be called before anything else.
+func NewRecorder() *Recorder {
+	r := &Recorder{lag: newHist()}
 	for i := range r.hist {
 		r.hist[i] = newHist()
 	}
 	return r
 }
+
+// Begin starts the slices at start, which all workers of a run share.
+func (r *Recorder) Begin(start time.Time) { r.start = start }
 
 func newHist() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(maxLatency), 3) }
 

@@ -49,6 +49,9 @@ type Result struct {
 	NodeMaxOverMean float64          `json:"node_max_over_mean"`
 	HotKeys         []HotKey         `json:"hot_keys"`
 
+	// Slices is the throughput curve: operations that ended in each 100 ms.
+	Slices []uint32 `json:"ops_per_100ms,omitempty"`
+
 	// FirstErrors are the first few different errors callers saw.
 	FirstErrors []string `json:"first_errors,omitempty"`
 	// Notes are remarks of the run about itself.

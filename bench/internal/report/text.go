@@ -54,9 +54,10 @@ func Table(w io.Writer, results ...Result) {
 	}
 }
 
-// HotKeys writes the hottest keys on one line, or nothing if there are none.
+// HotKeys writes the hottest keys on one line.
 func HotKeys(w io.Writer, keys []HotKey, top int) {
 	if len(keys) == 0 {
+		fmt.Fprintln(w, "hottest keys: none")
 		return
 	}
 	var b []string

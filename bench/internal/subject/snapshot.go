@@ -47,6 +47,7 @@ func (s *Subject) Result(name string, seed uint64, before Snapshot, run drive.Re
 		Latency:   run.Latency(), ReadLatency: run.LatencyOf(measure.Read), WriteLatency: run.LatencyOf(measure.Write),
 		NodeOps: map[string]int64{},
 		HotKeys: s.hotKeys(),
+		Slices:  run.Slices,
 	}
 	for n, ops := range now.nodes {
 		r.NodeOps[n] = ops - before.nodes[n]
