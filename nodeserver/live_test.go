@@ -62,7 +62,7 @@ func playLive(addr string, c *goldenCase) string {
 	}
 	defer nc.Close()
 	nc.SetDeadline(time.Now().Add(10 * time.Second)) // against a hang, not a measure
-	sent := make(chan struct{}) // big inputs are answered before they are all sent
+	sent := make(chan struct{})                      // big inputs are answered before they are all sent
 	go func() { defer close(sent); io.WriteString(nc, c.send) }()
 	defer func() { nc.Close(); <-sent }()
 	want := c.old

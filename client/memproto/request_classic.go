@@ -86,7 +86,16 @@ func (r *Request) decodeStorage(rest []byte, lim *Limits) error {
 // line of delete, incr, decr and touch. Tokens that follow are ignored, as ever.
 func (r *Request) decodeKeyed(rest []byte, minTokens int) error {
 	key, tail := nextToken(rest)
-	arg, _ := nextToken(tail)
+	arg, tail := nextToken(tail)
+	if r.Cmd == CmdDelete {
+		// memcached's head ignores what follows the key; libmemcached's conformance test
+		// wants an error for a line that cannot be meant: more than an old client's 0
+		// and noreply.
+		_, tail = nextToken(tail)
+		if tail, _ = nextToken(tail); len(tail) > 0 {
+			return ReqBadFormat
+		}
+	}
 	if len(key) == 0 || minTokens > 1 && len(arg) == 0 {
 		return ReqBadFormat
 	}
