@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -271,48 +270,13 @@ func TestCompare(t *testing.T) {
 	assert.Equal(t, 2, strings.Count(stdout, "\ngomemcache again "), "the A/A rows")
 	assert.Contains(t, stdout, "0.95")
 	assert.FileExists(t, out)
-}
 
-// syncBuffer is written by the command and read by the test.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-	// wrote has room for one: a write that nobody has looked at yet.
-	wrote chan struct{}
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case s.wrote <- struct{}{}:
-	default:
+	// Without a server it starts a memcached, or says that it could not.
+	code, stdout, stderr = bench(t, "compare", "-goroutines", "2", "-rounds", "1", "-slot", "10ms")
+	require.Equal(t, exitOK, code, stdout+stderr)
+	if _, err := stock.Find(); err == nil {
+		assert.Contains(t, stdout, "from memcached 1.")
+	} else {
+		assert.Contains(t, stdout, "from a node in this process")
 	}
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
-func TestNodes(t *testing.T) {
-	_, port, err := net.SplitHostPort(unusedAddr(t))
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	out := &syncBuffer{wrote: make(chan struct{}, 1)}
-	done := make(chan int)
-	go func() { done <- run(ctx, []string{"nodes", "-n", "1", "-p", port}, out, out) }()
-	<-out.wrote
-	assert.Contains(t, out.String(), "1 node is up: 127.0.0.1:"+port)
-	nodes, err := fleet.External(t.Context(), []string{"127.0.0.1:" + port}, false)
-	require.NoError(t, err)
-	assert.Len(t, nodes, 1)
-	code, _, stderr := bench(t, "nodes", "-n", "1", "-p", port)
-	assert.Equal(t, exitUsage, code)
-	assert.Contains(t, stderr, "choose other ports")
-	cancel()
-	assert.Equal(t, exitOK, <-done)
 }
