@@ -55,6 +55,8 @@ type Conn struct {
 	mu        sync.Mutex
 	out       []byte // bytes queued, not yet given to a flusher
 	spare     []byte // the buffer the flusher is not using
+	outCalls  int    // requests in out
+	lastBatch int    // calls completed by the last batch of replies
 	rest      []byte // what an interrupted flusher did not get out; goes before out
 	queue     []*Call
 	seq       uint64 // last opaque given out
@@ -81,6 +83,7 @@ type Conn struct {
 	r, w   int
 	resp   memproto.Response
 	lim    memproto.Limits
+	batch  int  // calls completed since the last noteHead
 	served bool // a reply was completed
 	inBody bool
 	body   []byte

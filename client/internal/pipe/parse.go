@@ -101,6 +101,7 @@ func (c *Conn) complete(me *Call) {
 	c.mhead++
 	k.Resp = c.resp
 	c.served = true
+	c.batch++
 	if c.inBody {
 		k.Value = c.body
 		c.inBody, c.body = false, nil
@@ -134,6 +135,9 @@ func (c *Conn) finish(k, me *Call) {
 // noteHead records since when the oldest pending call waits, for the overdue timer.
 func (c *Conn) noteHead() {
 	c.mu.Lock()
+	if c.batch > 0 {
+		c.lastBatch, c.batch = c.batch, 0
+	}
 	switch {
 	case c.mhead < len(c.mine):
 		c.headSent, c.headAt = c.mine[c.mhead].sentAt, c.mine[c.mhead].offset

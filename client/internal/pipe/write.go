@@ -98,6 +98,7 @@ func (c *Conn) enqueue(k *Call) {
 	// The bytes are in out: let go of the caller's memory.
 	k.Req.Key, k.Req.More, k.Req.Value, k.Req.Opaque, k.Req.Args = nil, nil, nil, nil, nil
 	c.queue = append(c.queue, k)
+	c.outCalls++
 	c.pending.Add(1)
 	if c.headSent == 0 {
 		c.headSent, c.headAt = k.sentAt, k.offset
@@ -115,23 +116,35 @@ func (c *Conn) beginFlush(ctx context.Context, me *Call) {
 		return
 	}
 	c.flushing, c.flusher = true, me
-	crowd := len(c.queue) > 1 || c.headSent < c.queueSent()
+	expect := c.lastBatch
 	c.mu.Unlock()
-	if crowd {
-		// Others have requests under way on this connection: those woken by the same
-		// batch of replies are about to queue their next ones. Let them run first and
-		// send all with one system call.
-		runtime.Gosched()
-	}
+	c.gather(expect)
 	c.flush(ctx, me)
 }
 
-// queueSent is when the last queued call was started. mu is held.
-func (c *Conn) queueSent() int64 {
-	if n := len(c.queue); n > 0 {
-		return c.queue[n-1].sentAt
+// gatherYields is how often a flusher lets others run before it writes.
+const gatherYields = 8
+
+// gather lets callers queue more requests before they are written together. The last
+// batch of replies woke expect callers, and those that ask again at once are about to
+// queue their next requests: the more of them one system call carries, the better.
+// It yields the processor rather than sleep, and stops as soon as nobody adds
+// anything, so that a lone caller, or callers with other work to do, wait for nobody.
+func (c *Conn) gather(expect int) {
+	last := 1
+	for range gatherYields {
+		if last >= expect {
+			return
+		}
+		runtime.Gosched()
+		c.mu.Lock()
+		n := c.outCalls
+		c.mu.Unlock()
+		if n == last {
+			return
+		}
+		last = n
 	}
-	return 0
 }
 
 // flush writes until nothing is queued. The caller has the flusher's role for me and
@@ -214,6 +227,7 @@ func (c *Conn) takeOut() []byte {
 	buf := c.out
 	if len(buf) > 0 {
 		c.out, c.spare = c.spare[:0], nil
+		c.outCalls = 0
 		c.taken = c.appended
 	}
 	return buf
