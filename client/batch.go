@@ -24,8 +24,9 @@ type batch struct {
 	op string
 	// request fills in the request of key i.
 	request func(i int, k *pipe.Call)
-	// each takes the reply of a target; k is nil when err is not, and freed after.
-	each func(t target, k *pipe.Call, left bool, err error)
+	// each takes the outcome of a target: a flight that holds the reply, whose call is
+	// freed after, or nil and an error.
+	each func(t target, f *flight, left bool, err error)
 	// settler returns who learns a late reply; nil for nobody.
 	settler func(n *node, i int) pipe.Settler
 	// allowed says whether a node may be asked at all.
@@ -73,11 +74,16 @@ type window struct {
 	ts    []target
 	conn  *pipe.Conn
 	calls []*pipe.Call
+	life  uint64
 	err   error
 }
 
 func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
-	w := window{n: n, ts: ts}
+	w := window{n: n, ts: ts, life: n.life.Load()}
+	if err := ctx.Err(); err != nil {
+		w.err = &item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: err}
+		return w
+	}
 	if !b.allowed(n) {
 		w.err = &item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrNodeDown}
 		return w
@@ -123,7 +129,7 @@ func (b *batch) land(ctx context.Context, w *window) {
 			b.each(t, nil, false, w.err)
 			continue
 		}
-		f := flight{n: w.n, conn: w.conn, call: w.calls[i], op: b.op}
+		f := flight{n: w.n, conn: w.conn, call: w.calls[i], op: b.op, life: w.life}
 		left, err := f.wait(ctx)
 		if err == nil {
 			err = f.refusal()
@@ -131,7 +137,7 @@ func (b *batch) land(ctx context.Context, w *window) {
 		if err != nil {
 			b.each(t, nil, left, err)
 		} else {
-			b.each(t, f.call, false, nil)
+			b.each(t, &f, false, nil)
 		}
 		if f.call != nil {
 			f.call.Free()

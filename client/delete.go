@@ -39,8 +39,14 @@ func (c *Client) deleteKey(ctx context.Context, op, key string, copies []*node) 
 	req := memproto.Request{Cmd: memproto.CmdMetaDelete, Key: memproto.StringBytes(key)}
 	same := func(*node) (memproto.Request, bool) { return req, true }
 	w.send(ctx, copies[1:], same)
-	// A context that ends here does not spare the owner: launch fails, and the owner
-	// is owed the delete.
+	if err := ctx.Err(); err != nil {
+		// The other copies' answers are still due, so the owner's turn has not come;
+		// nobody waits for it any more. It is owed the delete, and its mender does the
+		// whole of it in the right order.
+		w.out.Copies++
+		w.missed(copies[0], &item.Error{Op: op, Node: copies[0].Name, Sent: item.NotSent, Err: err})
+		return w.finish(ctx)
+	}
 	w.send(ctx, copies[:1], same)
 	return w.finish(ctx)
 }
@@ -142,7 +148,7 @@ func (d *batchDelete) send(ctx context.Context, ts []target) {
 }
 
 // answer takes the reply of one copy, or its failure.
-func (d *batchDelete) answer(t target, k *pipe.Call, left bool, err error) {
+func (d *batchDelete) answer(t target, f *flight, left bool, err error) {
 	o := &d.outcomes[t.i]
 	o.Copies++
 	switch {
@@ -156,7 +162,7 @@ func (d *batchDelete) answer(t target, k *pipe.Call, left bool, err error) {
 		}
 	default:
 		o.Confirmed++
-		o.Found = o.Found || k.Resp.Status == memproto.StatusHD
+		o.Found = o.Found || f.call.Resp.Status == memproto.StatusHD
 		if t.n == d.payee {
 			d.paid[t.i] = true
 		}

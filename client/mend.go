@@ -60,6 +60,8 @@ func (n *node) owe(key string, secondPass bool) {
 	if ok {
 		n.c.cfg.Hooks.owedTo(n.Name, n.debt.Depth())
 	} else {
+		// What the node holds can't be told right from wrong any more: no reads.
+		n.breaker.Hold()
 		n.c.cfg.Hooks.overflowed(n.Name)
 	}
 	n.mend()

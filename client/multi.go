@@ -98,7 +98,7 @@ func (g *multiGet) round(ctx context.Context) bool {
 	if len(ts) == 0 || !g.c.retriable(ctx) {
 		return false
 	}
-	b := batch{c: g.c, op: g.op, each: func(t target, k *pipe.Call, left bool, err error) { g.answer(ctx, t, k, err) },
+	b := batch{c: g.c, op: g.op, each: func(t target, f *flight, _ bool, err error) { g.answer(ctx, t, f, err) },
 		request: func(i int, k *pipe.Call) {
 			k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(g.keys[i]), Flags: getFlags}
 		},
@@ -108,7 +108,7 @@ func (g *multiGet) round(ctx context.Context) bool {
 	return true
 }
 
-func (g *multiGet) answer(ctx context.Context, t target, k *pipe.Call, err error) {
+func (g *multiGet) answer(ctx context.Context, t target, f *flight, err error) {
 	if err != nil {
 		g.failed[t.n.Name] = err
 		if g.next[t.i] < g.t.ring.Copies() {
@@ -117,11 +117,10 @@ func (g *multiGet) answer(ctx context.Context, t target, k *pipe.Call, err error
 		}
 		return
 	}
-	key := g.keys[t.i]
+	key, k := g.keys[t.i], f.call
 	g.open[t.i] = false
-	f := flight{n: t.n, conn: nil, call: k, op: g.op}
 	if k.Resp.Flags.Has(memproto.FlagW) {
-		g.c.handBack(ctx, f, key)
+		g.c.handBack(ctx, *f, key)
 	}
 	if k.Resp.Status != memproto.StatusVA || isStub(k) {
 		g.c.detector.Observe(g.hashes[t.i], key, 0)
@@ -129,7 +128,7 @@ func (g *multiGet) answer(ctx context.Context, t target, k *pipe.Call, err error
 		return
 	}
 	g.c.counters.nodeHits.Add(1)
-	g.c.detector.Observe(g.hashes[t.i], key, len(k.Value))
+	g.c.observe(*f, g.hashes[t.i], key, g.gens[t.i])
 	g.found[key] = itemOf(key, k)
 }
 
@@ -197,7 +196,7 @@ type multiSet struct {
 	unsent   []target
 }
 
-func (s *multiSet) answer(t target, k *pipe.Call, left bool, err error) {
+func (s *multiSet) answer(t target, _ *flight, left bool, err error) {
 	o := &s.outcomes[t.i]
 	o.Copies++
 	if err != nil {

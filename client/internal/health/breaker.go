@@ -56,6 +56,11 @@ func (b *Breaker) Mend() bool {
 	return b.s.CompareAndSwap(uint32(Down), uint32(Mending))
 }
 
+// Hold keeps reads from a node that is up, as if it had just been mended.
+func (b *Breaker) Hold() bool {
+	return b.s.CompareAndSwap(uint32(Up), uint32(Mending))
+}
+
 // Close closes a half-open breaker; false if it has tripped again meanwhile.
 func (b *Breaker) Close() bool {
 	return b.s.CompareAndSwap(uint32(Mending), uint32(Up))
