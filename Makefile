@@ -4,7 +4,7 @@
 GO        ?= go
 FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
-ROUNDS    ?= 5
+ROUNDS    ?= 9
 SCALE     ?= 0.1
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 

@@ -21,8 +21,8 @@ import (
 type compareCmd struct {
 	Server     string        `help:"Compare on this server instead of a memcached of the bench's own." placeholder:"ADDR"`
 	Goroutines []int         `short:"g" default:"1,8,64,256" help:"Numbers of goroutines."`
-	Rounds     int           `default:"5" help:"Rounds; the median counts."`
-	Slot       time.Duration `default:"1s" help:"Length of each client's turn in a round."`
+	Rounds     int           `default:"9" help:"Rounds; the median counts."`
+	Slot       time.Duration `default:"500ms" help:"Length of each client's turn in a round."`
 	Keys       int           `default:"1000" help:"Number of keys."`
 	Size       int           `default:"100" help:"Bytes of a value."`
 	Seed       uint64        `default:"1" help:"Seed of the requests."`

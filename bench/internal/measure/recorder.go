@@ -30,18 +30,18 @@ const (
 // Ops may be called by anybody at any time.
 type Recorder struct {
 	start  time.Time
-	hist   [kinds]*hdrhistogram.Histogram
+	hist   [kinds]*hdrhistogram.Histogram // nil until the first of its kind
 	slices []uint32
-	ops    atomic.Int64 // also read by the progress display while the worker runs
-	lag    *hdrhistogram.Histogram
+	ops    atomic.Int64            // also read by the progress display while the worker runs
+	lag    *hdrhistogram.Histogram // nil until the first
 }
 
 // NewRecorder makes a recorder whose Begin has to be called before anything else.
 func NewRecorder() *Recorder {
-	r := &Recorder{lag: newHist()}
-	for i := range r.hist {
-		r.hist[i] = newHist()
-	}
+	// A histogram takes 200 KB. Most workers read and few write, and a thousand
+	// workers' empty histograms would push the cache under test out of the CPU's.
+	r := &Recorder{}
+	r.hist[Read] = newHist()
 	return r
 }
 
@@ -52,6 +52,9 @@ func newHist() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(maxLat
 
 // Record counts an operation that was meant to begin at from and ended at end.
 func (r *Recorder) Record(k Kind, from, end time.Time) {
+	if r.hist[k] == nil {
+		r.hist[k] = newHist()
+	}
 	// Can't fail: the value is within the histogram's range.
 	_ = r.hist[k].RecordValue(clamp(end.Sub(from)))
 	i := int(end.Sub(r.start) / Slice)
@@ -64,7 +67,12 @@ func (r *Recorder) Record(k Kind, from, end time.Time) {
 
 // Lag records by how much the generator itself was late to begin an operation it
 // had time for.
-func (r *Recorder) Lag(d time.Duration) { _ = r.lag.RecordValue(clamp(d)) }
+func (r *Recorder) Lag(d time.Duration) {
+	if r.lag == nil {
+		r.lag = newHist()
+	}
+	_ = r.lag.RecordValue(clamp(d))
+}
 
 // Ops is how many operations were recorded so far.
 func (r *Recorder) Ops() int64 { return r.ops.Load() }
@@ -87,10 +95,10 @@ func Merge(recs ...*Recorder) *Merged {
 	}
 	for _, r := range recs {
 		for k := range r.hist {
-			m.hist[k].Merge(r.hist[k])
-			m.all.Merge(r.hist[k])
+			merge(m.hist[k], r.hist[k])
+			merge(m.all, r.hist[k])
 		}
-		m.lag.Merge(r.lag)
+		merge(m.lag, r.lag)
 		for i, n := range r.slices {
 			for i >= len(m.Slices) {
 				m.Slices = append(m.Slices, 0)
@@ -99,6 +107,12 @@ func Merge(recs ...*Recorder) *Merged {
 		}
 	}
 	return m
+}
+
+func merge(to, from *hdrhistogram.Histogram) {
+	if from != nil {
+		to.Merge(from)
+	}
 }
 
 // Add merges another run into m; its slices are put at the end of m's.
