@@ -13,6 +13,8 @@
 // (Config.Intercept).
 //
 // Where a node differs from memcached: a refused over-long get key is answered with
-// one line end, not two; command words are never accepted abbreviated; a meta flag
-// that takes a number must have one; ma's T holds even when the number grows longer.
+// one line end, not two, and takes no other reply of its batch with it; command words
+// are never accepted abbreviated; a meta flag that takes a number must have one; an
+// over-long opaque is refused before anything is done; ma's T holds even when the
+// number grows longer; delete with more than four words is an error.
 package nodeserver

@@ -66,6 +66,9 @@ func DecodeRequest(buf []byte, lim *Limits, r *Request) (int, error) {
 			return n, err
 		}
 	}
+	if buf[0] == binaryMagic {
+		return n, ReqBinary
+	}
 	if n > lim.multigetLine()+2 {
 		return n, ReqLineTooLong
 	}
@@ -179,9 +182,6 @@ func (r *Request) decodeLine(line []byte, lim *Limits) error {
 // decodeUnknown closes on what browsers, and people who make browsers and servers
 // send requests for them, say first: an HTTP request line or its Host header.
 func (r *Request) decodeUnknown(line []byte) error {
-	if line[0] == binaryMagic {
-		return ReqBinary
-	}
 	if len(line) >= 5 && bytes.EqualFold(line[:5], []byte("host:")) || isHTTP(line) {
 		return ReqHTTP
 	}
