@@ -64,13 +64,33 @@ func MachinePaths(root string) ([]string, error) {
 			return nil // not a text
 		}
 		for _, w := range words {
-			if bytes.Contains(text, []byte(w)) {
+			if mentions(text, w) {
 				bad = append(bad, fmt.Sprintf("%s mentions a folder of one machine (%s)", rel, w))
 			}
 		}
 		return nil
 	})
 	return bad, err
+}
+
+// mentions says whether text holds dir as the beginning of a path: "see /a/b" holds
+// "/a/", "x/a/b" does not.
+func mentions(text []byte, dir string) bool {
+	for i := 0; ; {
+		at := bytes.Index(text[i:], []byte(dir))
+		if at < 0 {
+			return false
+		}
+		i += at
+		if i == 0 || !inPath(text[i-1]) {
+			return true
+		}
+		i++
+	}
+}
+
+func inPath(b byte) bool {
+	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || strings.IndexByte("_-.~/", b) >= 0
 }
 
 // LeakChecks returns a line for every folder that has tests but no TestMain that

@@ -141,6 +141,14 @@ func TestFileRulesFindPlantedViolations(t *testing.T) {
 	}
 }
 
+func TestMentions(t *testing.T) {
+	for text, want := range map[string]bool{
+		"/a/b": true, "see /a/b": true, "x/a/b": false, "../a/b": false, "x/a/b and \"/a/b\"": true, "file:///a/b": false, "/a": false, "": false,
+	} {
+		assert.Equal(t, want, mentions([]byte(text), "/a/"), text)
+	}
+}
+
 func TestMachinePathsFindsItsOwnCheckout(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.txt"), []byte("built in "+dir+"/x\n"), 0o644))
