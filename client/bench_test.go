@@ -49,3 +49,34 @@ func BenchmarkGet(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkAllocs reports the allocations of single calls: one for a Get (the value),
+// none for GetInto and Set.
+func BenchmarkAllocs(b *testing.B) {
+	s := stock.ForTest(b)
+	c, err := client.New(client.Config{Nodes: ring.Addrs(s.Addr())})
+	require.NoError(b, err)
+	defer c.Close()
+	ctx := context.Background()
+	it := client.Item{Key: "key", Value: make([]byte, 100)}
+	dst := make([]byte, 0, 128)
+	b.Run("Set", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, err = c.Set(ctx, it)
+		}
+	})
+	b.Run("Get", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, err = c.Get(ctx, "key")
+		}
+	})
+	b.Run("GetInto", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, err = c.GetInto(ctx, "key", dst)
+		}
+	})
+	require.NoError(b, err)
+}

@@ -93,3 +93,24 @@ func TestEmptyAndZeroFlags(t *testing.T) {
 	require.Empty(t, it.Value)
 	require.Zero(t, it.Flags)
 }
+
+func TestGetInto(t *testing.T) {
+	f := newMemFleet(t, 1, nodeserver.Config{})
+	c := f.client(client.Config{})
+	ctx := context.Background()
+	set(t, c, "k", "value")
+	dst := make([]byte, 0, 16)
+	it, err := c.GetInto(ctx, "k", dst)
+	require.NoError(t, err)
+	require.Equal(t, "value", string(it.Value))
+	require.Same(t, &dst[:1][0], &it.Value[0], "the caller's memory is used")
+	it2, err := c.GetInto(ctx, "k", nil)
+	require.NoError(t, err)
+	require.Equal(t, "value", string(it2.Value))
+	set(t, c, "k", "other")
+	_, err = c.GetInto(ctx, "k", make([]byte, 0, 16))
+	require.NoError(t, err)
+	require.Equal(t, "value", string(it.Value), "nobody else writes to it")
+	_, err = c.GetInto(ctx, "absent", dst)
+	require.ErrorIs(t, err, client.ErrCacheMiss)
+}

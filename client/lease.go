@@ -38,7 +38,7 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 	l.Placement, l.Copies = t.version, t.ring.Copies()
 	l.Generation = c.near.Generation(hash)
 	req := c.leaseRequest(o.TTL, getFlags|memproto.FlagLc)
-	f, err := c.readHome(ctx, op, hash, key, req, func(n *node) pipe.Settler { return &lateLease{n, key} })
+	f, err := c.readHome(ctx, op, hash, key, req, readOptions{lease: true})
 	if errors.Is(err, errNothing) {
 		c.counters.misses.Add(1)
 		l.State = item.LeaseNone

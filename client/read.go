@@ -29,13 +29,33 @@ func (c *Client) Get(ctx context.Context, key string) (item.Item, error) {
 		c.detector.Observe(hash, key, len(v.Bytes))
 		return item.Item{Key: key, Value: v.Bytes, Flags: v.Flags}, nil
 	}
-	return c.getFromNode(ctx, op, hash, key)
+	return c.getFromNode(ctx, op, hash, key, nil)
 }
 
-func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key string) (item.Item, error) {
+// GetInto is Get with the caller's memory: the value is appended to dst[:0], and
+// Item.Value is the result, which has dst's memory if it was large enough. It
+// allocates nothing then, and the Value is never shared.
+func (c *Client) GetInto(ctx context.Context, key string, dst []byte) (item.Item, error) {
+	const op = "get"
+	if err := c.check(ctx, op, key); err != nil {
+		return item.Item{}, err
+	}
+	hash := c.top.Load().ring.Hash(key)
+	if v, ok := c.near.Get(hash, key); ok {
+		c.detector.Observe(hash, key, len(v.Bytes))
+		return item.Item{Key: key, Value: append(dst[:0], v.Bytes...), Flags: v.Flags}, nil
+	}
+	if dst == nil {
+		dst = []byte{}
+	}
+	return c.getFromNode(ctx, op, hash, key, dst)
+}
+
+// getFromNode reads from the home copy; into dst unless that is nil.
+func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key string, dst []byte) (item.Item, error) {
 	c.counters.gets.Add(1)
 	gen := c.near.Generation(hash)
-	f, err := c.readHome(ctx, op, hash, key, memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}, nil)
+	f, err := c.readHome(ctx, op, hash, key, memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}, readOptions{borrow: dst != nil})
 	if err != nil {
 		return item.Item{}, c.readFailed(err)
 	}
@@ -51,7 +71,11 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 	}
 	c.counters.nodeHits.Add(1)
 	c.observe(f, hash, key, gen)
-	return itemOf(key, k), nil
+	it := itemOf(key, k)
+	if dst != nil {
+		it.Value = append(dst[:0], it.Value...)
+	}
+	return it, nil
 }
 
 // itemOf makes an item of a reply to a read with getFlags.
@@ -78,11 +102,16 @@ func (c *Client) readFailed(err error) error {
 	return err
 }
 
+// readOptions are the two ways in which reads of the home copy differ.
+type readOptions struct {
+	lease  bool // the request may win a lease: a win that comes late is given back
+	borrow bool // the caller copies the value
+}
+
 // readHome sends req for key to the home copy, and to the next copy when that fails.
 // Every copy is asked once; if there is only one left and its connection broke, it
-// is asked once more on a new one, because an idle connection may have been shed by
-// the node (faults.md F6). settler is told a late reply.
-func (c *Client) readHome(ctx context.Context, op string, hash uint64, key string, req memproto.Request, settler func(n *node) pipe.Settler) (flight, error) {
+// is asked once more on a new one, because the node may have shed an idle connection.
+func (c *Client) readHome(ctx context.Context, op string, hash uint64, key string, req memproto.Request, o readOptions) (flight, error) {
 	t := c.top.Load()
 	var mem [maxCopies]*node
 	copies := t.copies(hash, mem[:0])
@@ -100,8 +129,9 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 			k := pipe.NewCall()
 			k.Req = req
 			k.Req.Key = memproto.StringBytes(key)
-			if settler != nil {
-				k.Settler = settler(n)
+			k.Borrow = o.borrow
+			if o.lease && ctx.Done() != nil {
+				k.Settler = &lateLease{n, key}
 			}
 			f := n.launch(ctx, op, k)
 			_, err := f.wait(ctx)

@@ -49,7 +49,7 @@ func (c *Client) touch(ctx context.Context, op, key string, ttl time.Duration, f
 			others = append(others, n.launch(ctx, op, k))
 		}
 	}
-	f, err := c.readHome(ctx, op, hash, key, req, nil)
+	f, err := c.readHome(ctx, op, hash, key, req, readOptions{})
 	for i := range others {
 		if _, err := others[i].wait(ctx); err == nil {
 			c.touched(&others[i], key)

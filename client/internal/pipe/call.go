@@ -47,8 +47,11 @@ type Call struct {
 	// Resp is the reply line; its byte slices are nil, what is worth keeping of them
 	// is in Value and Text.
 	Resp memproto.Response
-	// Value is the reply's data block, in memory of its own.
+	// Value is the reply's data block, in memory of its own, or, with Borrow, in
+	// memory that Free takes back.
 	Value []byte
+	// Borrow says that the caller copies Value and so needs no memory for it.
+	Borrow bool
 	// Text is the text of an error line or of VERSION.
 	Text string
 	// Stats are the lines of a stats reply, name and value by turns.
@@ -57,6 +60,7 @@ type Call struct {
 	Err  error
 	Sent item.Sent
 
+	own     []byte // memory for borrowed values, kept from use to use
 	state   atomic.Uint32
 	wake    chan signal // capacity 2: a role and the completion may both be under way
 	waiting bool        // caller is parked in Wait and may be given a role; guarded by Conn.mu
@@ -69,13 +73,29 @@ type Call struct {
 
 var calls = sync.Pool{New: func() any { return &Call{wake: make(chan signal, 2)} }}
 
+// keepOwn is the largest buffer for borrowed values that an unused Call keeps.
+const keepOwn = 64 << 10
+
+// room returns n bytes for a data block.
+func (k *Call) room(n int) []byte {
+	if k.Borrow && cap(k.own) >= n {
+		return k.own[:n]
+	}
+	return make([]byte, n)
+}
+
 // NewCall returns an empty Call.
 func NewCall() *Call { return calls.Get().(*Call) }
 
-// Free gives a finished call back for reuse. The caller keeps Value.
+// Free gives a finished call back for reuse. The caller keeps Value,
+// unless it was borrowed.
 func (k *Call) Free() {
 	k.Req = memproto.Request{}
 	k.Resp = memproto.Response{}
+	if cap(k.own) > keepOwn {
+		k.own = nil
+	}
+	k.Borrow = false
 	k.Settler, k.Value, k.Stats, k.Err = nil, nil, nil, nil
 	k.Text = ""
 	k.Sent = item.SentUnknown

@@ -52,7 +52,7 @@ func (c *Conn) parse(me *Call) error {
 		}
 		if c.resp.BodyLen >= 0 {
 			c.inBody, c.bodyAt = true, 0
-			c.body = make([]byte, min(c.resp.BodyLen, max(firstBody, c.w-c.r)))
+			c.body = k.room(min(c.resp.BodyLen, max(firstBody, c.w-c.r)))
 			continue
 		}
 		c.complete(me)
@@ -104,6 +104,9 @@ func (c *Conn) complete(me *Call) {
 	c.batch++
 	if c.inBody {
 		k.Value = c.body
+		if k.Borrow {
+			k.own = c.body
+		}
 		c.inBody, c.body = false, nil
 	}
 	c.finish(k, me)
