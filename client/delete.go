@@ -35,7 +35,7 @@ func (c *Client) Delete(ctx context.Context, key string) (item.Outcome, error) {
 
 // deleteKey is the delete of rule 2 on the copies given, owner first in the list.
 func (c *Client) deleteKey(ctx context.Context, op, key string, copies []*node) (item.Outcome, error) {
-	w := writing{c: c, op: op, key: key, copies: copies, always: true}
+	w := writing{c: c, op: op, key: key, always: true}
 	req := memproto.Request{Cmd: memproto.CmdMetaDelete, Key: memproto.StringBytes(key)}
 	same := func(*node) (memproto.Request, bool) { return req, true }
 	w.send(ctx, copies[1:], same)

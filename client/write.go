@@ -33,8 +33,9 @@ func (c *Client) Set(ctx context.Context, it item.Item) (item.Outcome, error) {
 	c.near.Drop(hash, it.Key)
 	defer c.near.Drop(hash, it.Key)
 	var mem [maxCopies]*node
-	w := writing{c: c, op: op, key: it.Key, copies: t.copies(hash, mem[:0])}
-	out, err := w.run(ctx, req)
+	w := writing{c: c, op: op, key: it.Key}
+	w.send(ctx, t.copies(hash, mem[:0]), func(*node) (memproto.Request, bool) { return req, true })
+	out, err := w.finish(ctx)
 	if err != nil {
 		c.counters.errors.Add(1)
 	}
@@ -80,10 +81,9 @@ func exptime(ttl time.Duration) (int64, error) {
 
 // writing is one request that has to reach every copy of a key.
 type writing struct {
-	c      *Client
-	op     string
-	key    string
-	copies []*node
+	c   *Client
+	op  string
+	key string
 	// always books a copy as owed even when nothing was sent: a delete has to be
 	// heard in any case, a set that reached no copy at all has not happened.
 	always bool
@@ -93,12 +93,6 @@ type writing struct {
 	refused  error
 	conflict bool // some copy answered NF, EX or NS
 	unsent   []*node
-}
-
-// run sends req to all copies at once and waits for them.
-func (w *writing) run(ctx context.Context, req memproto.Request) (item.Outcome, error) {
-	w.send(ctx, w.copies, func(*node) (memproto.Request, bool) { return req, true })
-	return w.finish(ctx)
 }
 
 // send sends a request to each of nodes in parallel and collects the answers. build
