@@ -16,6 +16,8 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The first Ctrl-C ends a run in order; a second one ends the process.
+	context.AfterFunc(ctx, stop)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -50,7 +52,7 @@ func (e usageError) Unwrap() error { return e.error }
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // errFailed ends a run with status 1 that has already said why.
-var errFailed = errors.New("failed")
+var errFailed = errors.New("the run failed")
 
 // helped is thrown by kong's exit after it has printed the help.
 type helped struct{ code int }
@@ -83,10 +85,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &usage):
+	case errors.As(err, &usage) && !errors.Is(err, errFailed):
 		fmt.Fprintf(stderr, "bench: %s\n", oneLine(err))
 		return exitUsage
-	case !errors.Is(err, errFailed):
+	case err != errFailed:
+		// Joined to it there may be what went wrong while closing.
 		fmt.Fprintf(stderr, "bench: %s\n", oneLine(err))
 	}
 	return exitFailed

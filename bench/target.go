@@ -174,6 +174,9 @@ func generator(rate float64, run drive.Result, cpu time.Duration) []string {
 	return notes
 }
 
-// closing joins what closes to the error a command ends with, keeping a failure
-// that was already reported.
-func closing(err *error, f func() error) { *err = errors.Join(*err, f()) }
+// closing joins the error of what closes at the end to the one a command ends with.
+func closing(err *error, f func() error) {
+	if closeErr := f(); closeErr != nil {
+		*err = errors.Join(*err, closeErr)
+	}
+}
