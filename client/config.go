@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -47,6 +48,13 @@ type Config struct {
 	// DialContext opens connections; nil uses net.Dialer. network is "tcp" or
 	// "unix".
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	// TLS, if set, secures every connection. The node's certificate is verified
+	// against the host of its Addr unless ServerName says otherwise; with Unix
+	// sockets ServerName is required. A failed handshake is a failed dial: there is
+	// no way back to plain text.
+	TLS *tls.Config
+	// Auth, if set, logs in on every connection before anything else is sent.
+	Auth *Auth
 
 	// HotKeys turns the near-cache on; nil means that hot keys are detected and
 	// reported but every read goes to a node. &hotkey.Config{} serves the hottest
@@ -120,6 +128,16 @@ func (cfg Config) withDefaults() (Config, error) {
 	if cfg.DialContext == nil {
 		var d net.Dialer
 		cfg.DialContext = d.DialContext
+	}
+	if err := cfg.Auth.check(); err != nil {
+		return cfg, err
+	}
+	if cfg.Auth != nil {
+		auth := *cfg.Auth
+		cfg.Auth = &auth
+	}
+	if cfg.TLS != nil {
+		cfg.TLS = cfg.TLS.Clone()
 	}
 	cfg.Nodes = append([]ring.Node(nil), cfg.Nodes...)
 	return cfg, nil

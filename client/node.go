@@ -158,7 +158,7 @@ func (n *node) runDial(i int, d *dialing) {
 func (n *node) connect(i int) (*pipe.Conn, error) {
 	ctx, cancel := context.WithTimeout(n.c.ctx, n.c.cfg.DialTimeout)
 	defer cancel()
-	nc, err := n.c.cfg.DialContext(ctx, n.network, n.Addr)
+	nc, err := n.open(ctx)
 	if err != nil {
 		return nil, err
 	}

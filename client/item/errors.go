@@ -122,19 +122,22 @@ func (e *Error) Timeout() bool {
 // operation that must not run twice may be tried again. Outcomes (a miss, a failed
 // condition) are no failures and return false.
 func SafeToRetry(err error) bool {
-	if err == nil {
+	switch e := err.(type) {
+	case nil:
 		return false
-	}
-	var multi interface{ Unwrap() []error }
-	if errors.As(err, &multi) {
+	case *Error:
+		return e.Sent == NotSent
+	case interface{ Unwrap() []error }:
 		// Several nodes took part: safe only when it is safe on every one of them.
-		for _, e := range multi.Unwrap() {
-			if !SafeToRetry(e) {
+		causes := e.Unwrap()
+		for _, cause := range causes {
+			if !SafeToRetry(cause) {
 				return false
 			}
 		}
-		return true
+		return len(causes) > 0
+	case interface{ Unwrap() error }:
+		return SafeToRetry(e.Unwrap())
 	}
-	var e *Error
-	return errors.As(err, &e) && e.Sent == NotSent
+	return false
 }

@@ -69,6 +69,7 @@ func TestSafeToRetry(t *testing.T) {
 	}{
 		{nil, false}, {item.ErrCacheMiss, false}, {notSent, true}, {unknown, false}, {answered, false},
 		{fmt.Errorf("wrapped: %w", notSent), true},
+		{&item.Error{Sent: item.NotSent, Err: fmt.Errorf("%w: %w", item.ErrNodeDown, context.Canceled)}, true},
 		{errors.Join(notSent, notSent), true}, {errors.Join(notSent, unknown), false},
 		{errors.New("other"), false}, {&item.Error{}, false},
 	} {

@@ -191,7 +191,8 @@ func (s *Server) ping(ctx context.Context) error {
 		return err
 	}
 	line, err := bufio.NewReader(nc).ReadString('\n')
-	if err == nil && !strings.HasPrefix(line, "VERSION ") {
+	// With -Y it answers nobody who has not logged in, and says so.
+	if err == nil && !strings.HasPrefix(line, "VERSION ") && !strings.HasPrefix(line, "CLIENT_ERROR unauthenticated") {
 		err = errors.New("no memcached answers there")
 	}
 	return err
