@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/memherd/memherd/bench/internal/drive"
 	"github.com/memherd/memherd/bench/internal/measure"
+	"github.com/memherd/memherd/bench/internal/workload"
 )
 
 // Contender is one client under one name. Get must return an error for anything but
@@ -43,7 +45,7 @@ type Score struct {
 	Ratio      float64 `json:"ratio"`     // to Base, median of the rounds' ratios
 	MinRatio   float64 `json:"min_ratio"`
 	MaxRatio   float64 `json:"max_ratio"`
-	P50        float64 `json:"p50_us"` // of all rounds together
+	P50        float64 `json:"p50_us"` // of all rounds together, one get in 16
 	P99        float64 `json:"p99_us"`
 }
 
@@ -63,17 +65,17 @@ func Run(ctx context.Context, cfg Config) ([]Score, error) {
 			rates[i], merged[i] = make([]float64, cfg.Rounds), measure.Merge()
 		}
 		for round := range cfg.Rounds {
-			for turn := range all {
-				i := (turn + round) % len(all)
+			for k := range all {
+				i := (k + round) % len(all)
 				if cfg.Watch != nil {
 					cfg.Watch(done, slots, fmt.Sprintf("%s, %d goroutines, round %d of %d", all[i].Name, g, round+1, cfg.Rounds))
 				}
-				run, err := turnOf(ctx, cfg, all[i], g, cfg.Seed+uint64(round))
+				t, err := turnOf(ctx, cfg, all[i], g, cfg.Seed+uint64(round))
 				if err != nil {
 					return nil, fmt.Errorf("%s with %d goroutines: %w", all[i].Name, g, err)
 				}
-				rates[i][round] = float64(run.Ops()) / run.Elapsed.Seconds()
-				merged[i].Add(run.Merged)
+				rates[i][round] = t.rate
+				merged[i].Add(t.merged)
 				done++
 			}
 		}
@@ -84,31 +86,74 @@ func Run(ctx context.Context, cfg Config) ([]Score, error) {
 	return scores, nil
 }
 
-func turnOf(ctx context.Context, cfg Config, c Contender, goroutines int, seed uint64) (run drive.Result, err error) {
+// turn is what one contender did in one turn.
+type turn struct {
+	rate   float64
+	merged *measure.Merged
+}
+
+func turnOf(ctx context.Context, cfg Config, c Contender, goroutines int, seed uint64) (t turn, err error) {
 	get, closeClient, err := c.Open(goroutines)
 	if err != nil {
-		return run, err
+		return t, err
 	}
 	defer func() { err = errors.Join(err, closeClient()) }()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	do := func(ctx context.Context, w *drive.Worker, _ int64) measure.Kind {
-		if err := get(ctx, w.Rand.IntN(cfg.Keys)); err != nil {
-			cancel(err)
-		}
-		return measure.Read
-	}
 	// The warm-up dials the connections and lets the runtime grow its stacks.
 	for _, length := range []time.Duration{cfg.Slot / 6, cfg.Slot} {
-		run, err = drive.Run(ctx, drive.Config{Workers: goroutines, Duration: length, Seed: seed}, do)
-		if err == nil {
-			err = context.Cause(ctx)
-		}
-		if err != nil {
-			return run, err
+		if t, err = spin(ctx, get, cfg.Keys, goroutines, length, seed); err != nil {
+			return t, err
 		}
 	}
-	return run, nil
+	return t, nil
+}
+
+// sample is how many gets come to one whose latency is measured: two clock reads
+// and a histogram on each would be a tax that the faster client pays more of.
+const sample = 16
+
+// spin gets as fast as it goes, at least once on each goroutine. Nothing is shared
+// between the goroutines but the flag that ends them.
+func spin(ctx context.Context, get func(context.Context, int) error, keys, goroutines int, length time.Duration, seed uint64) (turn, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var over atomic.Bool
+	recs, ops := make([]*measure.Recorder, goroutines), make([]int64, goroutines)
+	for i := range recs {
+		recs[i] = measure.NewRecorder()
+	}
+	start := time.Now()
+	timer := time.AfterFunc(length, func() { over.Store(true) })
+	defer timer.Stop()
+	defer context.AfterFunc(ctx, func() { over.Store(true) })()
+	var wg sync.WaitGroup
+	for i, rec := range recs {
+		rec.Begin(start)
+		r := workload.Rand(seed, i)
+		wg.Go(func() {
+			n := int64(0)
+			for n == 0 || !over.Load() {
+				var from time.Time
+				if n%sample == 0 {
+					from = time.Now()
+				}
+				if err := get(ctx, r.IntN(keys)); err != nil {
+					cancel(err)
+					return
+				}
+				if n%sample == 0 {
+					rec.Record(measure.Read, from, time.Now())
+				}
+				n++
+			}
+			ops[i] = n
+		})
+	}
+	wg.Wait()
+	elapsed, total := time.Since(start), int64(0)
+	for _, n := range ops {
+		total += n
+	}
+	return turn{rate: float64(total) / elapsed.Seconds(), merged: measure.Merge(recs...)}, context.Cause(ctx)
 }
 
 func score(name string, goroutines int, rates, base []float64, m *measure.Merged) Score {
