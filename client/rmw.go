@@ -2,8 +2,6 @@ package client
 
 import (
 	"context"
-	"strconv"
-	"strings"
 
 	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
@@ -79,40 +77,6 @@ func (c *Client) store(ctx context.Context, op string, it item.Item, mode mempro
 		return out, item.ErrCacheMiss
 	}
 	return out, item.ErrNotStored
-}
-
-// Increment adds delta to the decimal number at key and returns the sum, which wraps
-// at 2^64; ErrCacheMiss if the key is absent, ErrNotNumber if it holds anything else.
-// Only the owner holds the counter afterwards. It is never resent: after an error
-// that is not SafeToRetry it may or may not have counted.
-func (c *Client) Increment(ctx context.Context, key string, delta uint64) (uint64, error) {
-	return c.arith(ctx, "increment", key, delta, 'I')
-}
-
-// Decrement subtracts delta, stopping at 0; otherwise as Increment.
-func (c *Client) Decrement(ctx context.Context, key string, delta uint64) (uint64, error) {
-	return c.arith(ctx, "decrement", key, delta, 'D')
-}
-
-func (c *Client) arith(ctx context.Context, op, key string, delta uint64, mode memproto.Mode) (uint64, error) {
-	req := memproto.Request{
-		Cmd: memproto.CmdMetaArith, Key: memproto.StringBytes(key),
-		Flags: memproto.FlagLv | memproto.FlagD | memproto.FlagM, Delta: delta, Mode: mode,
-	}
-	k, _, err := c.onOwner(ctx, op, key, req, item.Version{})
-	if err != nil {
-		return 0, err
-	}
-	defer k.Free()
-	if k.Resp.Status != memproto.StatusVA {
-		return 0, item.ErrCacheMiss
-	}
-	// A number that was decremented keeps its length, padded with spaces.
-	n, err := strconv.ParseUint(strings.TrimRight(string(k.Value), " "), 10, 64)
-	if err != nil {
-		return 0, item.ErrNotNumber
-	}
-	return n, nil
 }
 
 // onOwner runs req on the owner of key, after deleting the other copies. The call it

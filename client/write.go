@@ -57,6 +57,9 @@ func (c *Client) storeRequest(op string, it item.Item) (memproto.Request, error)
 	if err != nil {
 		return refuse(err)
 	}
+	if !it.ExpiresAt.IsZero() {
+		exp = memproto.ExptimeAt(it.ExpiresAt, time.Now())
+	}
 	req := memproto.Request{
 		Cmd: memproto.CmdMetaSet, Key: memproto.StringBytes(it.Key), Value: it.Value,
 		Flags: memproto.FlagF, ClientFlags: flagsOut(it.Flags), Exptime: exp,

@@ -35,6 +35,9 @@ type Item struct {
 	// positive is rounded up to whole seconds, which is all a node can count.
 	// On reads it is the remaining life where the read asked for it, else 0.
 	TTL time.Duration
+	// ExpiresAt, if set, says on writes when the item ends instead of TTL: rounded up
+	// to whole seconds of the node's clock; a time that has passed is as Expired.
+	ExpiresAt time.Time
 	// CAS is the token a Gets returned, for CompareAndSwap. It is valid on the
 	// node and in the connection life it came from (see Version).
 	CAS uint64

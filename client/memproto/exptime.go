@@ -38,3 +38,14 @@ func Exptime(ttl time.Duration, now time.Time) (int64, error) {
 	}
 	return min(now.Unix()+sec, math.MaxInt32), nil
 }
+
+// ExptimeAt is Exptime for a point in time: expired if it has passed, otherwise the
+// time left, as Exptime would say it.
+func ExptimeAt(at, now time.Time) int64 {
+	left := at.Sub(now)
+	if left <= 0 {
+		return ExptimeExpired
+	}
+	exp, _ := Exptime(left, now) // fails for negative TTLs only
+	return exp
+}

@@ -1,0 +1,83 @@
+package client
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// Counter says what Count shall do. Key is required; the zero value of the rest adds
+// nothing to a counter that must exist.
+type Counter struct {
+	Key string
+	// Delta is added, or, with Decrement, subtracted. A sum wraps at 2^64, a
+	// difference stops at 0.
+	Delta     uint64
+	Decrement bool
+	// Create makes a missing counter with the value Initial (Delta is not applied to
+	// it) and the life TTL, 0 for ever.
+	Create  bool
+	Initial uint64
+	TTL     time.Duration
+	// Touch gives a counter that exists the life TTL as well.
+	Touch bool
+}
+
+// Increment adds delta to the decimal number at key and returns the sum, which wraps
+// at 2^64; ErrCacheMiss if the key is absent, ErrNotNumber if it holds anything else.
+// Only the owner holds the counter afterwards. It is never resent: after an error
+// that is not SafeToRetry it may or may not have counted.
+func (c *Client) Increment(ctx context.Context, key string, delta uint64) (uint64, error) {
+	return c.count(ctx, "increment", Counter{Key: key, Delta: delta})
+}
+
+// Decrement subtracts delta, stopping at 0; otherwise as Increment.
+func (c *Client) Decrement(ctx context.Context, key string, delta uint64) (uint64, error) {
+	return c.count(ctx, "decrement", Counter{Key: key, Delta: delta, Decrement: true})
+}
+
+// Count changes a counter as n says and returns its new value: Increment and Decrement
+// with an initial value and a TTL. The same rules apply.
+func (c *Client) Count(ctx context.Context, n Counter) (uint64, error) {
+	return c.count(ctx, "count", n)
+}
+
+func (c *Client) count(ctx context.Context, op string, n Counter) (uint64, error) {
+	req := memproto.Request{
+		Cmd: memproto.CmdMetaArith, Key: memproto.StringBytes(n.Key),
+		Flags: memproto.FlagLv | memproto.FlagD | memproto.FlagM, Delta: n.Delta, Mode: 'I',
+	}
+	if n.Decrement {
+		req.Mode = 'D'
+	}
+	exp, err := exptime(n.TTL)
+	if err != nil {
+		return 0, &item.Error{Op: op, Sent: item.NotSent, Err: err}
+	}
+	if n.Create {
+		req.Flags |= memproto.FlagN | memproto.FlagJ
+		req.Vivify, req.Initial = exp, n.Initial
+	}
+	if n.Touch {
+		req.Flags |= memproto.FlagT
+		req.Exptime = exp
+	}
+	k, _, err := c.onOwner(ctx, op, n.Key, req, item.Version{})
+	if err != nil {
+		return 0, err
+	}
+	defer k.Free()
+	if k.Resp.Status != memproto.StatusVA {
+		return 0, item.ErrCacheMiss
+	}
+	// A number that was decremented keeps its length, padded with spaces.
+	sum, err := strconv.ParseUint(strings.TrimRight(string(k.Value), " "), 10, 64)
+	if err != nil {
+		return 0, item.ErrNotNumber
+	}
+	return sum, nil
+}
