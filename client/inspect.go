@@ -37,8 +37,7 @@ func (c *Client) Inspect(ctx context.Context, key string) (Info, error) {
 	}
 	const flags = memproto.FlagLs | memproto.FlagLf | memproto.FlagLc | memproto.FlagLt | memproto.FlagLl | memproto.FlagLh | memproto.FlagLu
 	hash := c.top.Load().ring.Hash(key)
-	c.counters.gets.Add(1)
-	f, err := c.readHome(ctx, op, hash, key, memproto.Request{Cmd: memproto.CmdMetaGet, Flags: flags}, readOptions{lease: true})
+	f, err := c.readHome(ctx, op, hash, key, readOptions{flags: flags, lease: true})
 	if err != nil {
 		return Info{}, c.readFailed(err)
 	}

@@ -34,19 +34,16 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 			return l, nil
 		}
 	}
-	c.counters.gets.Add(1)
 	l.Placement, l.Copies = t.version, t.ring.Copies()
 	l.Generation = c.near.Generation(hash)
-	req := c.leaseRequest(o.TTL, getFlags|memproto.FlagLc)
-	f, err := c.readHome(ctx, op, hash, key, req, readOptions{lease: true})
+	f, err := c.readHome(ctx, op, hash, key, c.leaseRead(o.TTL, getFlags|memproto.FlagLc))
 	if errors.Is(err, errNothing) {
 		c.counters.misses.Add(1)
 		l.State = item.LeaseNone
 		return l, nil
 	}
 	if err != nil {
-		c.counters.errors.Add(1)
-		return l, err
+		return l, c.readFailed(err)
 	}
 	defer f.call.Free()
 	c.readLease(&l, &f, hash)
@@ -61,15 +58,15 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 	return l, nil
 }
 
-// leaseRequest is a meta get with N: a stub is made if the key is absent.
-func (c *Client) leaseRequest(ttl time.Duration, flags memproto.Flags) memproto.Request {
+// leaseRead is a meta get with N: a stub is made if the key is absent.
+func (c *Client) leaseRead(ttl time.Duration, flags memproto.Flags) readOptions {
 	if ttl == 0 {
 		ttl = c.cfg.LeaseTTL
 	}
 	ttl = clampLease(ttl)
-	return memproto.Request{
-		Cmd: memproto.CmdMetaGet, Flags: flags | memproto.FlagN,
-		Vivify: int64((ttl + time.Second - 1) / time.Second),
+	return readOptions{
+		flags: flags | memproto.FlagN, lease: true,
+		vivify: int64((ttl + time.Second - 1) / time.Second),
 	}
 }
 
@@ -123,14 +120,14 @@ func (c *Client) readLease(l *item.Lease, f *flight, hash uint64) {
 func (c *Client) collectTokens(ctx context.Context, op string, t *topology, hash uint64, l *item.Lease, ttl time.Duration, home *node) error {
 	var mem [maxCopies]flight
 	flights := mem[:0]
+	o := c.leaseRead(ttl, memproto.FlagLc|memproto.FlagLf|memproto.FlagLs)
 	for _, at := range t.ring.LookupHash(hash) {
 		n := t.nodes[at]
 		if n == home || !n.breaker.Readable() || n.debt.Blocks(l.Key) {
 			continue
 		}
 		k := pipe.NewCall()
-		k.Req = c.leaseRequest(ttl, memproto.FlagLc|memproto.FlagLf|memproto.FlagLs)
-		k.Req.Key = memproto.StringBytes(l.Key)
+		o.request(&k.Req, l.Key)
 		k.Settler = &lateLease{n, l.Key}
 		flights = append(flights, n.launch(ctx, op, k))
 	}

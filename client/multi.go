@@ -67,7 +67,6 @@ func (g *multiGet) admit(keys []string) {
 		g.open = append(g.open, true)
 	}
 	g.next = make([]int, len(g.keys))
-	g.c.counters.gets.Add(uint64(len(g.keys)))
 }
 
 // round sends one request for every open key that has a copy left to ask; false when
@@ -137,7 +136,7 @@ func (g *multiGet) answer(ctx context.Context, t target, f *flight, err error) {
 func (g *multiGet) err() error {
 	for i := range g.keys {
 		if g.open[i] && len(g.failed) > 0 {
-			g.c.counters.errors.Add(1)
+			g.c.counters.readErrors.Add(1)
 			return joinByNode(g.failed)
 		}
 	}

@@ -53,9 +53,8 @@ func (c *Client) GetInto(ctx context.Context, key string, dst []byte) (item.Item
 
 // getFromNode reads from the home copy; into dst unless that is nil.
 func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key string, dst []byte) (item.Item, error) {
-	c.counters.gets.Add(1)
 	gen := c.near.Generation(hash)
-	f, err := c.readHome(ctx, op, hash, key, memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}, readOptions{borrow: dst != nil})
+	f, err := c.readHome(ctx, op, hash, key, readOptions{flags: getFlags, borrow: dst != nil})
 	if err != nil {
 		return item.Item{}, c.readFailed(err)
 	}
@@ -98,20 +97,30 @@ func (c *Client) readFailed(err error) error {
 		c.counters.misses.Add(1)
 		return item.ErrCacheMiss
 	}
-	c.counters.errors.Add(1)
+	c.counters.readErrors.Add(1)
 	return err
 }
 
-// readOptions are the two ways in which reads of the home copy differ.
+// readOptions are the ways in which reads of the home copy differ.
 type readOptions struct {
-	lease  bool // the request may win a lease: a win that comes late is given back
-	borrow bool // the caller copies the value
+	flags   memproto.Flags
+	vivify  int64 // the argument of N
+	exptime int64 // the argument of T
+	lease   bool  // the request may win a lease: a win that comes late is given back
+	borrow  bool  // the caller copies the value
 }
 
-// readHome sends req for key to the home copy, and to the next copy when that fails.
+// request makes the meta get of a read.
+func (o *readOptions) request(r *memproto.Request, key string) {
+	r.Cmd, r.Flags = memproto.CmdMetaGet, o.flags
+	r.Vivify, r.Exptime = o.vivify, o.exptime
+	r.Key = memproto.StringBytes(key)
+}
+
+// readHome sends a meta get for key to the home copy, and to the next copy when that fails.
 // Every copy is asked once; if there is only one left and its connection broke, it
 // is asked once more on a new one, because the node may have shed an idle connection.
-func (c *Client) readHome(ctx context.Context, op string, hash uint64, key string, req memproto.Request, o readOptions) (flight, error) {
+func (c *Client) readHome(ctx context.Context, op string, hash uint64, key string, o readOptions) (flight, error) {
 	t := c.top.Load()
 	var mem [maxCopies]*node
 	copies := t.copies(hash, mem[:0])
@@ -127,8 +136,7 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 		}
 		for try := 0; try < 2; try++ {
 			k := pipe.NewCall()
-			k.Req = req
-			k.Req.Key = memproto.StringBytes(key)
+			o.request(&k.Req, key)
 			k.Borrow = o.borrow
 			if o.lease && ctx.Done() != nil {
 				k.Settler = &lateLease{n, key}
@@ -167,20 +175,17 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 	if err := c.check(ctx, op, key); err != nil {
 		return item.Item{}, err
 	}
-	c.counters.gets.Add(1)
 	t := c.top.Load()
 	hash := t.ring.Hash(key)
 	n := t.nodes[t.ring.LookupHash(hash)[0]]
 	if !n.breaker.Readable() || n.debt.Blocks(key) {
-		c.counters.errors.Add(1)
-		return item.Item{}, &item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrOwnerDown}
+		return item.Item{}, c.readFailed(&item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrOwnerDown})
 	}
 	k := pipe.NewCall()
 	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(key), Flags: getFlags | memproto.FlagLc}
 	f := n.launch(ctx, op, k)
 	if _, err := f.wait(ctx); err != nil {
-		c.counters.errors.Add(1)
-		return item.Item{}, err
+		return item.Item{}, c.readFailed(err)
 	}
 	defer f.call.Free()
 	if f.call.Resp.Flags.Has(memproto.FlagW) {

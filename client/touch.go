@@ -29,13 +29,12 @@ func (c *Client) touch(ctx context.Context, op, key string, ttl time.Duration, f
 	if err := c.check(ctx, op, key); err != nil {
 		return item.Item{}, err
 	}
-	c.counters.gets.Add(1)
 	t := c.top.Load()
 	hash := t.ring.Hash(key)
 	// An entry in memory may outlive a shortened TTL.
 	c.near.Drop(hash, key)
 	defer c.near.Drop(hash, key)
-	req := memproto.Request{Cmd: memproto.CmdMetaGet, Flags: flags | memproto.FlagT, Exptime: exp}
+	o := readOptions{flags: flags | memproto.FlagT, exptime: exp}
 
 	// The other live copies are asked beside the home copy; their answers don't count.
 	home := c.home(t, hash, key)
@@ -44,12 +43,11 @@ func (c *Client) touch(ctx context.Context, op, key string, ttl time.Duration, f
 	for _, at := range t.ring.LookupHash(hash) {
 		if n := t.nodes[at]; n != home && n.breaker.Writable() {
 			k := pipe.NewCall()
-			k.Req = req
-			k.Req.Key = memproto.StringBytes(key)
+			o.request(&k.Req, key)
 			others = append(others, n.launch(ctx, op, k))
 		}
 	}
-	f, err := c.readHome(ctx, op, hash, key, req, readOptions{})
+	f, err := c.readHome(ctx, op, hash, key, o)
 	for i := range others {
 		if _, err := others[i].wait(ctx); err == nil {
 			c.touched(&others[i], key)

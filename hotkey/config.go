@@ -32,7 +32,7 @@ type Config struct {
 	// Window is the number of counted accesses after which every count is halved. 0 = 1,048,576. At least 1,024.
 	Window int
 	// Budget is the number of accesses a second that are counted in full; above it they are sampled, one in two, in
-	// four, … 0 = 1,000,000, some 5 % of a core. Negative = count every access.
+	// four, … 0 = 125,000, about 1 % of a core. Negative = count every access.
 	Budget int
 	// Seed makes detection repeatable in tests. 0 = random for each Detector, as it must be where an adversary may
 	// choose keys.
@@ -106,7 +106,7 @@ func (c *Config) withDefaults(nodes int) (Config, error) {
 		v.Window = 1 << 20
 	}
 	if v.Budget == 0 {
-		v.Budget = 1_000_000
+		v.Budget = 125_000
 	}
 	for v.Seed == 0 {
 		v.Seed = rand.Uint64()

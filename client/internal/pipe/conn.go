@@ -56,6 +56,7 @@ type Conn struct {
 	out       []byte // bytes queued, not yet given to a flusher
 	spare     []byte // the buffer the flusher is not using
 	outCalls  int    // requests in out
+	stamp     int64  // the clock when the last write began, or the last call was queued alone
 	lastBatch int    // calls completed by the last batch of replies
 	rest      []byte // what an interrupted flusher did not get out; goes before out
 	queue     []*Call

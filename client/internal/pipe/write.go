@@ -90,7 +90,13 @@ func (c *Conn) enqueue(k *Call) {
 		k.Req.Opaque = op
 		k.Req.Flags |= memproto.FlagO
 	}
-	k.sentAt = c.Now()
+	if !c.flushing {
+		c.stamp = c.Now()
+	}
+	// While somebody writes, the time its last write began stands for now: reading
+	// the clock costs as much as all the rest here. Too early by less than one system
+	// call, which makes a reply overdue, or a near entry stale, a little sooner.
+	k.sentAt = c.stamp
 	k.offset = c.appended
 	before := len(c.out)
 	c.out = k.Req.Append(c.out)
@@ -122,28 +128,27 @@ func (c *Conn) beginFlush(ctx context.Context, me *Call) {
 	c.flush(ctx, me)
 }
 
-// gatherYields is how often a flusher lets others run before it writes.
-const gatherYields = 8
+// gatherIdle is how many yields in a row may bring nothing before a flusher writes:
+// together about as long as the system call that they may save.
+const gatherIdle = 16
 
 // gather lets callers queue more requests before they are written together. The last
 // batch of replies woke expect callers, and those that ask again at once are about to
-// queue their next requests: the more of them one system call carries, the better.
-// It yields the processor rather than sleep, and stops as soon as nobody adds
-// anything, so that a lone caller, or callers with other work to do, wait for nobody.
+// queue their next requests, some of them on another processor: the more of them one
+// system call carries, the better. It yields the processor rather than sleep. A lone
+// caller waits for nobody.
 func (c *Conn) gather(expect int) {
-	last := 1
-	for range gatherYields {
-		if last >= expect {
-			return
-		}
+	last, idle := 1, 0
+	for last < expect && idle < gatherIdle {
 		runtime.Gosched()
 		c.mu.Lock()
 		n := c.outCalls
 		c.mu.Unlock()
 		if n == last {
-			return
+			idle++
+			continue
 		}
-		last = n
+		last, idle = n, 0
 	}
 }
 
@@ -229,6 +234,7 @@ func (c *Conn) takeOut() []byte {
 		c.out, c.spare = c.spare[:0], nil
 		c.outCalls = 0
 		c.taken = c.appended
+		c.stamp = c.Now()
 	}
 	return buf
 }
