@@ -43,6 +43,7 @@ type Conn struct {
 	nc   net.Conn
 	cfg  Config
 	base time.Time // origin of the connection's clock
+	poll *poller   // nil if nc is no plain socket
 
 	// pending counts calls started and not completed. Read without mu for choosing
 	// among connections.
@@ -105,7 +106,7 @@ const (
 // New makes a connection of nc, which it owns from now on.
 func New(nc net.Conn, cfg Config) *Conn {
 	c := &Conn{
-		nc: nc, cfg: cfg, base: time.Now(),
+		nc: nc, cfg: cfg, base: time.Now(), poll: newPoller(nc),
 		rbuf: make([]byte, readBuffer),
 		lim:  memproto.Limits{MaxValue: cfg.MaxValue},
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 
 	"github.com/memherd/memherd/client/item"
 )
@@ -108,7 +109,7 @@ func (c *Conn) fill() error {
 	if c.inBody {
 		if missing := c.resp.BodyLen - c.bodyAt; missing >= directRead && c.r == c.w {
 			c.growBody()
-			n, err := c.nc.Read(c.body[c.bodyAt:])
+			n, err := c.receive(c.body[c.bodyAt:])
 			c.bodyAt += n
 			if n > 0 {
 				return nil
@@ -120,12 +121,32 @@ func (c *Conn) fill() error {
 		copy(c.rbuf, c.rbuf[c.r:c.w])
 		c.r, c.w = 0, c.w-c.r
 	}
-	n, err := c.nc.Read(c.rbuf[c.w:])
+	n, err := c.receive(c.rbuf[c.w:])
 	c.w += n
 	if n > 0 {
 		return nil // an error, if any, comes again with the next read
 	}
 	return readErr(err)
+}
+
+// With many calls under way replies come in a steady stream, and the next ones are due
+// sooner than it takes to park, be found by the network poller and be woken again.
+const (
+	pollCalls = 16 // calls under way from which it is worth asking a few times
+	pollTries = 16 // how often; other goroutines run in between
+)
+
+// receive reads what is there, waiting for it if there is nothing.
+func (c *Conn) receive(buf []byte) (int, error) {
+	if c.poll != nil && c.pending.Load() >= pollCalls {
+		for range pollTries {
+			if n := c.poll.read(buf); n > 0 {
+				return n, nil
+			}
+			runtime.Gosched()
+		}
+	}
+	return c.nc.Read(buf)
 }
 
 func readErr(err error) error {
