@@ -1,0 +1,120 @@
+package client_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/nodeserver"
+	"github.com/memherd/memherd/nodeserver/stock"
+	"github.com/memherd/memherd/ring"
+)
+
+// herd is two nodes that hold a copy of every key, whatever they are, and a way to
+// look at one copy without the client.
+type herd struct {
+	t     *testing.T
+	nodes []ring.Node
+	dial  func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// onBothHerds runs a test on two embedded nodes and on two real memcached processes.
+func onBothHerds(t *testing.T, run func(t *testing.T, h *herd)) {
+	t.Run("memnode", func(t *testing.T) {
+		f := newMemFleet(t, 2, nodeserver.Config{})
+		run(t, &herd{t: t, nodes: f.nodes(), dial: f.dial})
+	})
+	t.Run("memcached", func(t *testing.T) {
+		var addrs []string
+		for range 2 {
+			addrs = append(addrs, stock.ForTest(t).Addr())
+		}
+		run(t, &herd{t: t, nodes: ring.Addrs(addrs...), dial: (&net.Dialer{}).DialContext})
+	})
+}
+
+func (h *herd) client() *client.Client {
+	return newClient(h.t, client.Config{Nodes: h.nodes, ReplicationFactor: 2, DialContext: h.dial})
+}
+
+// placed returns the nodes of key, owner first.
+func (h *herd) placed(key string) []ring.Node {
+	r, err := ring.New(ring.Config{Nodes: h.nodes, Copies: 2})
+	require.NoError(h.t, err)
+	var out []ring.Node
+	for _, i := range r.Lookup(key) {
+		out = append(out, r.Node(i))
+	}
+	return out
+}
+
+// ask sends one line (and data block) to a node and returns the reply's first line
+// and, after VA, its data block.
+func (h *herd) ask(n ring.Node, request string) (line, value string) {
+	h.t.Helper()
+	nc, err := h.dial(context.Background(), "tcp", n.Addr)
+	require.NoError(h.t, err)
+	defer nc.Close()
+	_, err = io.WriteString(nc, request)
+	require.NoError(h.t, err)
+	r := bufio.NewReader(nc)
+	line, err = r.ReadString('\n')
+	require.NoError(h.t, err)
+	line = strings.TrimRight(line, "\r\n")
+	if strings.HasPrefix(line, "VA ") {
+		size, err := strconv.Atoi(strings.Fields(line)[1])
+		require.NoError(h.t, err)
+		block := make([]byte, size+2)
+		_, err = io.ReadFull(r, block)
+		require.NoError(h.t, err)
+		value = string(block[:size])
+	}
+	return line, value
+}
+
+// values returns what each copy of key holds, owner first: "-" for nothing or a stub.
+func (h *herd) values(key string) []string {
+	h.t.Helper()
+	var out []string
+	for _, n := range h.placed(key) {
+		line, value := h.ask(n, "mg "+key+" v f u\r\n")
+		if line == "EN" || value == "" && strings.Contains(line+" ", " f0 ") {
+			value = "-"
+		}
+		out = append(out, value)
+	}
+	return out
+}
+
+// holdNo requires that no copy of key holds bad.
+func (h *herd) holdNo(key, bad string) {
+	h.t.Helper()
+	for i, v := range h.values(key) {
+		require.NotEqual(h.t, bad, v, "copy %d", i)
+	}
+}
+
+// keys are a few keys, so that each node is the owner of some.
+func keys(prefix string) []string {
+	out := make([]string, 6)
+	for i := range out {
+		out[i] = fmt.Sprintf("%s:%d", prefix, i)
+	}
+	return out
+}
+
+func won(t *testing.T, c *client.Client, key string) client.Lease {
+	t.Helper()
+	l, err := c.Lease(context.Background(), key, client.LeaseOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "won", l.State.String())
+	return l
+}
