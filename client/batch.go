@@ -95,14 +95,14 @@ func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
 	for try := 0; ; try++ {
 		conn, err := n.conn(ctx)
 		if err != nil {
-			f := flight{n: n, op: b.op, call: pipe.NewCall()}
+			f := flight{n: n, op: b.op, call: n.newCall()}
 			f.dialFailed(ctx, err)
 			w.err = f.err
 			return w
 		}
 		w.conn, w.calls = conn, make([]*pipe.Call, len(ts))
 		for i, t := range ts {
-			k := pipe.NewCall()
+			k := n.newCall()
 			b.request(t.i, k)
 			if b.settler != nil {
 				k.Settler = b.settler(n, t.i)

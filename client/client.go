@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/hotkey"
 )
@@ -18,6 +19,7 @@ type Client struct {
 	detector *hotkey.Detector
 	near     *hotkey.Near // nil when Config.HotKeys is nil
 	group    group
+	calls    pipe.Pool
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	counters counters

@@ -63,7 +63,7 @@ func (c *Client) fillWon(ctx context.Context, l item.Lease, req memproto.Request
 		if i == 0 {
 			homeLost = false
 		}
-		flights = append(flights, n.launch(ctx, op, storeUnder(req, tok)))
+		flights = append(flights, n.launch(ctx, op, n.storeUnder(req, tok)))
 	}
 	for i := range flights {
 		f := &flights[i]
@@ -158,8 +158,8 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 
 // storeUnder makes the call that stores req where tok was taken, if nothing changed
 // there since.
-func storeUnder(req memproto.Request, tok item.Token) *pipe.Call {
-	k := pipe.NewCall()
+func (n *node) storeUnder(req memproto.Request, tok item.Token) *pipe.Call {
+	k := n.newCall()
 	k.Req = req
 	k.Req.Flags |= memproto.FlagC
 	k.Req.CAS = tok.CAS

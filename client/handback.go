@@ -28,7 +28,7 @@ func handBackRequest(key string, cas uint64, stub bool) memproto.Request {
 func (c *Client) handBack(ctx context.Context, f flight, key string) {
 	conn, cas, stub := f.conn, f.call.Resp.CAS, isStub(f.call)
 	if !f.call.Resp.HasCAS {
-		k := pipe.NewCall()
+		k := f.n.newCall()
 		k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(key), Flags: memproto.FlagLc | memproto.FlagLf | memproto.FlagLs}
 		k.Settler = lateHandBack{key}
 		g := f.n.launch(ctx, f.op, k)
@@ -46,7 +46,7 @@ func (c *Client) handBack(ctx context.Context, f flight, key string) {
 }
 
 func postHandBack(conn *pipe.Conn, key string, cas uint64, stub bool) {
-	k := pipe.NewCall()
+	k := conn.NewCall()
 	k.Req = handBackRequest(key, cas, stub)
 	conn.Post(k)
 }

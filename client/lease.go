@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
 )
@@ -126,7 +125,7 @@ func (c *Client) collectTokens(ctx context.Context, op string, t *topology, hash
 		if n == home || !n.breaker.Readable() || n.debt.Blocks(l.Key) {
 			continue
 		}
-		k := pipe.NewCall()
+		k := n.newCall()
 		o.request(&k.Req, l.Key)
 		k.Settler = &lateLease{n, l.Key}
 		flights = append(flights, n.launch(ctx, op, k))

@@ -44,7 +44,7 @@ func (c *Client) maintain() {
 func (c *Client) ping(conn *pipe.Conn) {
 	ctx, cancel := context.WithTimeout(c.ctx, 2*c.cfg.Timeout)
 	defer cancel()
-	k := pipe.NewCall()
+	k := c.calls.New()
 	k.Req.Cmd = memproto.CmdMetaNoop
 	if conn.Start(ctx, k) != nil {
 		k.Free()

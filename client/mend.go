@@ -178,7 +178,7 @@ func (n *node) probe() bool {
 	}
 	ctx, cancel := context.WithTimeout(n.c.ctx, n.c.cfg.Timeout)
 	defer cancel()
-	call := pipe.NewCall()
+	call := n.newCall()
 	call.Req.Cmd = memproto.CmdMetaNoop
 	if k.Start(ctx, call) != nil {
 		call.Free()

@@ -64,6 +64,9 @@ func newNode(c *Client, rn ring.Node) *node {
 	return n
 }
 
+// newCall returns an empty call from the client's pool.
+func (n *node) newCall() *pipe.Call { return n.c.calls.New() }
+
 // crowded is how many requests under way on every open connection make a further
 // connection worth its system calls: below it one connection merges more callers'
 // requests into each of them.
@@ -166,6 +169,7 @@ func (n *node) connect(i int) (*pipe.Conn, error) {
 		Timeout:  n.c.cfg.Timeout,
 		MaxValue: n.c.cfg.MaxValueBytes + 1<<10, // other clients' values may be a little larger
 		Go:       n.c.group.Go,
+		Calls:    &n.c.calls,
 		OnDead:   n.connDied,
 	})
 	n.mu.Lock()

@@ -135,7 +135,7 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 			continue
 		}
 		for try := 0; try < 2; try++ {
-			k := pipe.NewCall()
+			k := n.newCall()
 			o.request(&k.Req, key)
 			k.Borrow = o.borrow
 			if o.lease && ctx.Done() != nil {
@@ -181,7 +181,7 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 	if !n.breaker.Readable() || n.debt.Blocks(key) {
 		return item.Item{}, c.readFailed(&item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrOwnerDown})
 	}
-	k := pipe.NewCall()
+	k := n.newCall()
 	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(key), Flags: getFlags | memproto.FlagLc}
 	f := n.launch(ctx, op, k)
 	if _, err := f.wait(ctx); err != nil {

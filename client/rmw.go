@@ -107,7 +107,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		w.send(ctx, copies[1:], func(*node) (memproto.Request, bool) { return del, true })
 	}
 	w.out.Copies++
-	k := pipe.NewCall()
+	k := owner.newCall()
 	k.Req = req
 	if ctx.Done() != nil {
 		k.Settler = &lateRMW{owner, key}

@@ -58,7 +58,7 @@ func (c *Client) everyNode(ctx context.Context, op string, req memproto.Request,
 		// One goroutine a node, joined below: the dials of nodes not yet connected
 		// must not wait for one another.
 		wg.Go(func() {
-			k := pipe.NewCall()
+			k := n.newCall()
 			k.Req = req
 			f := n.launch(ctx, op, k)
 			_, err := f.wait(ctx)

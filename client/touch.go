@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
 )
@@ -42,7 +41,7 @@ func (c *Client) touch(ctx context.Context, op, key string, ttl time.Duration, f
 	others := mem[:0]
 	for _, at := range t.ring.LookupHash(hash) {
 		if n := t.nodes[at]; n != home && n.breaker.Writable() {
-			k := pipe.NewCall()
+			k := n.newCall()
 			o.request(&k.Req, key)
 			others = append(others, n.launch(ctx, op, k))
 		}

@@ -113,7 +113,7 @@ func (w *writing) send(ctx context.Context, nodes []*node, build func(*node) (me
 			w.missed(n, &item.Error{Op: w.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrNodeDown})
 			continue
 		}
-		k := pipe.NewCall()
+		k := n.newCall()
 		k.Req = req
 		if ctx.Done() != nil {
 			k.Settler = &lateWrite{n, w.key}

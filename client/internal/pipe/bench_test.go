@@ -15,6 +15,7 @@ import (
 )
 
 func BenchmarkGet(b *testing.B) {
+	var calls Pool
 	cmd := exec.Command("memcached", "-u", "nobody", "-p", "21999", "-l", "127.0.0.1", "-t", "2")
 	require.NoError(b, cmd.Start())
 	defer func() { cmd.Process.Kill(); cmd.Wait() }()
@@ -28,7 +29,7 @@ func BenchmarkGet(b *testing.B) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		require.NoError(b, err)
-		return New(nc, Config{Timeout: time.Second, Go: func(f func()) bool { go f(); return true }})
+		return New(nc, Config{Timeout: time.Second, Go: func(f func()) bool { go f(); return true }, Calls: &calls})
 	}
 	ctx := context.Background()
 	for _, nconn := range []int{1, 2} {
@@ -36,7 +37,7 @@ func BenchmarkGet(b *testing.B) {
 		for range nconn {
 			conns = append(conns, dial())
 		}
-		k := NewCall()
+		k := calls.New()
 		k.Req = memproto.Request{Cmd: memproto.CmdMetaSet, Key: []byte("key"), Value: make([]byte, 100)}
 		require.NoError(b, conns[0].Start(ctx, k))
 		require.True(b, conns[0].Wait(ctx, k))
@@ -56,7 +57,7 @@ func BenchmarkGet(b *testing.B) {
 							if nconn > 1 && conns[1].Pending() < c.Pending() {
 								c = conns[1]
 							}
-							k := NewCall()
+							k := calls.New()
 							k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: []byte("key"), Flags: memproto.FlagLv | memproto.FlagLf}
 							if c.Start(ctx, k) != nil || !c.Wait(ctx, k) || len(k.Value) != 100 {
 								panic("bad")

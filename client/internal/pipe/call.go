@@ -33,7 +33,7 @@ type Settler interface {
 	Settle(c *Conn, call *Call)
 }
 
-// Call is one request and the slot its reply will fill. Get one from NewCall, set
+// Call is one request and the slot its reply will fill. Get one from a Pool, set
 // Req (and Settler), Start it, Wait for it, read Resp, Value and Err, then Free it.
 // An abandoned call (Wait returned false) belongs to the connection and must not be
 // touched again.
@@ -60,6 +60,7 @@ type Call struct {
 	Err  error
 	Sent item.Sent
 
+	pool    *Pool
 	own     []byte // memory for borrowed values, kept from use to use
 	state   atomic.Uint32
 	wake    chan signal // capacity 2: a role and the completion may both be under way
@@ -71,7 +72,19 @@ type Call struct {
 	offset  int64       // where in the outgoing stream the request starts
 }
 
-var calls = sync.Pool{New: func() any { return &Call{wake: make(chan signal, 2)} }}
+// Pool keeps finished Calls for reuse. The zero Pool is ready to use, and may be used
+// concurrently. Its owner has one of its own rather than share one per process: a
+// Call has a channel, and a channel made inside a testing/synctest bubble must not be
+// used outside it.
+type Pool struct{ p sync.Pool }
+
+// New returns an empty Call.
+func (p *Pool) New() *Call {
+	if k, ok := p.p.Get().(*Call); ok {
+		return k
+	}
+	return &Call{pool: p, wake: make(chan signal, 2)}
+}
 
 // keepOwn is the largest buffer for borrowed values that an unused Call keeps.
 const keepOwn = 64 << 10
@@ -83,9 +96,6 @@ func (k *Call) room(n int) []byte {
 	}
 	return make([]byte, n)
 }
-
-// NewCall returns an empty Call.
-func NewCall() *Call { return calls.Get().(*Call) }
 
 // Free gives a finished call back for reuse. The caller keeps Value,
 // unless it was borrowed.
@@ -101,7 +111,7 @@ func (k *Call) Free() {
 	k.Sent = item.SentUnknown
 	k.waiting, k.role, k.opaqueN = false, sigDone, 0
 	k.state.Store(statePending)
-	calls.Put(k)
+	k.pool.p.Put(k)
 }
 
 // SentAt is when the request was queued, in nanoseconds on the clock Conn.Now reads.

@@ -33,6 +33,8 @@ type Config struct {
 	// false if the owner is closing. Required. It is used while replies of abandoned
 	// calls are due and no caller is there to read them.
 	Go func(f func()) bool
+	// Calls is where the owner's Calls come from. Required.
+	Calls *Pool
 	// OnDead is called once when the connection has died, after its calls were
 	// completed, with the cause. May be nil.
 	OnDead func(c *Conn, cause error)
@@ -112,6 +114,9 @@ func New(nc net.Conn, cfg Config) *Conn {
 	}
 	return c
 }
+
+// NewCall returns an empty Call, for Settlers.
+func (c *Conn) NewCall() *Call { return c.cfg.Calls.New() }
 
 // Now is the connection's monotonic clock in nanoseconds; never 0.
 func (c *Conn) Now() int64 { return int64(time.Since(c.base)) + 1 }
