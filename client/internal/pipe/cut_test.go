@@ -1,0 +1,122 @@
+package pipe
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// replyKinds are the replies that are cut: the opaque of a connection's first call is 1.
+var replyKinds = []struct {
+	name  string
+	req   memproto.Request
+	reply string
+	check func(t *testing.T, k *Call)
+	// text: a byte too many in it can't be told from a true one.
+	text bool
+}{
+	{"hit", get(), "VA 5 f7 t-1 O1\r\nhello\r\n", func(t *testing.T, k *Call) {
+		require.Equal(t, "hello", string(k.Value))
+		require.EqualValues(t, 7, k.Resp.ClientFlags)
+	}, false},
+	{"empty value", get(), "VA 0 f1 O1\r\n\r\n", func(t *testing.T, k *Call) { require.Empty(t, k.Value) }, false},
+	{"miss", get(), "EN O1\r\n", status(memproto.StatusEN), false},
+	{"hit without value", memproto.Request{Cmd: memproto.CmdMetaGet, Flags: memproto.FlagLc}, "HD c55 O1\r\n",
+		func(t *testing.T, k *Call) { require.EqualValues(t, 55, k.Resp.CAS) }, false},
+	{"stored", memproto.Request{Cmd: memproto.CmdMetaSet, Value: []byte("v")}, "HD O1\r\n", status(memproto.StatusHD), false},
+	{"not stored", memproto.Request{Cmd: memproto.CmdMetaSet, Value: []byte("v")}, "NS O1\r\n", status(memproto.StatusNS), false},
+	{"exists", memproto.Request{Cmd: memproto.CmdMetaSet, Value: []byte("v")}, "EX O1\r\n", status(memproto.StatusEX), false},
+	{"too large", memproto.Request{Cmd: memproto.CmdMetaSet, Value: []byte("v")}, "SERVER_ERROR object too large for cache\r\n", status(memproto.StatusServerError), true},
+	{"deleted", memproto.Request{Cmd: memproto.CmdMetaDelete}, "HD O1\r\n", status(memproto.StatusHD), false},
+	{"not found", memproto.Request{Cmd: memproto.CmdMetaDelete}, "NF O1\r\n", status(memproto.StatusNF), false},
+	{"number", memproto.Request{Cmd: memproto.CmdMetaArith, Flags: memproto.FlagLv}, "VA 2 O1\r\n42\r\n",
+		func(t *testing.T, k *Call) { require.Equal(t, "42", string(k.Value)) }, false},
+	{"noop", memproto.Request{Cmd: memproto.CmdMetaNoop}, "MN\r\n", status(memproto.StatusMN), false},
+	{"version", memproto.Request{Cmd: memproto.CmdVersion}, "VERSION 1.6.18\r\n", func(t *testing.T, k *Call) { require.Equal(t, "1.6.18", k.Text) }, true},
+	{"stats", memproto.Request{Cmd: memproto.CmdStats}, "STAT a 1\r\nSTAT b 2\r\nEND\r\n",
+		func(t *testing.T, k *Call) { require.Equal(t, []string{"a", "1", "b", "2"}, k.Stats) }, true},
+}
+
+func status(s memproto.Status) func(*testing.T, *Call) {
+	return func(t *testing.T, k *Call) { require.Equal(t, s, k.Resp.Status) }
+}
+
+// Every kind of reply is cut at every byte, in every way: the caller gets its own
+// reply, whole, or an error, and is never left waiting.
+func TestCutReplies(t *testing.T) {
+	for _, fault := range []string{"close", "stall", "garbage", "twice", "byte by byte"} {
+		t.Run(fault, func(t *testing.T) {
+			cells := 0
+			for _, kind := range replyKinds {
+				for at := 0; at <= len(kind.reply); at++ {
+					if fault == "garbage" && kind.text {
+						continue
+					}
+					cells++
+					synctest.Test(t, func(t *testing.T) { cut(t, kind.req, kind.reply, kind.check, fault, at) })
+				}
+			}
+			require.Greater(t, cells, 100)
+		})
+	}
+}
+
+func cut(t *testing.T, req memproto.Request, reply string, check func(*testing.T, *Call), fault string, at int) {
+	g := newRig(t)
+	defer g.close()
+	where := fmt.Sprintf("%s of %q at %d", fault, reply, at)
+	g.wg.Go(func() {
+		if _, err := g.request(); err != nil {
+			return
+		}
+		switch fault {
+		case "close":
+			io.WriteString(g.peer, reply[:at])
+			g.peer.Close()
+		case "stall":
+			io.WriteString(g.peer, reply[:at])
+		case "garbage":
+			io.WriteString(g.peer, reply[:at]+"#"+reply[at:])
+		case "twice":
+			io.WriteString(g.peer, reply+reply[:at])
+		case "byte by byte":
+			for i := range len(reply) {
+				if i == at {
+					time.Sleep(time.Millisecond)
+				}
+				io.WriteString(g.peer, reply[i:i+1])
+			}
+		}
+		// Whatever else the client sends is read and not answered.
+		io.Copy(io.Discard, g.r)
+	})
+	start := time.Now()
+	k := g.call(req)
+	require.True(t, g.do(context.Background(), k), where)
+	require.LessOrEqual(t, time.Since(start), rigTimeout, "%s: overdue means overdue", where)
+	whole := fault == "byte by byte" || fault == "twice" || at == len(reply)
+	if whole {
+		require.NoError(t, k.Err, where)
+	}
+	if k.Err == nil {
+		require.True(t, whole, "%s: a reply that was not whole was accepted", where)
+		check(t, k)
+	} else {
+		require.Equal(t, item.SentUnknown, k.Sent, where)
+	}
+	k.Free()
+
+	// The next caller gets an error, or nothing before its time: never what is left.
+	next := g.call(get())
+	require.True(t, g.do(context.Background(), next), where)
+	require.Error(t, next.Err, where)
+	next.Free()
+}
