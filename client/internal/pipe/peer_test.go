@@ -22,7 +22,16 @@ type rig struct {
 	r     *bufio.Reader
 	calls Pool
 	wg    sync.WaitGroup
-	died  []error
+
+	mu   sync.Mutex // guards died
+	died []error
+}
+
+// deaths returns what OnDead was told.
+func (g *rig) deaths() []error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.died
 }
 
 const rigTimeout = 250 * time.Millisecond
@@ -35,7 +44,11 @@ func newRig(t *testing.T) *rig {
 	g.c = New(ours, Config{
 		Timeout: rigTimeout, Calls: &g.calls,
 		Go:     func(f func()) bool { g.wg.Go(f); return true },
-		OnDead: func(_ *Conn, cause error) { g.died = append(g.died, cause) },
+		OnDead: func(_ *Conn, cause error) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.died = append(g.died, cause)
+		},
 	})
 	return g
 }
@@ -46,7 +59,7 @@ func (g *rig) close() {
 	g.peer.Close()
 	g.wg.Wait()
 	require.Zero(g.t, g.c.Pending())
-	require.Len(g.t, g.died, 1, "OnDead runs once")
+	require.Len(g.t, g.deaths(), 1, "OnDead runs once")
 }
 
 // request reads one request at the peer: its line, and its data block if it has one.

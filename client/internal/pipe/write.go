@@ -15,9 +15,10 @@ import (
 // past is a deadline that has passed whatever the clock says.
 var past = time.Unix(1, 0)
 
-// unansweredBlock is how many bytes may be unanswered on the connection before a
-// write is expected to block: below it they fit into the kernel's socket buffers,
-// and a cancellation need not be able to interrupt the write.
+// unansweredBlock is how many bytes may be unanswered on a plain socket before a write
+// is expected to block: below it they fit into the kernel's buffers, and a
+// cancellation need not be able to interrupt the write. Of anything but a plain
+// socket nothing is known.
 const unansweredBlock = 48 << 10
 
 // Start queues k and sends it, together with whatever others have queued, unless
@@ -163,7 +164,7 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 			c.mu.Unlock()
 			return
 		}
-		blocks := c.taken-c.headAt > unansweredBlock
+		blocks := c.poll == nil || c.taken-c.headAt > unansweredBlock
 		c.mu.Unlock()
 
 		var stop func() bool
