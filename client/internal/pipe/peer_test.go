@@ -43,7 +43,7 @@ func newRig(t *testing.T) *rig {
 	g.r = bufio.NewReader(g.peer)
 	g.c = New(ours, Config{
 		Timeout: rigTimeout, Calls: &g.calls,
-		Go:     func(f func()) bool { g.wg.Go(f); return true },
+		Go: func(f func()) bool { g.wg.Go(f); return true },
 		OnDead: func(_ *Conn, cause error) {
 			g.mu.Lock()
 			defer g.mu.Unlock()
