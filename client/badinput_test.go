@@ -1,0 +1,178 @@
+package client_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/nodeserver"
+	"github.com/memherd/memherd/ring"
+)
+
+// calls are all operations that take a key.
+func calls(c *client.Client, ctx context.Context, key string) map[string]func() error {
+	it := client.Item{Key: key, Value: []byte("v"), CAS: 1}
+	outcome := func(_ client.Outcome, err error) error { return err }
+	got := func(_ client.Item, err error) error { return err }
+	return map[string]func() error{
+		"Get":            func() error { return got(c.Get(ctx, key)) },
+		"GetInto":        func() error { return got(c.GetInto(ctx, key, nil)) },
+		"Gets":           func() error { return got(c.Gets(ctx, key)) },
+		"GetMulti":       func() error { _, err := c.GetMulti(ctx, []string{"good", key}); return err },
+		"GetAndTouch":    func() error { return got(c.GetAndTouch(ctx, key, time.Minute)) },
+		"Inspect":        func() error { _, err := c.Inspect(ctx, key); return err },
+		"Set":            func() error { return outcome(c.Set(ctx, it)) },
+		"SetMulti":       func() error { _, err := c.SetMulti(ctx, []client.Item{{Key: "good"}, it}); return err },
+		"Add":            func() error { return outcome(c.Add(ctx, it)) },
+		"Replace":        func() error { return outcome(c.Replace(ctx, it)) },
+		"Append":         func() error { return outcome(c.Append(ctx, it)) },
+		"Prepend":        func() error { return outcome(c.Prepend(ctx, it)) },
+		"CompareAndSwap": func() error { return outcome(c.CompareAndSwap(ctx, it)) },
+		"Touch":          func() error { return c.Touch(ctx, key, time.Minute) },
+		"Increment":      func() error { _, err := c.Increment(ctx, key, 1); return err },
+		"Decrement":      func() error { _, err := c.Decrement(ctx, key, 1); return err },
+		"Count":          func() error { _, err := c.Count(ctx, client.Counter{Key: key}); return err },
+		"Delete":         func() error { return outcome(c.Delete(ctx, key)) },
+		"DeleteMulti":    func() error { _, err := c.DeleteMulti(ctx, []string{"good", key}); return err },
+		"Lease":          func() error { _, err := c.Lease(ctx, key, client.LeaseOptions{}); return err },
+		"LeaseWrite":     func() error { _, err := c.LeaseWrite(ctx, key); return err },
+		"Fill": func() error {
+			return outcome(c.Fill(ctx, client.Lease{Key: key, State: item.LeaseWon, Copies: 1}, client.Item{}))
+		},
+	}
+}
+
+// noDial fails the test if anything is dialled: the call has to be refused before.
+func noDial(t *testing.T) *client.Client {
+	return newClient(t, client.Config{Nodes: ring.Addrs("127.0.0.1:1"), DialContext: func(context.Context, string, string) (net.Conn, error) {
+		t.Error("a byte was about to leave")
+		return nil, net.ErrClosed
+	}})
+}
+
+func TestMalformedKeysAreRefusedBeforeAByteIsWritten(t *testing.T) {
+	c := noDial(t)
+	for what, key := range map[string]string{
+		"empty": "", "long": strings.Repeat("k", 251), "space": "a b", "injection": "a\r\nflush_all\r\n", "LF": "a\nb",
+		"NUL": "a\x00", "tab": "\t", "DEL": "\x7f", "control": "a\x1f",
+	} {
+		for name, call := range calls(c, context.Background(), key) {
+			err := call()
+			require.ErrorIs(t, err, client.ErrMalformedKey, "%s with %s", name, what)
+			require.True(t, client.SafeToRetry(err))
+			if len(key) > 2 {
+				require.NotContains(t, err.Error(), key)
+			}
+		}
+	}
+	require.ErrorIs(t, c.Release(context.Background(), client.Lease{Key: "a b"}), client.ErrMalformedKey)
+}
+
+func TestAContextThatHasEndedSendsNothing(t *testing.T) {
+	c := noDial(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for name, call := range calls(c, ctx, "key") {
+		err := call()
+		require.ErrorIs(t, err, context.Canceled, name)
+		require.True(t, client.SafeToRetry(err), name)
+	}
+}
+
+func TestAClosedClientRefuses(t *testing.T) {
+	c, err := client.New(client.Config{Nodes: ring.Addrs("127.0.0.1:1")})
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+	require.NoError(t, c.Close(), "closing twice is harmless")
+	for name, call := range calls(c, context.Background(), "key") {
+		require.ErrorIs(t, call(), client.ErrClosed, name)
+	}
+	require.ErrorIs(t, c.Ping(context.Background()), client.ErrClosed)
+	require.ErrorIs(t, c.SetNodes(ring.Addrs("127.0.0.1:1")), client.ErrClosed)
+	require.ErrorIs(t, c.Release(context.Background(), client.Lease{Key: "k"}), client.ErrClosed)
+}
+
+func TestBadItemsAreRefused(t *testing.T) {
+	c := noDial(t)
+	for what, c2 := range map[string]struct {
+		it   client.Item
+		want error
+	}{
+		"too large": {client.Item{Key: "k", Value: make([]byte, 1<<20)}, client.ErrTooLarge},
+		"TTL":       {client.Item{Key: "k", TTL: -time.Second}, client.ErrBadTTL},
+		"flags":     {client.Item{Key: "k", Flags: item.FlagZero}, client.ErrBadFlags},
+	} {
+		_, err := c.Set(context.Background(), c2.it)
+		require.ErrorIs(t, err, c2.want, what)
+		_, err = c.Add(context.Background(), c2.it)
+		require.ErrorIs(t, err, c2.want, what)
+		_, err = c.SetMulti(context.Background(), []client.Item{{Key: "good"}, c2.it})
+		require.ErrorIs(t, err, c2.want, what)
+	}
+	require.ErrorIs(t, c.Touch(context.Background(), "k", -time.Second), client.ErrBadTTL)
+	_, err := c.CompareAndSwap(context.Background(), client.Item{Key: "k"})
+	require.ErrorIs(t, err, client.ErrCASConflict, "no token")
+}
+
+func TestBadConfigsAreRefused(t *testing.T) {
+	one := ring.Addrs("127.0.0.1:1")
+	for what, c := range map[string]struct {
+		cfg  client.Config
+		want error
+	}{
+		"no nodes":             {client.Config{}, ring.ErrNoNodes},
+		"a node twice":         {client.Config{Nodes: ring.Addrs("cache1", "cache1:11211")}, ring.ErrDuplicateNode},
+		"more copies":          {client.Config{Nodes: one, ReplicationFactor: 2}, ring.ErrTooFewNodes},
+		"bad address":          {client.Config{Nodes: ring.Addrs("no such host:x")}, ring.ErrBadAddress},
+		"negative timeout":     {client.Config{Nodes: one, Timeout: -1}, client.ErrConfig},
+		"negative copies":      {client.Config{Nodes: one, ReplicationFactor: -1}, client.ErrConfig},
+		"more acks than":       {client.Config{Nodes: one, MinWriteAcks: 2}, client.ErrConfig},
+		"too many connections": {client.Config{Nodes: one, ConnsPerNode: 1000}, client.ErrConfig},
+	} {
+		_, err := client.New(c.cfg)
+		require.ErrorIs(t, err, c.want, what)
+	}
+}
+
+// An unreachable server is no error of New, and a clear one of Ping.
+func TestPingNamesTheNodesThatAreNotThere(t *testing.T) {
+	f := newMemFleet(t, 2, nodeserver.Config{})
+	nodes := append(f.nodes(), ring.Node{Name: "gone", Addr: "nowhere:1"})
+	c := f.client(client.Config{Nodes: nodes})
+	err := c.Ping(context.Background())
+	require.ErrorIs(t, err, client.ErrNodeDown)
+	require.ErrorContains(t, err, "gone")
+	require.NotContains(t, err.Error(), "node0")
+}
+
+// The in-flight cap fails fast, with nothing sent.
+func TestTheInFlightCapFailsFast(t *testing.T) {
+	f := newMemFleet(t, 1, nodeserver.Config{})
+	c := f.client(client.Config{MaxInFlight: 4, Timeout: 500 * time.Millisecond})
+	set(t, c, "k", "v")
+	f.network.Partition("node0", true)
+	var busy atomic.Int64
+	done := make(chan error, 50)
+	for range 50 {
+		go func() {
+			_, err := c.Increment(context.Background(), "k", 1)
+			done <- err
+		}()
+	}
+	for range 50 {
+		err := <-done
+		require.Error(t, err)
+		if client.SafeToRetry(err) {
+			busy.Add(1)
+		}
+	}
+	require.GreaterOrEqual(t, busy.Load(), int64(40))
+	f.network.Partition("node0", false)
+}

@@ -1,0 +1,103 @@
+package client_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/hotkey"
+	"github.com/memherd/memherd/nodeserver"
+)
+
+// heat reads key until it is served from memory.
+func heat(t *testing.T, c *client.Client, key string) {
+	t.Helper()
+	before := c.Counters().NearHits
+	for range 200_000 {
+		_, err := c.Get(t.Context(), key)
+		require.NoError(t, err)
+		if c.Counters().NearHits > before {
+			return
+		}
+	}
+	t.Fatal("the key never got hot")
+}
+
+func hot() *hotkey.Config { return &hotkey.Config{Budget: -1} }
+
+// A hot key is served from memory; own writes are seen at once, another client's
+// within X.
+func TestNearCacheStaleness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 2, nodeserver.Config{})
+		a := f.client(client.Config{ReplicationFactor: 2, HotKeys: hot()})
+		b := f.client(client.Config{ReplicationFactor: 2})
+		set(t, a, "k", "1")
+		heat(t, a, "k")
+		require.NotEmpty(t, a.HotKeys(1))
+		require.Equal(t, "k", a.HotKeys(1)[0].Key)
+
+		set(t, a, "k", "2")
+		require.Equal(t, "2", get(t, a, "k"), "own writes are seen at once")
+		heat(t, a, "k")
+		_, err := a.Delete(t.Context(), "k")
+		require.NoError(t, err)
+		_, err = a.Get(t.Context(), "k")
+		require.ErrorIs(t, err, client.ErrCacheMiss)
+
+		set(t, a, "k", "3")
+		heat(t, a, "k")
+		set(t, b, "k", "4")
+		require.Equal(t, "3", get(t, a, "k"), "within the bound")
+		time.Sleep(50 * time.Millisecond)
+		require.Equal(t, "4", get(t, a, "k"), "at the bound")
+
+		heat(t, a, "k")
+		n, err := a.Lease(t.Context(), "k", client.LeaseOptions{})
+		require.NoError(t, err)
+		require.EqualValues(t, 1, n.Level, "a lease is served from memory, too")
+		closeFleet(t, f, a, b)
+	})
+}
+
+// When a connection to the node dies, what it vouched for is gone from memory.
+func TestNodeLossDropsNearEntries(t *testing.T) {
+	f := newMemFleet(t, 1, nodeserver.Config{})
+	cfg := hot()
+	cfg.Staleness = time.Hour
+	c := f.client(client.Config{HotKeys: cfg})
+	set(t, c, "k", "v")
+	heat(t, c, "k")
+	f.kill("node0")
+	require.Eventually(t, func() bool { return c.NearStats().Entries == 0 }, time.Minute, time.Millisecond)
+	_, err := c.Get(context.Background(), "k")
+	require.Error(t, err)
+}
+
+// Without HotKeys every read goes to a node, and hot keys are still reported.
+func TestDetectionAlone(t *testing.T) {
+	f := newMemFleet(t, 1, nodeserver.Config{})
+	c := f.client(client.Config{})
+	set(t, c, "k", "v")
+	for range 5000 {
+		require.Equal(t, "v", get(t, c, "k"))
+	}
+	n := c.Counters()
+	require.Zero(t, n.NearHits)
+	require.EqualValues(t, 5000, n.NodeHits)
+	require.Equal(t, "k", c.HotKeys(1)[0].Key)
+}
+
+// closeFleet ends everything before a synctest bubble does.
+func closeFleet(t *testing.T, f *memFleet, cs ...*client.Client) {
+	for _, c := range cs {
+		require.NoError(t, c.Close())
+	}
+	for _, s := range f.servers {
+		require.NoError(t, s.Close())
+	}
+}
