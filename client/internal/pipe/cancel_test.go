@@ -214,3 +214,24 @@ func TestALateTimerBlamesNobody(t *testing.T) {
 		g.close()
 	})
 }
+
+// Callers wait for something else, and nobody reads: the replies lie in the socket.
+// That is no fault of the node's.
+func TestRepliesThatNobodyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t)
+		g.echo(func(int) time.Duration { return 0 })
+		ks := make([]*Call, 10)
+		for i := range ks {
+			ks[i] = g.call(get())
+			require.NoError(t, g.c.Start(t.Context(), ks[i]))
+		}
+		time.Sleep(10 * rigTimeout)
+		require.False(t, g.c.Dead())
+		for _, k := range ks {
+			require.True(t, g.c.Wait(t.Context(), k))
+			require.NoError(t, k.Err)
+		}
+		g.close()
+	})
+}

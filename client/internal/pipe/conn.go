@@ -75,6 +75,7 @@ type Conn struct {
 	headSent  int64  // sentAt of the oldest pending call; 0 when none
 	armed     bool   // the overdue timer is running
 	timerDue  int64
+	suspect   int64 // headAt of the call the timer looked at last, plus 1
 	rpoked    bool  // an interrupt moved the read deadline into the past
 	wpoked    bool  // the same for the write deadline
 	cause     error // why the connection died

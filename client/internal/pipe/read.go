@@ -60,8 +60,8 @@ func (c *Conn) read(ctx context.Context, me *Call) bool {
 	}
 }
 
-// drain reads while replies of abandoned calls are due. It has the reader's role,
-// for no caller.
+// drain reads while replies of abandoned calls are due, or a reply is about to be
+// overdue. It has the reader's role, for no caller.
 func (c *Conn) drain() {
 	for {
 		if err := c.parse(nil); err != nil {
@@ -69,7 +69,8 @@ func (c *Conn) drain() {
 			return
 		}
 		c.mu.Lock()
-		if c.abandoned == 0 {
+		due := c.headSent != 0 && c.Now()-c.headSent >= int64(c.warning())
+		if c.abandoned == 0 && !due {
 			mustFail := c.giveRead()
 			c.mu.Unlock()
 			if mustFail {

@@ -111,7 +111,7 @@ func (c *Conn) enqueue(k *Call) {
 		c.headSent, c.headAt = k.sentAt, k.offset
 	}
 	if !c.armed {
-		c.arm(c.cfg.Timeout)
+		c.arm(c.warning())
 	}
 }
 
