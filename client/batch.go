@@ -88,7 +88,7 @@ func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
 		w.err = &item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrNodeDown}
 		return w
 	}
-	if n.inFlight() >= b.c.cfg.MaxInFlight {
+	if n.busy() {
 		w.err = &item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrBusy}
 		return w
 	}

@@ -27,10 +27,6 @@ type flight struct {
 // launch sends k to n. A failure is kept for wait.
 func (n *node) launch(ctx context.Context, op string, k *pipe.Call) flight {
 	f := flight{n: n, call: k, op: op, life: n.life.Load()}
-	if n.inFlight() >= n.c.cfg.MaxInFlight {
-		f.fail(item.NotSent, item.ErrBusy)
-		return f
-	}
 	n.ops.Add(1)
 	// A connection may die between being chosen and being used. Nothing was sent
 	// then, so any operation may take the next one; the dial decides whether the
@@ -43,6 +39,10 @@ func (n *node) launch(ctx context.Context, op string, k *pipe.Call) flight {
 		}
 		if err = conn.Start(ctx, k); err == nil {
 			f.conn = conn
+			return f
+		}
+		if err == item.ErrBusy {
+			f.fail(item.NotSent, err)
 			return f
 		}
 		if try == 2 {

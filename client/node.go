@@ -112,6 +112,9 @@ func (n *node) inFlight() int {
 	return sum
 }
 
+// busy reports whether the node's cap on requests under way is reached.
+func (n *node) busy() bool { return n.inFlight() >= n.c.cfg.MaxInFlight }
+
 // await waits for a dial, at most as long as ctx allows. The dial goes on without us.
 func (n *node) await(ctx context.Context, d *dialing) (*pipe.Conn, error) {
 	select {
@@ -170,6 +173,7 @@ func (n *node) connect(i int) (*pipe.Conn, error) {
 		MaxValue: n.c.cfg.MaxValueBytes + 1<<10, // other clients' values may be a little larger
 		Go:       n.c.group.Go,
 		Calls:    &n.c.calls,
+		Busy:     n.busy,
 		OnDead:   n.connDied,
 	})
 	n.mu.Lock()

@@ -33,6 +33,10 @@ type Config struct {
 	// false if the owner is closing. Required. It is used while replies of abandoned
 	// calls are due and no caller is there to read them.
 	Go func(f func()) bool
+	// Busy, if not nil, is asked before Start queues a call; true refuses it with
+	// item.ErrBusy. It is called with the connection's lock held, so that callers who
+	// come at one moment are counted one by one; it must not lock anything.
+	Busy func() bool
 	// Calls is where the owner's Calls come from. Required.
 	Calls *Pool
 	// OnDead is called once when the connection has died, after its calls were

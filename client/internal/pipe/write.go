@@ -23,14 +23,18 @@ const unansweredBlock = 48 << 10
 
 // Start queues k and sends it, together with whatever others have queued, unless
 // somebody else is sending already. The value and the key have been copied when it
-// returns. It fails, with k not sent, only if the connection is dead; k then still
-// belongs to the caller.
+// returns. It fails, with k not sent, if the connection is dead or Busy says so; k then
+// still belongs to the caller.
 func (c *Conn) Start(ctx context.Context, k *Call) error {
 	c.mu.Lock()
 	if c.dead.Load() {
 		err := c.deadCause()
 		c.mu.Unlock()
 		return err
+	}
+	if c.cfg.Busy != nil && c.cfg.Busy() {
+		c.mu.Unlock()
+		return item.ErrBusy
 	}
 	c.enqueue(k)
 	c.beginFlush(ctx, k)
