@@ -4,30 +4,24 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os/exec"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/memherd/memherd/client/memproto"
 	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/nodeserver/stock"
 )
 
+// BenchmarkGet is the bare pipe: gets of 100 B by many goroutines over one and two
+// connections.
 func BenchmarkGet(b *testing.B) {
 	var calls Pool
-	cmd := exec.Command("memcached", "-u", "nobody", "-p", "21999", "-l", "127.0.0.1", "-t", "2")
-	require.NoError(b, cmd.Start())
-	defer func() { cmd.Process.Kill(); cmd.Wait() }()
-	var nc net.Conn
+	s := stock.ForTest(b)
 	dial := func() *Conn {
-		var err error
-		for range 100 {
-			if nc, err = net.Dial("tcp", "127.0.0.1:21999"); err == nil {
-				break
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
+		nc, err := net.Dial("tcp", s.Addr())
 		require.NoError(b, err)
 		return New(nc, Config{Timeout: time.Second, Go: func(f func()) bool { go f(); return true }, Calls: &calls})
 	}
