@@ -29,7 +29,7 @@ func (c *Client) handBack(ctx context.Context, f flight, key string) {
 	conn, cas, stub := f.conn, f.call.Resp.CAS, isStub(f.call)
 	if !f.call.Resp.HasCAS {
 		k := f.n.newCall()
-		k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(key), Flags: memproto.FlagLc | memproto.FlagLf | memproto.FlagLs}
+		k.Req = tokenRequest(key)
 		k.Settler = lateHandBack{key}
 		g := f.n.launch(ctx, f.op, k)
 		if _, err := g.wait(ctx); err != nil {
@@ -43,6 +43,11 @@ func (c *Client) handBack(ctx context.Context, f flight, key string) {
 		}
 	}
 	postHandBack(conn, key, cas, stub)
+}
+
+// tokenRequest asks for the token of an item whose win came without it.
+func tokenRequest(key string) memproto.Request {
+	return memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(key), Flags: memproto.FlagLc | memproto.FlagLf | memproto.FlagLs}
 }
 
 func postHandBack(conn *pipe.Conn, key string, cas uint64, stub bool) {
@@ -73,6 +78,24 @@ func (s *lateLease) Settle(conn *pipe.Conn, k *pipe.Call) {
 	}
 	s.n.c.counters.late.Add(1)
 	postHandBack(conn, s.key, k.Resp.CAS, tokenKind(k) == item.TokenStub)
+}
+
+// lateRead is the Settler of plain reads: they draw the win of an item that another
+// program marked stale even if their caller has left, and so it is handed back by
+// whoever reads it.
+type lateRead struct{ key string }
+
+func (s lateRead) Settle(conn *pipe.Conn, k *pipe.Call) {
+	switch {
+	case k.Err != nil || !k.Resp.Flags.Has(memproto.FlagW):
+	case k.Resp.HasCAS:
+		postHandBack(conn, s.key, k.Resp.CAS, tokenKind(k) == item.TokenStub)
+	default:
+		next := conn.NewCall()
+		next.Req = tokenRequest(s.key)
+		next.Settler = lateHandBack(s)
+		conn.Post(next)
+	}
 }
 
 // tokenKind tells what a reply to a request with N shows: a stub, a stale value we

@@ -103,6 +103,9 @@ func (g *multiGet) round(ctx context.Context) bool {
 		},
 		allowed: func(n *node) bool { return n.breaker.Readable() },
 	}
+	if ctx.Done() != nil {
+		b.settler = func(_ *node, i int) pipe.Settler { return lateRead{g.keys[i]} }
+	}
 	b.run(ctx, ts)
 	return true
 }

@@ -117,6 +117,17 @@ func (o *readOptions) request(r *memproto.Request, key string) {
 	r.Key = memproto.StringBytes(key)
 }
 
+// settler is who learns the reply if the caller leaves before it is there.
+func (o *readOptions) settler(n *node, key string) pipe.Settler {
+	switch {
+	case o.lease:
+		return &lateLease{n, key}
+	case o.flags.Has(memproto.FlagT):
+		return lateTouch{key}
+	}
+	return lateRead{key}
+}
+
 // readHome sends a meta get for key to the home copy, and to the next copy when that fails.
 // Every copy is asked once; if there is only one left and its connection broke, it
 // is asked once more on a new one, because the node may have shed an idle connection.
@@ -138,8 +149,8 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 			k := n.newCall()
 			o.request(&k.Req, key)
 			k.Borrow = o.borrow
-			if o.lease && ctx.Done() != nil {
-				k.Settler = &lateLease{n, key}
+			if ctx.Done() != nil {
+				k.Settler = o.settler(n, key)
 			}
 			f := n.launch(ctx, op, k)
 			_, err := f.wait(ctx)
@@ -183,6 +194,9 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 	}
 	k := n.newCall()
 	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(key), Flags: getFlags | memproto.FlagLc}
+	if ctx.Done() != nil {
+		k.Settler = lateRead{key}
+	}
 	f := n.launch(ctx, op, k)
 	if _, err := f.wait(ctx); err != nil {
 		return item.Item{}, c.readFailed(err)

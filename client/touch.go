@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
 )
@@ -43,13 +44,16 @@ func (c *Client) touch(ctx context.Context, op, key string, ttl time.Duration, f
 		if n := t.nodes[at]; n != home && n.breaker.Writable() {
 			k := n.newCall()
 			o.request(&k.Req, key)
+			if ctx.Done() != nil {
+				k.Settler = o.settler(n, key)
+			}
 			others = append(others, n.launch(ctx, op, k))
 		}
 	}
 	f, err := c.readHome(ctx, op, hash, key, o)
 	for i := range others {
 		if _, err := others[i].wait(ctx); err == nil {
-			c.touched(&others[i], key)
+			touched(others[i].conn, others[i].call, key)
 			others[i].call.Free()
 		}
 	}
@@ -57,7 +61,7 @@ func (c *Client) touch(ctx context.Context, op, key string, ttl time.Duration, f
 		return item.Item{}, c.readFailed(err)
 	}
 	defer f.call.Free()
-	if f.call.Resp.Status == memproto.StatusEN || c.touched(&f, key) {
+	if f.call.Resp.Status == memproto.StatusEN || touched(f.conn, f.call, key) {
 		c.counters.misses.Add(1)
 		return item.Item{}, item.ErrCacheMiss
 	}
@@ -72,18 +76,26 @@ func (c *Client) touch(ctx context.Context, op, key string, ttl time.Duration, f
 // touched repairs what a touch may have done to a lease: true if it met a stub. A
 // stub with a longer life would keep everyone waiting for a winner that died, so it
 // is removed: the winner's fill misses, and the next reader wins.
-func (c *Client) touched(f *flight, key string) bool {
-	k := f.call
+func touched(conn *pipe.Conn, k *pipe.Call, key string) bool {
 	if !k.Resp.HasCAS {
 		return false
 	}
 	kind := tokenKind(k)
 	if kind == item.TokenStub {
-		postHandBack(f.conn, key, k.Resp.CAS, true)
+		postHandBack(conn, key, k.Resp.CAS, true)
 		return true
 	}
 	if k.Resp.Flags.Has(memproto.FlagW) {
-		postHandBack(f.conn, key, k.Resp.CAS, false)
+		postHandBack(conn, key, k.Resp.CAS, false)
 	}
 	return false
+}
+
+// lateTouch is the Settler of touches: the repair does not depend on the caller.
+type lateTouch struct{ key string }
+
+func (s lateTouch) Settle(conn *pipe.Conn, k *pipe.Call) {
+	if k.Err == nil {
+		touched(conn, k, s.key)
+	}
 }
