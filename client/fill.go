@@ -19,7 +19,8 @@ import (
 // After LeaseWrite it stores the value on the other copies first and then on the home
 // copy. Unless every copy that is up takes it, the key is deleted on every copy and
 // the error is ErrLeaseLost: the write to the origin stands, and the next reader
-// loads it. Copies that are down are owed a delete.
+// loads it. Copies that are down are owed a delete. So it is when ctx ends before all
+// have answered: an error of the context, and the delete is on its way.
 //
 // it.Key may be left empty.
 func (c *Client) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Outcome, error) {
@@ -33,13 +34,19 @@ func (c *Client) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Out
 	if l.State != item.LeaseWon && l.State != item.LeaseWrite {
 		return item.Outcome{}, &item.Error{Op: op, Sent: item.NotSent, Err: item.ErrLeaseLost}
 	}
-	if err := c.check(ctx, op, l.Key); err != nil {
+	if err := c.check(context.Background(), op, l.Key); err != nil {
 		return item.Outcome{}, err
 	}
-	c.counters.fills.Add(1)
 	if l.State == item.LeaseWrite {
+		// The origin has been written: the copies hear of it even if ctx has ended.
+		c.counters.fills.Add(1)
 		return c.fillWrite(ctx, l, req)
 	}
+	if err := ctx.Err(); err != nil {
+		c.giveBack(&l)
+		return item.Outcome{}, &item.Error{Op: op, Sent: item.NotSent, Err: err}
+	}
+	c.counters.fills.Add(1)
 	return c.fillWon(ctx, l, req)
 }
 
@@ -107,7 +114,8 @@ func (c *Client) leaseLost(op, node string) error {
 // that order. If W2's tokens are older than W1's fill, W2's fill is refused; were
 // W1's value left there, it would be older than the origin. And a copy that takes
 // W2's value while another refuses it may hold either. After the delete the next
-// reader loads what the origin has now.
+// reader loads what the origin has now. An answer nobody waited for may be a refusal,
+// too.
 func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Request) (item.Outcome, error) {
 	const op = "fill"
 	t := c.top.Load()
@@ -129,18 +137,23 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 			}
 		}
 		// No token: a copy that is up may have been filled by anybody meanwhile. One
-		// that is down is booked as debt by send, since the request it does not get is
-		// as good as missed.
-		doubt = doubt || n.breaker.Writable()
-		return memproto.Request{}, !n.breaker.Writable()
+		// that is down has missed the write. The breaker is asked once: it may change.
+		if n.breaker.Writable() {
+			doubt = true
+		} else {
+			w.out.Copies++
+			w.missed(n, &item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrNodeDown})
+		}
+		return memproto.Request{}, false
 	}
-	if !doubt {
+	settled := func() bool { return !doubt && !w.conflict && !w.left && w.refused == nil }
+	if settled() {
 		w.send(ctx, copies[1:], under)
 	}
-	if !doubt && !w.conflict && w.refused == nil {
+	if settled() {
 		w.send(ctx, copies[:1], under)
 	}
-	if !doubt && !w.conflict && w.refused == nil {
+	if settled() {
 		out, err := w.finish(ctx)
 		if err != nil {
 			c.counters.errors.Add(1)

@@ -31,7 +31,7 @@ func (c *Client) GetMulti(ctx context.Context, keys []string) (map[string]item.I
 			break
 		}
 	}
-	return g.found, g.err()
+	return g.found, g.err(ctx)
 }
 
 type multiGet struct {
@@ -43,6 +43,7 @@ type multiGet struct {
 	gens   []uint64
 	next   []int  // by key: which of its copies is asked next
 	open   []bool // by key: not answered yet
+	barred []bool // by key: some copy may not be read because of what it is owed
 	found  map[string]item.Item
 	failed map[string]error
 }
@@ -67,6 +68,7 @@ func (g *multiGet) admit(keys []string) {
 		g.open = append(g.open, true)
 	}
 	g.next = make([]int, len(g.keys))
+	g.barred = make([]bool, len(g.keys))
 }
 
 // round sends one request for every open key that has a copy left to ask; false when
@@ -82,6 +84,7 @@ func (g *multiGet) round(ctx context.Context) bool {
 			n := g.t.nodes[list[g.next[i]]]
 			g.next[i]++
 			if n.debt.Blocks(key) {
+				g.barred[i] = true
 				continue
 			}
 			if !n.breaker.Readable() {
@@ -135,15 +138,26 @@ func (g *multiGet) answer(ctx context.Context, t target, f *flight, err error) {
 }
 
 // err is nil when every key was answered: a failure that another copy made good is
-// no failure.
-func (g *multiGet) err() error {
+// no failure, and neither is a key that no copy may be read for: see readHome.
+func (g *multiGet) err(ctx context.Context) error {
+	lost := false
 	for i := range g.keys {
-		if g.open[i] && len(g.failed) > 0 {
-			g.c.counters.readErrors.Add(1)
-			return joinByNode(g.failed)
+		switch {
+		case !g.open[i]:
+		case g.barred[i] && g.c.retriable(ctx):
+			g.c.counters.misses.Add(1)
+		default:
+			lost = true
 		}
 	}
-	return nil
+	if !lost {
+		return nil
+	}
+	g.c.counters.readErrors.Add(1)
+	if len(g.failed) == 0 {
+		return g.c.checkCall(ctx, g.op) // it ended before anything was sent
+	}
+	return joinByNode(g.failed)
 }
 
 // SetMulti stores items on all their copies, pipelined over all nodes at once. It

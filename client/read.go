@@ -171,10 +171,12 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 		}
 	}
 	switch {
+	case barred:
+		// Even if another copy failed: what this client owes the rest is known, and
+		// the loss of one node is to be no error.
+		return flight{}, errNothing
 	case last != nil:
 		return flight{}, last
-	case barred:
-		return flight{}, errNothing
 	}
 	return flight{}, &item.Error{Op: op, Node: copies[0].Name, Sent: item.NotSent, Err: item.ErrNodeDown}
 }

@@ -107,6 +107,12 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		w.send(ctx, copies[1:], func(*node) (memproto.Request, bool) { return del, true })
 	}
 	w.out.Copies++
+	if err := ctx.Err(); err != nil {
+		// The caller has left before the owner's turn: it can be told for sure that
+		// nothing was granted or counted.
+		c.counters.errors.Add(1)
+		return nil, w.out, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: err}
+	}
 	k := owner.newCall()
 	k.Req = req
 	if ctx.Done() != nil {

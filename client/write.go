@@ -95,6 +95,7 @@ type writing struct {
 	errs     []error
 	refused  error
 	conflict bool // some copy answered NF, EX or NS
+	left     bool // ctx ended while some copy's answer was due
 	unsent   []*node
 }
 
@@ -128,6 +129,7 @@ func (w *writing) send(ctx context.Context, nodes []*node, build func(*node) (me
 			// The write keeps its slot; lateWrite learns what became of it. Until then
 			// this client does not read the key from that copy.
 			f.n.debt.Flight(w.key, 1)
+			w.left = true
 			w.out.Owed++
 			w.errs = append(w.errs, err)
 		case err != nil:
