@@ -23,6 +23,7 @@ type Client struct {
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	counters counters
+	born     time.Time
 
 	// topMu serialises changes of the topology; it is held while a new one is built
 	// and published, never across I/O. Before it: nothing. Under it: nothing.
@@ -39,7 +40,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg}
+	c := &Client{cfg: cfg, born: time.Now()}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	t, err := c.buildTopology(cfg.Nodes, nil)
 	if err != nil {

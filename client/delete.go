@@ -75,7 +75,7 @@ func (c *Client) DeleteMulti(ctx context.Context, keys []string) ([]item.Outcome
 	for _, key := range keys {
 		c.near.Drop(t.ring.Hash(key), key)
 	}
-	return d.outcomes, d.err()
+	return d.outcomes, c.acksError(op, d.outcomes, d.failed)
 }
 
 // deleteCopies deletes keys on all their copies for the mender of n, and reports
@@ -170,15 +170,4 @@ func (d *batchDelete) answer(t target, f *flight, left bool, err error) {
 	if err != nil {
 		d.failed[t.n.Name] = err
 	}
-}
-
-// err joins the nodes' failures if any key was confirmed by too few copies.
-func (d *batchDelete) err() error {
-	for _, o := range d.outcomes {
-		if o.Confirmed < d.c.cfg.MinWriteAcks {
-			d.c.counters.errors.Add(1)
-			return joinByNode(d.failed)
-		}
-	}
-	return nil
 }

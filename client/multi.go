@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 
 	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
@@ -182,7 +183,7 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 	}
 	c.counters.sets.Add(uint64(len(items)))
 	t := c.top.Load()
-	s := multiSet{c: c, items: items, outcomes: make([]item.Outcome, len(items)), failed: map[string]error{}}
+	s := multiSet{c: c, op: op, items: items, outcomes: make([]item.Outcome, len(items)), failed: map[string]error{}}
 	var ts []target
 	for i, it := range items {
 		c.near.Drop(t.ring.Hash(it.Key), it.Key)
@@ -206,6 +207,7 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 
 type multiSet struct {
 	c        *Client
+	op       string
 	items    []item.Item
 	outcomes []item.Outcome
 	failed   map[string]error
@@ -243,11 +245,26 @@ func (s *multiSet) finish() error {
 			t.n.owe(s.items[t.i].Key, false)
 		}
 	}
-	for _, o := range s.outcomes {
-		if o.Confirmed < s.c.cfg.MinWriteAcks {
-			s.c.counters.errors.Add(1)
-			return joinByNode(s.failed)
+	return s.c.acksError(s.op, s.outcomes, s.failed)
+}
+
+// acksError is the error of a multi-key write: nil if each key was confirmed by enough
+// copies, else the nodes' failures.
+func (c *Client) acksError(op string, outcomes []item.Outcome, failed map[string]error) error {
+	short, few := false, false
+	for _, o := range outcomes {
+		if o.Confirmed < c.cfg.MinWriteAcks {
+			short = true
+			few = few || o.Confirmed > 0
 		}
 	}
-	return nil
+	if !short {
+		return nil
+	}
+	c.counters.errors.Add(1)
+	err := joinByNode(failed)
+	if few {
+		return errors.Join(&item.Error{Op: op, Err: item.ErrTooFewAcks}, err)
+	}
+	return err
 }

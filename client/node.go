@@ -31,6 +31,9 @@ type node struct {
 
 	ops, failures atomic.Uint64
 
+	// noSpare is until when no further connection is tried, since Client.born.
+	noSpare atomic.Int64
+
 	// mu guards what follows and is held for bookkeeping only, never across I/O.
 	// Lock order: node.mu before pipe's and debt's locks.
 	mu      sync.Mutex
@@ -95,11 +98,14 @@ func (n *node) conn(ctx context.Context) (*pipe.Conn, error) {
 	if best == nil {
 		return n.await(ctx, n.dial(0))
 	}
-	if least >= crowded && spare >= 0 {
+	if least >= crowded && spare >= 0 && time.Since(n.c.born) >= time.Duration(n.noSpare.Load()) {
 		n.dial(spare) // in the background; this caller does not wait for it
 	}
 	return best, nil
 }
+
+// spareRetry is how long a node that refused a further connection is not asked for one.
+const spareRetry = time.Second
 
 // inFlight is the number of requests under way to the node.
 func (n *node) inFlight() int {
@@ -154,10 +160,23 @@ func (n *node) runDial(i int, d *dialing) {
 	n.mu.Lock()
 	n.dialing[i] = nil
 	n.mu.Unlock()
-	if d.err != nil {
+	if d.err != nil && n.connected() {
+		// A node that takes no more connections is not down.
+		n.noSpare.Store(int64(time.Since(n.c.born) + spareRetry))
+	} else if d.err != nil {
 		n.trip(d.err)
 	}
 	close(d.done)
+}
+
+// connected reports whether any connection is alive.
+func (n *node) connected() bool {
+	for i := range n.conns {
+		if k := n.conns[i].Load(); k != nil && !k.Dead() {
+			return true
+		}
+	}
+	return false
 }
 
 // connect opens connection i and installs it.
@@ -181,6 +200,13 @@ func (n *node) connect(i int) (*pipe.Conn, error) {
 		n.mu.Unlock()
 		k.Kill(item.ErrClosed)
 		return nil, item.ErrClosed
+	}
+	if old := n.conns[i].Load(); old != nil && !old.Dead() {
+		// A probe and a caller's dial may overlap: the first to come through stays, or
+		// nobody would know of it any more.
+		n.mu.Unlock()
+		_ = nc.Close() // nothing was sent on it
+		return old, nil
 	}
 	n.conns[i].Store(k)
 	n.mu.Unlock()
