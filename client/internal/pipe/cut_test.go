@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,7 +53,7 @@ func status(s memproto.Status) func(*testing.T, *Call) {
 // Every kind of reply is cut at every byte, in every way: the caller gets its own
 // reply, whole, or an error, and is never left waiting.
 func TestCutReplies(t *testing.T) {
-	for _, fault := range []string{"close", "stall", "garbage", "twice", "byte by byte"} {
+	for _, fault := range []string{"close", "reset", "stall", "garbage", "twice", "byte by byte"} {
 		t.Run(fault, func(t *testing.T) {
 			cells := 0
 			for _, kind := range replyKinds {
@@ -77,22 +78,28 @@ func cut(t *testing.T, req memproto.Request, reply string, check func(*testing.T
 		if _, err := g.request(); err != nil {
 			return
 		}
+		say := func(s string) {
+			if s != "" { // an empty write would come as an empty read
+				io.WriteString(g.peer, s)
+			}
+		}
 		switch fault {
-		case "close":
-			io.WriteString(g.peer, reply[:at])
+		case "close", "reset":
+			g.reset.Store(fault == "reset")
+			say(reply[:at])
 			g.peer.Close()
 		case "stall":
-			io.WriteString(g.peer, reply[:at])
+			say(reply[:at])
 		case "garbage":
-			io.WriteString(g.peer, reply[:at]+"#"+reply[at:])
+			say(reply[:at] + "#" + reply[at:])
 		case "twice":
-			io.WriteString(g.peer, reply+reply[:at])
+			say(reply + reply[:at])
 		case "byte by byte":
 			for i := range len(reply) {
 				if i == at {
 					time.Sleep(time.Millisecond)
 				}
-				io.WriteString(g.peer, reply[i:i+1])
+				say(reply[i : i+1])
 			}
 		}
 		// Whatever else the client sends is read and not answered.
@@ -105,6 +112,18 @@ func cut(t *testing.T, req memproto.Request, reply string, check func(*testing.T
 	whole := fault == "byte by byte" || fault == "twice" || at == len(reply)
 	if whole {
 		require.NoError(t, k.Err, where)
+	}
+	if !whole {
+		switch fault {
+		case "stall":
+			require.ErrorIs(t, k.Err, item.ErrTimeout, where)
+			require.Equal(t, rigTimeout, time.Since(start), where)
+		case "reset":
+			require.ErrorIs(t, k.Err, syscall.ECONNRESET, where)
+			require.ErrorIs(t, k.Err, item.ErrConnLost, where)
+		case "close":
+			require.ErrorIs(t, k.Err, item.ErrConnLost, where)
+		}
 	}
 	if k.Err == nil {
 		require.True(t, whole, "%s: a reply that was not whole was accepted", where)

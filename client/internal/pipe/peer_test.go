@@ -3,8 +3,11 @@ package pipe
 import (
 	"bufio"
 	"context"
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +25,7 @@ type rig struct {
 	r     *bufio.Reader
 	calls Pool
 	wg    sync.WaitGroup
+	reset atomic.Bool // what the peer closes is reset instead
 
 	mu   sync.Mutex // guards died
 	died []error
@@ -37,11 +41,14 @@ func (g *rig) deaths() []error {
 const rigTimeout = 250 * time.Millisecond
 
 func newRig(t *testing.T) *rig {
-	g := &rig{t: t}
-	var ours net.Conn
-	ours, g.peer = net.Pipe()
-	g.r = bufio.NewReader(g.peer)
-	g.c = New(ours, Config{
+	ours, theirs := net.Pipe()
+	return newRigOn(t, ours, theirs)
+}
+
+// newRigOn is newRig on two ends of a connection that are there already.
+func newRigOn(t *testing.T, ours, theirs net.Conn) *rig {
+	g := &rig{t: t, peer: theirs, r: bufio.NewReader(theirs)}
+	g.c = New(resettable{ours, &g.reset}, Config{
 		Timeout: rigTimeout, Calls: &g.calls,
 		Go: func(f func()) bool { g.wg.Go(f); return true },
 		OnDead: func(_ *Conn, cause error) {
@@ -51,6 +58,20 @@ func newRig(t *testing.T) *rig {
 		},
 	})
 	return g
+}
+
+// resettable is a connection on which the peer's close can look like a reset.
+type resettable struct {
+	net.Conn
+	reset *atomic.Bool
+}
+
+func (c resettable) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == io.EOF && c.reset.Load() {
+		err = syscall.ECONNRESET
+	}
+	return n, err
 }
 
 // close ends the connection and waits for what it started.
