@@ -178,13 +178,13 @@ func (l *Ledger) Forgive() {
 		if !e.owed {
 			continue
 		}
-		e.owed = false
 		if e.flight == 0 {
 			delete(l.m, key)
 			l.entries.Add(-1)
 			continue
 		}
-		l.m[key] = e
+		// Nothing else stays: a second payment asked for earlier is forgiven, too.
+		l.m[key] = entry{flight: e.flight}
 	}
 	l.owed = 0
 	l.overflow.Store(false)

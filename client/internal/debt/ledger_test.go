@@ -1,13 +1,11 @@
 package debt
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-	"pgregory.net/rapid"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -80,43 +78,4 @@ func TestFlightInEitherOrder(t *testing.T) {
 	l.Flight("k", 1)
 	require.False(t, l.Blocks("k"))
 	require.Zero(t, l.entries.Load())
-}
-
-// The ledger agrees with two plain maps whatever is done to it.
-func TestLedgerModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		now := time.Unix(1000, 0)
-		l := New(1000)
-		owed, flight := map[string]bool{}, map[string]int32{}
-		key := rapid.Custom(func(t *rapid.T) string { return fmt.Sprint("k", rapid.IntRange(0, 5).Draw(t, "key")) })
-		t.Repeat(map[string]func(*rapid.T){
-			"owe": func(t *rapid.T) {
-				k := key.Draw(t, "k")
-				require.True(t, l.Owe(k, now, 0))
-				owed[k] = true
-			},
-			"flight": func(t *rapid.T) {
-				k := key.Draw(t, "k")
-				n := rapid.SampledFrom([]int32{1, -1}).Draw(t, "n")
-				l.Flight(k, n)
-				flight[k] += n
-			},
-			"pay": func(t *rapid.T) {
-				due, _ := l.Due(now, rapid.IntRange(1, 10).Draw(t, "most"))
-				l.Paid(due, now)
-				for _, p := range due {
-					require.True(t, owed[p.Key])
-					delete(owed, p.Key)
-				}
-			},
-			"forgive": func(*rapid.T) { l.Forgive(); clear(owed) },
-			"": func(t *rapid.T) {
-				require.Equal(t, len(owed), l.Depth())
-				for i := range 6 {
-					k := fmt.Sprint("k", i)
-					require.Equal(t, owed[k] || flight[k] != 0, l.Blocks(k), k)
-				}
-			},
-		})
-	})
 }
