@@ -76,7 +76,7 @@ func (c *Client) Close() error {
 	c.cancel()
 	c.group.close()
 	for _, n := range c.top.Load().nodes {
-		n.close()
+		n.close(item.ErrClosed)
 	}
 	c.group.wait()
 	c.near.DropAll()

@@ -22,7 +22,7 @@ func (n *node) connDied(k *pipe.Conn, cause error) {
 	n.life.Add(1)
 	// What the near-cache holds of this node was vouched for by a life that is over.
 	n.c.near.DropNode(n.Name)
-	if errors.Is(cause, item.ErrClosed) {
+	if errors.Is(cause, item.ErrClosed) || errors.Is(cause, errLeft) {
 		return
 	}
 	n.c.cfg.Hooks.connLost(n.Name, cause)
@@ -36,7 +36,7 @@ func (n *node) connDied(k *pipe.Conn, cause error) {
 
 // trip opens the breaker and starts mending.
 func (n *node) trip(cause error) {
-	if errors.Is(cause, item.ErrClosed) || n.c.ctx.Err() != nil {
+	if errors.Is(cause, item.ErrClosed) || errors.Is(cause, errLeft) || n.c.ctx.Err() != nil {
 		return
 	}
 	if !n.breaker.Trip() {
@@ -110,6 +110,11 @@ func (n *node) runMender() {
 			n.mu.Unlock()
 			n.c.cfg.Hooks.nodeUp(n.Name, paid)
 			paid = 0
+			if n.debt.Overflow() {
+				// It overflowed between our look and Close, when owe's Hold found the
+				// breaker half open still.
+				n.breaker.Hold()
+			}
 		}
 		if wait == 0 {
 			if n.leave() {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,7 @@ type node struct {
 	// Lock order: node.mu before pipe's and debt's locks.
 	mu      sync.Mutex
 	closed  bool
+	gone    error      // why it is closed
 	dialing []*dialing // by connection index, nil when no dial is under way
 	mending bool       // the mender's goroutine runs
 	wake    chan struct{}
@@ -149,7 +151,9 @@ func (n *node) dial(i int) *dialing {
 	n.dialing[i] = d
 	if n.closed || !n.c.group.Go(func() { n.runDial(i, d) }) {
 		n.dialing[i] = nil
-		d.err = item.ErrClosed
+		if d.err = n.gone; d.err == nil {
+			d.err = item.ErrClosed
+		}
 		close(d.done)
 	}
 	return d
@@ -197,9 +201,10 @@ func (n *node) connect(i int) (*pipe.Conn, error) {
 	})
 	n.mu.Lock()
 	if n.closed {
+		gone := n.gone
 		n.mu.Unlock()
-		k.Kill(item.ErrClosed)
-		return nil, item.ErrClosed
+		k.Kill(gone)
+		return nil, gone
 	}
 	if old := n.conns[i].Load(); old != nil && !old.Dead() {
 		// A probe and a caller's dial may overlap: the first to come through stays, or
@@ -214,13 +219,33 @@ func (n *node) connect(i int) (*pipe.Conn, error) {
 	return k, nil
 }
 
-// close ends the node for good.
-func (n *node) close() {
+// close ends the node for good, because of cause.
+func (n *node) close(cause error) {
 	n.mu.Lock()
-	n.closed = true
+	n.closed, n.gone = true, cause
 	n.mu.Unlock()
 	n.poke()
-	n.killConns(item.ErrClosed)
+	n.killConns(cause)
+}
+
+// errLeft is why a node that is no longer in the fleet is closed.
+var errLeft = errors.New("memherd: the node has left the fleet")
+
+// retire closes a node that has left the fleet when the calls that chose it before are
+// over: none lasts longer than a dial and a Timeout.
+func (n *node) retire() {
+	if !n.c.group.Go(func() {
+		t := time.NewTimer(n.c.cfg.DialTimeout + n.c.cfg.Timeout)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			n.close(errLeft)
+		case <-n.c.ctx.Done():
+			n.close(item.ErrClosed)
+		}
+	}) {
+		n.close(item.ErrClosed)
+	}
 }
 
 func (n *node) killConns(cause error) {

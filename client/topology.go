@@ -81,7 +81,7 @@ func takers(nodes []ring.Node) int {
 
 // SetNodes replaces the fleet. Keys move only to and from nodes that join or leave;
 // leases and CAS tokens taken before are void. On an error nothing changes. Nodes
-// that left are closed before it returns; calls under way on them fail over.
+// that left are closed once the calls under way on them are over.
 func (c *Client) SetNodes(nodes []ring.Node) error {
 	c.topMu.Lock()
 	if c.closed {
@@ -102,7 +102,7 @@ func (c *Client) SetNodes(nodes []ring.Node) error {
 	c.near.DropAll()
 	for _, n := range old.nodes {
 		if t.byName(n.Name) != n {
-			n.close()
+			n.retire()
 		}
 	}
 	if c.cfg.Hooks.TopologyChanged != nil {
