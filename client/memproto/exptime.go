@@ -36,7 +36,13 @@ func Exptime(ttl time.Duration, now time.Time) (int64, error) {
 	if sec <= maxRelative {
 		return max(sec, 2), nil
 	}
-	return min(now.Unix()+sec, math.MaxInt32), nil
+	// The sum is rounded, not its parts: now has a fraction of a second, too.
+	at := now.Add(ttl)
+	sec = at.Unix()
+	if at.Nanosecond() > 0 {
+		sec++
+	}
+	return min(sec, math.MaxInt32), nil
 }
 
 // ExptimeAt is Exptime for a point in time: expired if it has passed, otherwise the

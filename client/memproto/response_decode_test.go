@@ -6,10 +6,8 @@ import (
 	"math"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 )
 
 func TestDecodeResponse(t *testing.T) {
@@ -126,93 +124,6 @@ func FuzzResponseDecode(f *testing.F) {
 				require.ErrorIs(t, err2, ErrIncomplete)
 			}
 		}
-	})
-}
-
-// Whatever the arguments, what is written is exactly one command to the node's parser.
-func FuzzRequestWire(f *testing.F) {
-	f.Add("key", []byte("value"), uint64(FlagLv|FlagT), uint32(1), int64(30), uint64(5), "O1", uint8(CmdMetaSet))
-	f.Fuzz(func(t *testing.T, key string, value []byte, flags uint64, clientFlags uint32, exptime int64, n uint64, opaque string, cmd uint8) {
-		c := []Cmd{CmdMetaGet, CmdMetaSet, CmdMetaDelete, CmdMetaArith, CmdSet, CmdCas, CmdIncr, CmdTouch, CmdDelete, CmdGet, CmdGat}[int(cmd)%11]
-		if !wireSafe(key, MaxKeyLen) || !wireSafe(opaque, MaxOpaqueLen) || len(value) > 1<<16 {
-			t.Skip()
-		}
-		known := Flags(0)
-		switch c {
-		case CmdMetaGet:
-			known = FlagLv | FlagLf | FlagLt | FlagLc | FlagLk | FlagLs | FlagT | FlagN | FlagR
-		case CmdMetaSet:
-			known = FlagLc | FlagLk | FlagC | FlagF | FlagT | FlagI
-		case CmdMetaDelete:
-			known = FlagLk | FlagC | FlagT | FlagI
-		case CmdMetaArith:
-			known = FlagLv | FlagLt | FlagLc | FlagC | FlagT | FlagN | FlagJ | FlagD
-		}
-		exptime &= 0x7fffffff
-		r := Request{Cmd: c, Key: []byte(key), Value: value, Flags: Flags(flags)&known | FlagO, Opaque: []byte(opaque), ClientFlags: clientFlags,
-			Exptime: exptime, Vivify: exptime, Recache: exptime, CAS: n, Delta: n, Initial: n}
-		wire := r.Append(nil)
-		var got Request
-		used, err := DecodeRequest(wire, &Limits{MaxValue: 1 << 17}, &got)
-		require.NoError(t, err)
-		require.Equal(t, c, got.Cmd)
-		require.Equal(t, key, string(got.Key))
-		if c.Meta() {
-			require.Equal(t, opaque, string(got.Opaque))
-			require.Equal(t, r.Flags, got.Flags)
-		}
-		if c.Storage() {
-			require.Equal(t, len(value), got.BodyLen)
-			require.Equal(t, string(value)+"\r\n", string(wire[used:]))
-		} else {
-			require.Len(t, wire, used, "one command, and nothing behind it")
-		}
-	})
-}
-
-func wireSafe(s string, most int) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] == 0x7f {
-			return false
-		}
-	}
-	return len(s) > 0 && len(s) <= most
-}
-
-func TestExptime(t *testing.T) {
-	now := time.Unix(1_700_000_000, 0)
-	const day = 24 * time.Hour
-	for ttl, want := range map[time.Duration]int64{
-		0: 0, 1: 2, time.Millisecond: 2, time.Second: 2, 1001 * time.Millisecond: 2, 2 * time.Second: 2, 2001 * time.Millisecond: 3,
-		time.Hour: 3600, 30 * day: 30 * 86400, 30*day + 1: 1_700_000_000 + 30*86400 + 1, 31 * day: 1_700_000_000 + 31*86400,
-		100 * 365 * day: math.MaxInt32, math.MaxInt64: math.MaxInt32,
-	} {
-		got, err := Exptime(ttl, now)
-		require.NoError(t, err)
-		require.Equal(t, want, got, ttl)
-	}
-	_, err := Exptime(-1, now)
-	require.ErrorIs(t, err, ErrNegativeTTL)
-	require.Equal(t, ExptimeExpired, ExptimeAt(now, now))
-	require.Equal(t, ExptimeExpired, ExptimeAt(now.Add(-time.Hour), now))
-	require.EqualValues(t, 60, ExptimeAt(now.Add(time.Minute), now))
-	require.EqualValues(t, 1_700_000_000+40*86400, ExptimeAt(now.Add(40*day), now))
-}
-
-// No positive TTL becomes "never", or ends before its time, or is taken for a past date.
-func TestExptimeNeverEndsEarly(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		now := time.Unix(rapid.Int64Range(1_500_000_000, 2_000_000_000).Draw(t, "now"), 0)
-		ttl := time.Duration(rapid.Int64Range(1, int64(365*24*time.Hour)).Draw(t, "ttl"))
-		exp, err := Exptime(ttl, now)
-		require.NoError(t, err)
-		require.Positive(t, exp)
-		left := time.Duration(exp) * time.Second
-		if exp > maxRelative {
-			left = time.Unix(exp, 0).Sub(now)
-		}
-		require.GreaterOrEqual(t, left, ttl)
-		require.Less(t, left, ttl+2*time.Second)
 	})
 }
 
