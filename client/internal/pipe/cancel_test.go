@@ -235,3 +235,30 @@ func TestRepliesThatNobodyReads(t *testing.T) {
 		g.close()
 	})
 }
+
+// The race between a hand-over and a departure: the last reader has laid its role
+// down, because the only other caller was just given the flusher's; and that caller
+// leaves before it takes it up. Somebody must still write, and read its late reply.
+func TestLeavingWithARoleNotTakenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t)
+		g.echo(func(int) time.Duration { return 50 * time.Millisecond })
+		var s settled
+		k := g.call(get())
+		k.Settler = &s
+		require.NoError(t, g.c.Start(t.Context(), k))
+		g.c.mu.Lock()
+		g.c.flushing, g.c.flusher = true, k
+		k.role = sigFlush
+		k.wake <- sigFlush
+		g.c.mu.Unlock()
+		require.True(t, g.c.abandon(k))
+		time.Sleep(51 * time.Millisecond)
+		require.EqualValues(t, 1, s.n.Load(), "drained as soon as it came")
+		require.Equal(t, "value of key", s.last.Load())
+		next := g.call(get())
+		require.True(t, g.do(t.Context(), next))
+		require.NoError(t, next.Err)
+		g.close()
+	})
+}
