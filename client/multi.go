@@ -32,6 +32,15 @@ func (c *Client) GetMulti(ctx context.Context, keys []string) (map[string]item.I
 			break
 		}
 	}
+	// As for one key: a copy that was passed over may be up now.
+	for i := range g.next {
+		g.next[i] = 0
+	}
+	for range g.t.ring.Copies() {
+		if !g.skipped || !g.round(ctx) {
+			break
+		}
+	}
 	return g.found, g.err(ctx)
 }
 
@@ -47,6 +56,8 @@ type multiGet struct {
 	barred []bool // by key: some copy may not be read because of what it is owed
 	found  map[string]item.Item
 	failed map[string]error
+
+	skipped bool // some copy was passed over because its node was down
 }
 
 // admit takes the keys that memory can't serve.
@@ -89,6 +100,7 @@ func (g *multiGet) round(ctx context.Context) bool {
 				continue
 			}
 			if !n.breaker.Readable() {
+				g.skipped = true
 				if g.failed[n.Name] == nil {
 					g.failed[n.Name] = &item.Error{Op: g.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrNodeDown}
 				}

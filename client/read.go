@@ -136,11 +136,20 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 	var mem [maxCopies]*node
 	copies := t.copies(hash, mem[:0])
 	var last error
+	var asked uint64 // bit i: copy i has had its chance
 	barred := false
-	for i, n := range copies {
-		if !n.breaker.Readable() {
+	for j := range 2 * len(copies) {
+		i := j % len(copies)
+		if j == len(copies) && last == nil {
+			break
+		}
+		// The second time around is for a copy that was down when the first time began
+		// and is up now: one node lost after the other is no loss of two.
+		n := copies[i]
+		if asked&(1<<i) != 0 || !n.breaker.Readable() {
 			continue
 		}
+		asked |= 1 << i
 		if n.debt.Blocks(key) {
 			barred = true
 			continue
