@@ -28,7 +28,7 @@ const (
 // Settler learns what became of a call whose caller left before the reply came. It
 // is called exactly once for an abandoned call, with the call completed, from
 // whichever goroutine reads the connection, without locks held; it must not block,
-// but may Start calls on the connection.
+// but may Post calls on the connection.
 type Settler interface {
 	Settle(c *Conn, call *Call)
 }

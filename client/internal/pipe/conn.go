@@ -13,6 +13,8 @@
 package pipe
 
 import (
+	"crypto/tls"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -46,10 +48,12 @@ type Config struct {
 
 // Conn is a pipelined connection. Its methods may be called concurrently.
 type Conn struct {
-	nc   net.Conn
-	cfg  Config
-	base time.Time // origin of the connection's clock
-	poll *poller   // nil if nc is no plain socket
+	nc      net.Conn
+	bye     io.Closer // closes nc without waiting for the peer
+	cfg     Config
+	base    time.Time // origin of the connection's clock
+	poll    *poller   // nil if nc is no plain socket
+	brittle bool      // nc can't be written to any more after a write that timed out
 
 	// pending counts calls started and not completed. Read without mu for choosing
 	// among connections.
@@ -82,6 +86,7 @@ type Conn struct {
 	suspect   int64 // headAt of the call the timer looked at last, plus 1
 	rpoked    bool  // an interrupt moved the read deadline into the past
 	wpoked    bool  // the same for the write deadline
+	slow      bool  // the write under way may block
 	cause     error // why the connection died
 	timer     *time.Timer
 
@@ -116,6 +121,12 @@ func New(nc net.Conn, cfg Config) *Conn {
 		nc: nc, cfg: cfg, base: time.Now(), poll: newPoller(nc),
 		rbuf: make([]byte, readBuffer),
 		lim:  memproto.Limits{MaxValue: cfg.MaxValue},
+		bye:  nc,
+	}
+	if tc, ok := nc.(*tls.Conn); ok {
+		// TLS takes leave of its peer when it is closed, and waits 5 s for one that does
+		// not listen; and a write that timed out is its last (both documented there).
+		c.bye, c.brittle = tc.NetConn(), true
 	}
 	return c
 }
@@ -150,7 +161,7 @@ func (c *Conn) Kill(cause error) {
 	}
 	c.dead.Store(true)
 	// Whoever is inside Read or Write comes back with an error now.
-	c.nc.Close()
+	c.bye.Close()
 	if c.reading {
 		// The reader owns the calls it has taken; it fails them all.
 		c.mu.Unlock()

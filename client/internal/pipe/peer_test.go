@@ -25,7 +25,7 @@ type rig struct {
 	r     *bufio.Reader
 	calls Pool
 	wg    sync.WaitGroup
-	reset atomic.Bool // what the peer closes is reset instead
+	reset *atomic.Bool // what the peer closes is reset instead
 
 	mu   sync.Mutex // guards died
 	died []error
@@ -42,13 +42,16 @@ const rigTimeout = 250 * time.Millisecond
 
 func newRig(t *testing.T) *rig {
 	ours, theirs := net.Pipe()
-	return newRigOn(t, ours, theirs)
+	reset := new(atomic.Bool)
+	g := newRigOn(t, resettable{ours, reset}, theirs)
+	g.reset = reset
+	return g
 }
 
 // newRigOn is newRig on two ends of a connection that are there already.
 func newRigOn(t *testing.T, ours, theirs net.Conn) *rig {
 	g := &rig{t: t, peer: theirs, r: bufio.NewReader(theirs)}
-	g.c = New(resettable{ours, &g.reset}, Config{
+	g.c = New(ours, Config{
 		Timeout: rigTimeout, Calls: &g.calls,
 		Go: func(f func()) bool { g.wg.Go(f); return true },
 		OnDead: func(_ *Conn, cause error) {

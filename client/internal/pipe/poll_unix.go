@@ -17,13 +17,15 @@ type poller struct {
 	try func(fd uintptr) bool
 }
 
-// newPoller returns nil if nc is no plain socket.
+// newPoller returns nil if nc is no plain socket. What embeds one may have a Read of
+// its own, which the socket beneath must not be read past.
 func newPoller(nc net.Conn) *poller {
-	sc, ok := nc.(syscall.Conn)
-	if !ok {
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
 		return nil
 	}
-	raw, err := sc.SyscallConn()
+	raw, err := nc.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return nil
 	}

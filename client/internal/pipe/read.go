@@ -99,7 +99,7 @@ func (c *Conn) die(cause error) {
 		c.cause = cause
 	}
 	c.dead.Store(true)
-	c.nc.Close()
+	c.bye.Close()
 	c.mu.Unlock()
 	c.failAll()
 }

@@ -17,8 +17,8 @@ var past = time.Unix(1, 0)
 
 // unansweredBlock is how many bytes may be unanswered on a plain socket before a write
 // is expected to block: below it they fit into the kernel's buffers, and a
-// cancellation need not be able to interrupt the write. Of anything but a plain
-// socket nothing is known.
+// cancellation need not be able to interrupt the write. TLS is taken to have such a
+// socket beneath; of anything else nothing is known.
 const unansweredBlock = 48 << 10
 
 // Start queues k and sends it, together with whatever others have queued, unless
@@ -60,21 +60,24 @@ func (c *Conn) StartAll(ctx context.Context, ks []*Call) error {
 }
 
 // Post starts a call nobody will wait for; its Settler, if any, learns the outcome.
-// On a dead connection it does nothing and returns false; k is freed either way.
+// On a dead connection it does nothing and returns false; k is freed either way. Post
+// does no I/O, so that a Settler may call it: the reader must not wait in Write for a
+// peer that waits for its replies to be read.
 func (c *Conn) Post(k *Call) bool {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.dead.Load() {
-		c.mu.Unlock()
 		k.Free()
 		return false
 	}
 	c.enqueue(k)
 	k.state.Store(stateAbandoned)
 	c.abandoned++
-	c.beginFlush(context.Background(), nil)
-	c.mu.Lock()
+	if !c.flushing {
+		c.flushing = true
+		c.flushElsewhere()
+	}
 	c.needDrainer()
-	c.mu.Unlock()
 	return true
 }
 
@@ -95,12 +98,13 @@ func (c *Conn) enqueue(k *Call) {
 		k.Req.Opaque = op
 		k.Req.Flags |= memproto.FlagO
 	}
-	if !c.flushing {
+	if !c.flushing || c.slow {
 		c.stamp = c.Now()
 	}
 	// While somebody writes, the time its last write began stands for now: reading
 	// the clock costs as much as all the rest here. Too early by less than one system
-	// call, which makes a reply overdue, or a near entry stale, a little sooner.
+	// call, which makes a reply overdue, or a near entry stale, a little sooner. A
+	// write that may block is another matter.
 	k.sentAt = c.stamp
 	k.offset = c.appended
 	before := len(c.out)
@@ -168,7 +172,15 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 			c.mu.Unlock()
 			return
 		}
-		blocks := c.poll == nil || c.taken-c.headAt > unansweredBlock
+		blocks := c.taken-c.headAt > unansweredBlock || c.poll == nil && !c.brittle
+		if blocks && c.brittle && ctx.Done() != nil {
+			// An interrupt would be the end of the connection.
+			c.rest = buf
+			c.flushElsewhere()
+			c.mu.Unlock()
+			return
+		}
+		c.slow = blocks
 		c.mu.Unlock()
 
 		var stop func() bool
@@ -181,7 +193,8 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 		}
 
 		c.mu.Lock()
-		c.unpokeWrite()
+		c.slow = false
+		poked := c.unpokeWrite()
 		switch {
 		case err == nil:
 			if cap(buf) <= keepBuffer {
@@ -192,7 +205,7 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 				c.mu.Unlock()
 				return
 			}
-		case errors.Is(err, os.ErrDeadlineExceeded) && !c.dead.Load():
+		case poked && errors.Is(err, os.ErrDeadlineExceeded) && !c.dead.Load():
 			// Interrupted: our caller's context ended. What is not out yet must go out
 			// before anything else does.
 			c.rest = append([]byte(nil), buf[n:]...)
@@ -213,20 +226,25 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 // passFlush hands the flusher's role on, to a goroutine of the owner's if no caller
 // can take it. mu is held and the caller has the role.
 func (c *Conn) passFlush() {
-	if c.giveFlush() {
-		return
+	if !c.giveFlush() {
+		c.flushElsewhere()
 	}
+}
+
+// flushElsewhere hands the flusher's role to a goroutine of the owner's. mu is held
+// and the caller has the role.
+func (c *Conn) flushElsewhere() {
 	c.flusher = nil
 	if !c.cfg.Go(func() { c.flush(context.Background(), nil) }) {
-		c.endFlush()
+		c.endFlush() // the owner is closing: Kill is on its way
 	}
 }
 
 // takeOut returns the bytes to write next. mu is held.
 func (c *Conn) takeOut() []byte {
 	if c.dead.Load() {
-		c.out = nil
-		c.taken = c.appended
+		// Not taken: what is still here has not been sent, and its calls may be told.
+		c.out, c.rest = nil, nil
 		return nil
 	}
 	if len(c.rest) > 0 {
@@ -275,12 +293,14 @@ func (c *Conn) interrupt(k *Call) {
 	}
 }
 
-// unpokeWrite takes an interrupt's write deadline back. mu is held.
-func (c *Conn) unpokeWrite() {
-	if c.wpoked {
+// unpokeWrite takes an interrupt's write deadline back; true if there was one. mu is
+// held.
+func (c *Conn) unpokeWrite() (poked bool) {
+	if poked = c.wpoked; poked {
 		c.wpoked = false
 		_ = c.nc.SetWriteDeadline(time.Time{})
 	}
+	return poked
 }
 
 // unpokeRead takes an interrupt's read deadline back. mu is held.
