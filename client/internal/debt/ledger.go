@@ -53,11 +53,14 @@ func (l *Ledger) Owe(key string, now time.Time, secondAfter time.Duration) bool 
 		l.owed++
 		e.owed = true
 	}
+	if e.due.After(now) && e.due.After(e.again) {
+		e.again = e.due // paid once, and to be paid a second time all the same
+	}
+	if second := now.Add(secondAfter); secondAfter > 0 && second.After(e.again) {
+		e.again = second
+	}
 	l.seq++
 	e.seq, e.due = l.seq, now
-	if secondAfter > 0 {
-		e.again = now.Add(secondAfter)
-	}
 	l.m[key] = e
 	if !ok {
 		l.entries.Add(1)
