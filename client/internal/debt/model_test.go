@@ -34,11 +34,20 @@ func (m *model) owe(key string, second time.Duration) bool {
 	}
 	m.version++
 	dates := []time.Time{m.now}
+	// A second payment asked for earlier is still right: it is the second of two dates,
+	// or the only one left after the first was paid, unless its time has come.
+	var again time.Time
 	switch {
-	case second > 0:
-		dates = append(dates, m.now.Add(second))
 	case len(d.dates) == 2:
-		dates = append(dates, d.dates[1]) // asked for earlier, and still right
+		again = d.dates[1]
+	case len(d.dates) == 1 && d.dates[0].After(m.now):
+		again = d.dates[0]
+	}
+	if at := m.now.Add(second); second > 0 && at.After(again) {
+		again = at
+	}
+	if !again.IsZero() {
+		dates = append(dates, again)
 	}
 	m.owed[key] = debtOf{m.version, dates}
 	return true
