@@ -23,7 +23,8 @@ const (
 // concurrent use by any number of goroutines. The zero value is of no use; make
 // one with New.
 type Ring struct {
-	table       []uint16 // slotCount lists of copies node indexes
+	table       []uint16 // lists of copies node indexes, one a slot
+	shift       uint8    // a key's slot is its hash shifted right by so many bits
 	copies      int
 	nodes       []Node // sorted by Name
 	fingerprint uint64
@@ -47,12 +48,17 @@ func New(cfg Config) (*Ring, error) {
 	default: // plan has refused everything else
 		fill = newRendezvous(p)
 	}
-	r := &Ring{table: compile(fill, p.copies), copies: p.copies, nodes: p.nodes}
+	r := &Ring{table: compile(fill, p.copies), shift: slotShift, copies: p.copies, nodes: p.nodes}
 	r.fingerprint = fingerprint(p, r.table)
 	if len(p.active) < len(p.nodes) {
 		for i, n := range r.table {
 			r.table[i] = uint16(p.active[n])
 		}
+	}
+	if len(p.active) == 1 {
+		// One list serves all keys; a large table of it would only cost every lookup a
+		// cache miss.
+		r.table, r.shift = slices.Clone(r.table[:r.copies]), 64
 	}
 	return r, nil
 }
@@ -68,7 +74,7 @@ func (r *Ring) Lookup(key string) []uint16 { return r.LookupHash(r.Hash(key)) }
 
 // LookupHash is Lookup for a key whose Hash is known.
 func (r *Ring) LookupHash(h uint64) []uint16 {
-	i := int(h>>slotShift) * r.copies
+	i := int(h>>r.shift) * r.copies
 	return r.table[i : i+r.copies : i+r.copies]
 }
 
@@ -105,7 +111,7 @@ func (r *Ring) Shares() []float64 {
 	}
 	shares := make([]float64, len(owned))
 	for i, n := range owned {
-		shares[i] = float64(n) / slotCount
+		shares[i] = float64(n*r.copies) / float64(len(r.table))
 	}
 	return shares
 }
