@@ -101,9 +101,9 @@ func (s lateRead) Settle(conn *pipe.Conn, k *pipe.Call) {
 // tokenKind tells what a reply to a request with N shows: a stub, a stale value we
 // may refresh, or an ordinary value.
 func tokenKind(k *pipe.Call) item.TokenKind {
-	size := int64(len(k.Value))
+	size := len(k.Value)
 	if k.Resp.Flags.Has(memproto.FlagLs) {
-		size = k.Resp.Size
+		size = int(k.Resp.Size)
 	}
 	switch {
 	case size == 0 && k.Resp.ClientFlags == 0:

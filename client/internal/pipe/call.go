@@ -38,38 +38,43 @@ type Settler interface {
 // An abandoned call (Wait returned false) belongs to the connection and must not be
 // touched again.
 type Call struct {
-	// Req is the request. Opaque is set by Start; the other byte slices must stay
-	// unchanged until Start returns and are not kept.
-	Req memproto.Request
-	// Settler is told the outcome if the caller leaves early. May be nil.
-	Settler Settler
+	// What the reader touches of every call comes first, packed into as few cache
+	// lines as it fits: reader and caller are often on different processors, and each
+	// line costs either of them a wait.
+	state   atomic.Uint32
+	waiting atomic.Bool // the caller is parked in Wait and may be given a role; set by the caller, cleared under Conn.mu
+	role    signal      // role given but not yet taken up, sigDone if none; guarded by Conn.mu
+	cmd     memproto.Cmd
+	opaqueN uint8    // the opaque's length; 0 for commands that carry none
+	opaque  [13]byte // base 36 of the connection's sequence number
+	// Borrow says that the caller copies Value and so needs no memory for it.
+	Borrow bool
+	wake   chan signal // capacity 2: a role and the completion may both be under way
+	sentAt int64       // nanoseconds on the connection's clock
+	offset int64       // where in the outgoing stream the request starts
 
-	// Resp is the reply line; its byte slices are nil, what is worth keeping of them
-	// is in Value and Text.
-	Resp memproto.Response
+	// Resp is what the reply line said.
+	Resp Reply
 	// Value is the reply's data block, in memory of its own, or, with Borrow, in
 	// memory that Free takes back.
 	Value []byte
-	// Borrow says that the caller copies Value and so needs no memory for it.
-	Borrow bool
-	// Text is the text of an error line or of VERSION.
-	Text string
-	// Stats are the lines of a stats reply, name and value by turns.
-	Stats []string
 	// Err is set when there was no valid reply; Sent says how far the request got.
 	Err  error
 	Sent item.Sent
 
-	pool    *Pool
-	own     []byte // memory for borrowed values, kept from use to use
-	state   atomic.Uint32
-	wake    chan signal // capacity 2: a role and the completion may both be under way
-	waiting bool        // caller is parked in Wait and may be given a role; guarded by Conn.mu
-	role    signal      // role given but not yet taken up, sigDone if none; guarded by Conn.mu
-	opaque  [13]byte    // base 36 of the connection's sequence number
-	opaqueN uint8       // its length; 0 for commands that carry none
-	sentAt  int64       // nanoseconds on the connection's clock
-	offset  int64       // where in the outgoing stream the request starts
+	// Settler is told the outcome if the caller leaves early. May be nil.
+	Settler Settler
+	// Text is the text of an error line or of VERSION.
+	Text string
+	// Stats are the lines of a stats reply, name and value by turns.
+	Stats []string
+
+	pool *Pool
+	own  []byte // memory for borrowed values, kept from use to use
+
+	// Req is the request. Opaque is set by Start; the other byte slices must stay
+	// unchanged until Start returns and are not kept.
+	Req memproto.Request
 }
 
 // Pool keeps finished Calls for reuse. The zero Pool is ready to use, and may be used
@@ -101,7 +106,7 @@ func (k *Call) room(n int) []byte {
 // unless it was borrowed.
 func (k *Call) Free() {
 	k.Req = memproto.Request{}
-	k.Resp = memproto.Response{}
+	k.Resp = Reply{}
 	if cap(k.own) > keepOwn {
 		k.own = nil
 	}
@@ -109,7 +114,8 @@ func (k *Call) Free() {
 	k.Settler, k.Value, k.Stats, k.Err = nil, nil, nil, nil
 	k.Text = ""
 	k.Sent = item.SentUnknown
-	k.waiting, k.role, k.opaqueN = false, sigDone, 0
+	k.waiting.Store(false)
+	k.role, k.opaqueN = sigDone, 0
 	k.state.Store(statePending)
 	k.pool.p.Put(k)
 }
@@ -120,7 +126,7 @@ func (k *Call) SentAt() int64 { return k.sentAt }
 // storing reports whether the request may be refused with a SERVER_ERROR line of its
 // own, because it makes the node allocate memory for an item.
 func (k *Call) storing() bool {
-	switch k.Req.Cmd {
+	switch k.cmd {
 	case memproto.CmdMetaSet, memproto.CmdMetaArith:
 		return true
 	case memproto.CmdMetaGet:

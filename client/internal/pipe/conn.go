@@ -71,17 +71,17 @@ type Conn struct {
 	lastBatch int    // calls completed by the last batch of replies
 	rest      []byte // what an interrupted flusher did not get out; goes before out
 	queue     []*Call
-	seq       uint64 // last opaque given out
-	appended  int64  // bytes ever queued
-	taken     int64  // bytes handed to a flusher: any of these may have left
-	headAt    int64  // offset of the oldest pending call; meaningful while headSent is not 0
-	flushing  bool   // somebody has the flusher's role
-	reading   bool   // somebody has the reader's role
-	reader    *Call  // the call of the caller inside Read, nil if a drainer
-	flusher   *Call  // the call of the caller inside Write
-	abandoned int    // abandoned calls not yet completed
-	headSent  int64  // sentAt of the oldest pending call; 0 when none
-	armed     bool   // the overdue timer is running
+	seq       uint64      // last opaque given out
+	appended  int64       // bytes ever queued
+	taken     int64       // bytes handed to a flusher: any of these may have left
+	headAt    int64       // offset of the oldest pending call; meaningful while headSent is not 0
+	flushing  bool        // somebody has the flusher's role
+	reading   atomic.Bool // somebody has the reader's role; written under mu
+	reader    *Call       // the call of the caller inside Read, nil if a drainer
+	flusher   *Call       // the call of the caller inside Write
+	abandoned int         // abandoned calls not yet completed
+	headSent  int64       // sentAt of the oldest pending call; 0 when none
+	armed     bool        // the overdue timer is running
 	timerDue  int64
 	suspect   int64 // headAt of the call the timer looked at last, plus 1
 	rpoked    bool  // an interrupt moved the read deadline into the past
@@ -97,8 +97,8 @@ type Conn struct {
 	r, w   int
 	resp   memproto.Response
 	lim    memproto.Limits
-	batch  int  // calls completed since the last noteHead
-	served bool // a reply was completed
+	ready  []*Call // completed, their owners not yet told
+	served bool    // a reply was completed
 	inBody bool
 	body   []byte
 	bodyAt int
@@ -162,12 +162,12 @@ func (c *Conn) Kill(cause error) {
 	c.dead.Store(true)
 	// Whoever is inside Read or Write comes back with an error now.
 	c.bye.Close()
-	if c.reading {
+	if c.reading.Load() {
 		// The reader owns the calls it has taken; it fails them all.
 		c.mu.Unlock()
 		return
 	}
-	c.reading = true
+	c.reading.Store(true)
 	c.mu.Unlock()
 	c.failAll()
 }
@@ -185,6 +185,7 @@ func (c *Conn) failAll() {
 	c.mine, c.mhead, c.queue = nil, 0, nil
 	c.headSent = 0
 	c.mu.Unlock()
+	c.pending.Add(-int64(len(all)))
 	for _, k := range all {
 		k.Err = cause
 		k.Sent = item.SentUnknown

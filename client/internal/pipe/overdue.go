@@ -71,8 +71,7 @@ func (c *Conn) checkOverdue() {
 
 // rescue reads replies that nobody reads. mu is held.
 func (c *Conn) rescue() {
-	if !c.reading {
-		c.reading, c.reader = true, nil
-		c.reading = c.cfg.Go(c.drain)
+	if !c.reading.Load() {
+		c.startDrainer()
 	}
 }

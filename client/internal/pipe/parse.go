@@ -10,7 +10,21 @@ import (
 
 // parse completes every call whose reply is in rbuf. The caller has the reader's
 // role; me is its own call. An error means that the stream can't be trusted.
+//
+// The calls are handed over together at the end: their callers, once awake, are about
+// to queue their next requests, and would only contend for the lock and the
+// processors with a reader still at work.
 func (c *Conn) parse(me *Call) error {
+	err := c.decode()
+	if err == nil {
+		c.noteHead()
+	}
+	c.handOver(me)
+	return err
+}
+
+// decode reads the replies in rbuf into their calls.
+func (c *Conn) decode() error {
 	for {
 		if c.inBody {
 			done, err := c.takeBody()
@@ -20,7 +34,7 @@ func (c *Conn) parse(me *Call) error {
 			if !done {
 				break
 			}
-			c.complete(me)
+			c.complete()
 			continue
 		}
 		if c.r == c.w {
@@ -55,9 +69,8 @@ func (c *Conn) parse(me *Call) error {
 			c.body = k.room(min(c.resp.BodyLen, max(firstBody, c.w-c.r)))
 			continue
 		}
-		c.complete(me)
+		c.complete()
 	}
-	c.noteHead()
 	return nil
 }
 
@@ -94,14 +107,13 @@ func (c *Conn) takeBody() (bool, error) {
 	return true, nil
 }
 
-// complete hands the reply in resp to the head call.
-func (c *Conn) complete(me *Call) {
+// complete puts the reply in resp into the head call.
+func (c *Conn) complete() {
 	k := c.mine[c.mhead]
 	c.mine[c.mhead] = nil
 	c.mhead++
-	k.Resp = c.resp
+	k.Resp.set(&c.resp)
 	c.served = true
-	c.batch++
 	if c.inBody {
 		k.Value = c.body
 		if k.Borrow {
@@ -109,13 +121,26 @@ func (c *Conn) complete(me *Call) {
 		}
 		c.inBody, c.body = false, nil
 	}
-	c.finish(k, me)
+	c.ready = append(c.ready, k)
 }
 
-// finish moves a call out of pending and tells its owner: its caller, unless that is
-// us, or its Settler if the caller has left.
+// handOver tells the owners of the calls that decode has completed.
+func (c *Conn) handOver(me *Call) {
+	if len(c.ready) == 0 {
+		return
+	}
+	// First, so that whoever asks again at once finds room below the in-flight cap.
+	c.pending.Add(-int64(len(c.ready)))
+	for i, k := range c.ready {
+		c.ready[i] = nil
+		c.finish(k, me)
+	}
+	c.ready = c.ready[:0]
+}
+
+// finish moves a call out of its pending state and tells its owner: its caller, unless
+// that is us, or its Settler if the caller has left.
 func (c *Conn) finish(k, me *Call) {
-	c.pending.Add(-1)
 	if k.state.CompareAndSwap(statePending, stateDone) {
 		if k != me {
 			k.wake <- sigDone
@@ -138,8 +163,8 @@ func (c *Conn) finish(k, me *Call) {
 // noteHead records since when the oldest pending call waits, for the overdue timer.
 func (c *Conn) noteHead() {
 	c.mu.Lock()
-	if c.batch > 0 {
-		c.lastBatch, c.batch = c.batch, 0
+	if len(c.ready) > 0 {
+		c.lastBatch = len(c.ready)
 	}
 	switch {
 	case c.mhead < len(c.mine):
@@ -163,7 +188,7 @@ func (c *Conn) match(k *Call) (bool, error) {
 	if r.Status.IsError() {
 		return c.matchError(k)
 	}
-	switch cmd := k.Req.Cmd; cmd {
+	switch cmd := k.cmd; cmd {
 	case memproto.CmdMetaGet, memproto.CmdMetaSet, memproto.CmdMetaDelete, memproto.CmdMetaArith:
 		if r.Status < memproto.StatusHD || r.Status > memproto.StatusEX {
 			return false, misfit(r.Status, cmd)
@@ -199,7 +224,7 @@ func (c *Conn) match(k *Call) (bool, error) {
 			return true, nil
 		}
 	}
-	return false, misfit(r.Status, k.Req.Cmd)
+	return false, misfit(r.Status, k.cmd)
 }
 
 // maxStats bounds the lines kept of one stats reply, times two.
@@ -214,8 +239,8 @@ func (c *Conn) matchError(k *Call) (bool, error) {
 	r := &c.resp
 	k.Text = string(r.Message)
 	own := r.Status == memproto.StatusServerError && k.storing() ||
-		r.Status == memproto.StatusClientError && k.Req.Cmd == memproto.CmdMetaArith && bytes.Equal(r.Message, nonNumber) ||
-		k.Req.Cmd == memproto.CmdStats || k.Req.Cmd == memproto.CmdFlushAll
+		r.Status == memproto.StatusClientError && k.cmd == memproto.CmdMetaArith && bytes.Equal(r.Message, nonNumber) ||
+		k.cmd == memproto.CmdStats || k.cmd == memproto.CmdFlushAll
 	if own {
 		k.Sent = item.Answered
 		return true, nil

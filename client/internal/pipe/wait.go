@@ -5,23 +5,45 @@ import "context"
 // Wait returns true when k is complete, false when ctx ended first: k is abandoned
 // then, belongs to the connection, and its Settler will learn the outcome. Call it
 // once, after Start.
+//
+// A caller that finds a reader parks without the lock, and the race is this: the
+// reader looks for a parked caller to hand its role to, finds none, and lays the role
+// down, while we park. So we look again after we have parked (mark waiting, then read
+// reading), and the reader looks again after it has laid the role down (write
+// reading, then look for waiting): one of us sees the other.
 func (c *Conn) Wait(ctx context.Context, k *Call) bool {
 	if k.state.Load() == stateDone {
 		return c.collect(ctx, k)
 	}
+	if c.reading.Load() {
+		k.waiting.Store(true)
+		if c.reading.Load() {
+			return c.park(ctx, k)
+		}
+	}
 	c.mu.Lock()
-	if k.state.Load() == stateDone {
+	return c.readOrPark(ctx, k)
+}
+
+// readOrPark takes the reader's role if nobody has it, and parks otherwise. mu is held
+// and released.
+func (c *Conn) readOrPark(ctx context.Context, k *Call) bool {
+	switch {
+	case k.state.Load() == stateDone:
 		c.mu.Unlock()
 		return c.collect(ctx, k)
-	}
-	if !c.reading {
-		c.reading, c.reader = true, k
+	case k.role != sigDone || c.reading.Load():
+		if k.role == sigDone {
+			k.waiting.Store(true)
+		}
 		c.mu.Unlock()
-		return c.read(ctx, k)
+		return c.park(ctx, k)
 	}
-	k.waiting = true
+	k.waiting.Store(false)
+	c.reading.Store(true)
+	c.reader = k
 	c.mu.Unlock()
-	return c.park(ctx, k)
+	return c.read(ctx, k)
 }
 
 // collect takes the completion signal of a call that is done. A role may still lie
@@ -64,17 +86,7 @@ func (c *Conn) park(ctx context.Context, k *Call) bool {
 			c.flush(ctx, k)
 			c.mu.Lock()
 			k.role = sigDone
-			if k.state.Load() == stateDone {
-				c.mu.Unlock()
-				return c.collect(ctx, k)
-			}
-			if !c.reading {
-				c.reading, c.reader = true, k
-				c.mu.Unlock()
-				return c.read(ctx, k)
-			}
-			k.waiting = true
-			c.mu.Unlock()
+			return c.readOrPark(ctx, k)
 		}
 	}
 }
@@ -92,7 +104,7 @@ func (c *Conn) abandon(k *Call) bool {
 		c.mu.Unlock()
 		return false
 	}
-	k.waiting = false
+	k.waiting.Store(false)
 	c.abandoned++
 	mustFail := false
 	switch k.role {
@@ -119,40 +131,57 @@ func (c *Conn) giveRead() (mustFail bool) {
 	if c.dead.Load() {
 		return true
 	}
-	if k := newestWaiting(c.queue); k != nil {
-		c.appointReader(k)
+	if c.passRead() {
 		return false
 	}
-	if k := newestWaiting(c.mine[c.mhead:]); k != nil {
-		c.appointReader(k)
+	c.reading.Store(false)
+	if c.passRead() { // see Wait
+		c.reading.Store(true)
 		return false
 	}
-	c.reading = false
 	c.needDrainer()
 	return false
 }
 
+// passRead hands the reader's role to a parked caller, if there is one. mu is held.
+func (c *Conn) passRead() bool {
+	k := newestWaiting(c.queue)
+	if k == nil {
+		k = newestWaiting(c.mine[c.mhead:])
+	}
+	if k == nil {
+		return false
+	}
+	k.waiting.Store(false)
+	k.role = sigRead
+	c.reader = k
+	k.wake <- sigRead
+	return true
+}
+
 func newestWaiting(ks []*Call) *Call {
 	for i := len(ks) - 1; i >= 0; i-- {
-		if ks[i].waiting {
+		if ks[i].waiting.Load() {
 			return ks[i]
 		}
 	}
 	return nil
 }
 
-func (c *Conn) appointReader(k *Call) {
-	k.waiting, k.role = false, sigRead
-	c.reader = k
-	k.wake <- sigRead
-}
-
 // needDrainer starts a drainer if replies of abandoned calls are due and nobody
 // reads. mu is held.
 func (c *Conn) needDrainer() {
-	if c.abandoned > 0 && !c.reading && !c.dead.Load() {
-		c.reading, c.reader = true, nil
-		// If the owner is closing it will not start anything: Kill is on its way.
-		c.reading = c.cfg.Go(c.drain)
+	if c.abandoned > 0 && !c.reading.Load() && !c.dead.Load() {
+		c.startDrainer()
+	}
+}
+
+// startDrainer has a goroutine of the owner's read, for no caller. If the owner is
+// closing it will not start anything: Kill is on its way. mu is held and nobody reads.
+func (c *Conn) startDrainer() {
+	c.reader = nil
+	c.reading.Store(true)
+	if !c.cfg.Go(c.drain) {
+		c.reading.Store(false)
 	}
 }

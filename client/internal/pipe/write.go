@@ -106,6 +106,7 @@ func (c *Conn) enqueue(k *Call) {
 	// call, which makes a reply overdue, or a near entry stale, a little sooner. A
 	// write that may block is another matter.
 	k.sentAt = c.stamp
+	k.cmd = k.Req.Cmd
 	k.offset = c.appended
 	before := len(c.out)
 	c.out = k.Req.Append(c.out)
@@ -269,8 +270,9 @@ func (c *Conn) endFlush() { c.flushing, c.flusher = false, nil }
 // newest is asked: its own bytes are surely among those still queued. mu is held.
 func (c *Conn) giveFlush() bool {
 	for i := len(c.queue) - 1; i >= 0; i-- {
-		if k := c.queue[i]; k.waiting {
-			k.waiting, k.role = false, sigFlush
+		if k := c.queue[i]; k.waiting.Load() {
+			k.waiting.Store(false)
+			k.role = sigFlush
 			c.flusher = k
 			k.wake <- sigFlush
 			return true
@@ -283,7 +285,7 @@ func (c *Conn) giveFlush() bool {
 func (c *Conn) interrupt(k *Call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.reading && c.reader == k {
+	if c.reading.Load() && c.reader == k {
 		c.rpoked = true
 		_ = c.nc.SetReadDeadline(past)
 	}

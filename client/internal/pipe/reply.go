@@ -1,0 +1,39 @@
+package pipe
+
+import (
+	"math"
+
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// Reply is what a reply line said, without what pointed into the line: a
+// memproto.Response for keeping, and small. A field of a meta flag counts only if the
+// flag's letter is in Flags.
+type Reply struct {
+	// Flags holds the letters of a meta reply's flags, W, X and Z among them.
+	Flags memproto.Flags
+	// CAS: meta c, VALUE's cas of gets (HasCAS).
+	CAS uint64
+	// TTL: meta t in seconds, -1 for no expiry.
+	TTL int64
+	// Number: the result of classic incr and decr.
+	Number uint64
+	// Size: meta s, in bytes. LastAccess: meta l, seconds since the last access. Both
+	// stop at the largest number that fits.
+	Size, LastAccess uint32
+	// ClientFlags: meta f, VALUE's flags.
+	ClientFlags uint32
+	Status      memproto.Status
+	HasCAS      bool
+	// Hit: meta h.
+	Hit bool
+}
+
+// set takes over what is worth keeping of a decoded line.
+func (r *Reply) set(d *memproto.Response) {
+	r.Flags, r.CAS, r.TTL, r.Number = d.Flags, d.CAS, d.TTL, d.Number
+	r.Size, r.LastAccess = clamp(d.Size), clamp(d.LastAccess)
+	r.ClientFlags, r.Status, r.HasCAS, r.Hit = d.ClientFlags, d.Status, d.HasCAS, d.Hit
+}
+
+func clamp(n int64) uint32 { return uint32(max(0, min(n, math.MaxUint32))) }
