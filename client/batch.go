@@ -110,7 +110,6 @@ func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
 			w.calls[i] = k
 		}
 		if err = conn.StartAll(ctx, w.calls); err == nil {
-			n.ops.Add(uint64(len(ts)))
 			return w
 		}
 		for _, k := range w.calls {

@@ -27,7 +27,6 @@ type flight struct {
 // launch sends k to n. A failure is kept for wait.
 func (n *node) launch(ctx context.Context, op string, k *pipe.Call) flight {
 	f := flight{n: n, call: k, op: op, life: n.life.Load()}
-	n.ops.Add(1)
 	// A connection may die between being chosen and being used. Nothing was sent
 	// then, so any operation may take the next one; the dial decides whether the
 	// node is there at all.

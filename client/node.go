@@ -30,7 +30,7 @@ type node struct {
 
 	conns []atomic.Pointer[pipe.Conn]
 
-	ops, failures atomic.Uint64
+	failures atomic.Uint64
 
 	// noSpare is until when no further connection is tried, since Client.born.
 	noSpare atomic.Int64
@@ -45,6 +45,7 @@ type node struct {
 	wake    chan struct{}
 	backoff health.Backoff
 	upSince time.Time
+	ops     uint64 // requests sent on connections that are gone
 }
 
 // dialing is one dial that any number of callers wait for.
@@ -115,6 +116,20 @@ func (n *node) inFlight() int {
 	for i := range n.conns {
 		if k := n.conns[i].Load(); k != nil {
 			sum += k.Pending()
+		}
+	}
+	return sum
+}
+
+// sent is the number of requests sent to the node. The connections count them, under
+// the lock they take anyway.
+func (n *node) sent() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	sum := n.ops
+	for i := range n.conns {
+		if k := n.conns[i].Load(); k != nil {
+			sum += k.Started()
 		}
 	}
 	return sum
@@ -213,7 +228,9 @@ func (n *node) connect(i int) (*pipe.Conn, error) {
 		_ = nc.Close() // nothing was sent on it
 		return old, nil
 	}
-	n.conns[i].Store(k)
+	if old := n.conns[i].Swap(k); old != nil {
+		n.ops += old.Started()
+	}
 	n.mu.Unlock()
 	n.c.startMaintenance()
 	return k, nil
@@ -281,7 +298,7 @@ func (c *Client) Nodes() []Status {
 		s := Status{
 			Node: rn, State: n.breaker.State().String(), InFlight: n.inFlight(),
 			Debt: n.debt.Depth(), DebtOverflow: n.debt.Overflow(),
-			Ops: n.ops.Load(), Failures: n.failures.Load(),
+			Ops: n.sent(), Failures: n.failures.Load(),
 		}
 		for j := range n.conns {
 			if k := n.conns[j].Load(); k != nil && !k.Dead() {

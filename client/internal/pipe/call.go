@@ -71,6 +71,7 @@ type Call struct {
 
 	pool *Pool
 	own  []byte // memory for borrowed values, kept from use to use
+	line []byte // the request's line as it goes out; the memory is kept from use to use
 
 	// Req is the request. Opaque is set by Start; the other byte slices must stay
 	// unchanged until Start returns and are not kept.

@@ -59,6 +59,7 @@ type Conn struct {
 	// among connections.
 	pending atomic.Int64
 	dead    atomic.Bool
+	seq     atomic.Uint64 // last opaque given out
 
 	// mu guards everything down to the next blank comment. It is held for appends
 	// and list work only, never across I/O. Order: mu is a leaf; no other lock is
@@ -71,7 +72,7 @@ type Conn struct {
 	lastBatch int    // calls completed by the last batch of replies
 	rest      []byte // what an interrupted flusher did not get out; goes before out
 	queue     []*Call
-	seq       uint64      // last opaque given out
+	started   uint64      // calls ever queued
 	appended  int64       // bytes ever queued
 	taken     int64       // bytes handed to a flusher: any of these may have left
 	headAt    int64       // offset of the oldest pending call; meaningful while headSent is not 0
@@ -142,6 +143,13 @@ func (c *Conn) Time(now int64) time.Time { return c.base.Add(time.Duration(now -
 
 // Pending is the number of calls started and not yet answered.
 func (c *Conn) Pending() int { return int(c.pending.Load()) }
+
+// Started is the number of calls ever queued.
+func (c *Conn) Started() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.started
+}
 
 // Dead reports whether the connection can no longer be used.
 func (c *Conn) Dead() bool { return c.dead.Load() }

@@ -26,6 +26,7 @@ const unansweredBlock = 48 << 10
 // returns. It fails, with k not sent, if the connection is dead or Busy says so; k then
 // still belongs to the caller.
 func (c *Conn) Start(ctx context.Context, k *Call) error {
+	c.encode(k)
 	c.mu.Lock()
 	if c.dead.Load() {
 		err := c.deadCause()
@@ -46,6 +47,9 @@ func (c *Conn) StartAll(ctx context.Context, ks []*Call) error {
 	if len(ks) == 0 {
 		return nil
 	}
+	for _, k := range ks {
+		c.encode(k)
+	}
 	c.mu.Lock()
 	if c.dead.Load() {
 		err := c.deadCause()
@@ -64,6 +68,7 @@ func (c *Conn) StartAll(ctx context.Context, ks []*Call) error {
 // does no I/O, so that a Settler may call it: the reader must not wait in Write for a
 // peer that waits for its replies to be read.
 func (c *Conn) Post(k *Call) bool {
+	c.encode(k)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.dead.Load() {
@@ -89,15 +94,21 @@ func (c *Conn) deadCause() error {
 	return item.ErrConnLost
 }
 
-// enqueue appends the request and takes the next slot. mu is held.
-func (c *Conn) enqueue(k *Call) {
-	c.seq++
-	if k.Req.Cmd.Meta() && k.Req.Cmd != memproto.CmdMetaNoop && k.Req.Cmd != memproto.CmdMetaDebug {
-		op := strconv.AppendUint(k.opaque[:0], c.seq, 36)
+// encode writes the request's line into the call's own memory, before the lock is
+// taken: under it the bytes are only copied.
+func (c *Conn) encode(k *Call) {
+	k.cmd = k.Req.Cmd
+	if k.cmd.Meta() && k.cmd != memproto.CmdMetaNoop && k.cmd != memproto.CmdMetaDebug {
+		op := strconv.AppendUint(k.opaque[:0], c.seq.Add(1), 36)
 		k.opaqueN = uint8(len(op))
 		k.Req.Opaque = op
 		k.Req.Flags |= memproto.FlagO
 	}
+	k.line = k.Req.AppendLine(k.line[:0])
+}
+
+// enqueue appends the request, which is encoded, and takes the next slot. mu is held.
+func (c *Conn) enqueue(k *Call) {
 	if !c.flushing || c.slow {
 		c.stamp = c.Now()
 	}
@@ -106,15 +117,18 @@ func (c *Conn) enqueue(k *Call) {
 	// call, which makes a reply overdue, or a near entry stale, a little sooner. A
 	// write that may block is another matter.
 	k.sentAt = c.stamp
-	k.cmd = k.Req.Cmd
 	k.offset = c.appended
 	before := len(c.out)
-	c.out = k.Req.Append(c.out)
+	c.out = append(c.out, k.line...)
+	if k.cmd.Storage() {
+		c.out = append(append(c.out, k.Req.Value...), '\r', '\n')
+	}
 	c.appended += int64(len(c.out) - before)
 	// The bytes are in out: let go of the caller's memory.
 	k.Req.Key, k.Req.More, k.Req.Value, k.Req.Opaque, k.Req.Args = nil, nil, nil, nil, nil
 	c.queue = append(c.queue, k)
 	c.outCalls++
+	c.started++
 	c.pending.Add(1)
 	if c.headSent == 0 {
 		c.headSent, c.headAt = k.sentAt, k.offset
