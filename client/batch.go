@@ -92,34 +92,42 @@ func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
 		w.err = &item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrBusy}
 		return w
 	}
+	largest := 0
+	w.calls = make([]*pipe.Call, len(ts))
+	for i, t := range ts {
+		k := n.newCall()
+		b.request(t.i, k)
+		if b.settler != nil {
+			k.Settler = b.settler(n, t.i)
+		}
+		w.calls[i] = k
+		largest = max(largest, len(k.Req.Value))
+	}
 	for try := 0; ; try++ {
-		conn, err := n.conn(ctx)
+		conn, err := n.conn(ctx, largest)
 		if err != nil {
 			f := flight{n: n, op: b.op, call: n.newCall()}
 			f.dialFailed(ctx, err)
-			w.err = f.err
+			w.drop(f.err)
 			return w
 		}
-		w.conn, w.calls = conn, make([]*pipe.Call, len(ts))
-		for i, t := range ts {
-			k := n.newCall()
-			b.request(t.i, k)
-			if b.settler != nil {
-				k.Settler = b.settler(n, t.i)
-			}
-			w.calls[i] = k
-		}
+		w.conn = conn
 		if err = conn.StartAll(ctx, w.calls); err == nil {
 			return w
 		}
-		for _, k := range w.calls {
-			k.Free()
-		}
 		if try == 2 {
-			w.err = &item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: asConnLost(err)}
+			w.drop(&item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: asConnLost(err)})
 			return w
 		}
 	}
+}
+
+// drop gives up a window of which nothing was sent.
+func (w *window) drop(err error) {
+	for _, k := range w.calls {
+		k.Free()
+	}
+	w.calls, w.err = nil, err
 }
 
 func (b *batch) land(ctx context.Context, w *window) {

@@ -31,7 +31,7 @@ func (n *node) launch(ctx context.Context, op string, k *pipe.Call) flight {
 	// then, so any operation may take the next one; the dial decides whether the
 	// node is there at all.
 	for try := 0; ; try++ {
-		conn, err := n.conn(ctx)
+		conn, err := n.conn(ctx, len(k.Req.Value))
 		if err != nil {
 			f.dialFailed(ctx, err)
 			return f

@@ -195,7 +195,7 @@ func (c *Client) giveBack(l *item.Lease) {
 		if !tok.Won || n == nil || n.life.Load() != tok.Life || !n.breaker.Writable() {
 			continue
 		}
-		if conn, err := n.conn(c.ctx); err == nil {
+		if conn, err := n.conn(c.ctx, 0); err == nil {
 			postHandBack(conn, l.Key, tok.CAS, tok.Kind == item.TokenStub)
 		}
 	}

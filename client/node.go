@@ -73,43 +73,6 @@ func newNode(c *Client, rn ring.Node) *node {
 // newCall returns an empty call from the client's pool.
 func (n *node) newCall() *pipe.Call { return n.c.calls.New() }
 
-// crowded is how many requests under way on every open connection make a further
-// connection worth its system calls: below it one connection merges more callers'
-// requests into each of them.
-const crowded = 128
-
-// conn returns a live connection, the least loaded one, dialling if there is none.
-func (n *node) conn(ctx context.Context) (*pipe.Conn, error) {
-	best, spare := (*pipe.Conn)(nil), -1
-	least := 0
-	for i := range n.conns {
-		k := n.conns[i].Load()
-		if k == nil || k.Dead() {
-			if spare < 0 {
-				spare = i
-			}
-			continue
-		}
-		p := k.Pending()
-		if best == nil || p < least {
-			best, least = k, p
-		}
-		if p < crowded {
-			break // the first connection with room: packing them merges system calls
-		}
-	}
-	if best == nil {
-		return n.await(ctx, n.dial(0))
-	}
-	if least >= crowded && spare >= 0 && time.Since(n.c.born) >= time.Duration(n.noSpare.Load()) {
-		n.dial(spare) // in the background; this caller does not wait for it
-	}
-	return best, nil
-}
-
-// spareRetry is how long a node that refused a further connection is not asked for one.
-const spareRetry = time.Second
-
 // inFlight is the number of requests under way to the node.
 func (n *node) inFlight() int {
 	sum := 0

@@ -59,7 +59,9 @@ type Conn struct {
 	// among connections.
 	pending atomic.Int64
 	dead    atomic.Bool
-	seq     atomic.Uint64 // last opaque given out
+	// congested: the write under way is a large one.
+	congested atomic.Bool
+	seq       atomic.Uint64 // last opaque given out
 
 	// mu guards everything down to the next blank comment. It is held for appends
 	// and list work only, never across I/O. Order: mu is a leaf; no other lock is
@@ -143,6 +145,9 @@ func (c *Conn) Time(now int64) time.Time { return c.base.Add(time.Duration(now -
 
 // Pending is the number of calls started and not yet answered.
 func (c *Conn) Pending() int { return int(c.pending.Load()) }
+
+// Congested reports whether a large write is under way.
+func (c *Conn) Congested() bool { return c.congested.Load() }
 
 // Started is the number of calls ever queued.
 func (c *Conn) Started() uint64 {

@@ -21,6 +21,10 @@ var past = time.Unix(1, 0)
 // socket beneath; of anything else nothing is known.
 const unansweredBlock = 48 << 10
 
+// largeWrite is how many bytes in one write make whoever has a choice prefer another
+// connection until they are out.
+const largeWrite = 64 << 10
+
 // Start queues k and sends it, together with whatever others have queued, unless
 // somebody else is sending already. The value and the key have been copied when it
 // returns. It fails, with k not sent, if the connection is dead or Busy says so; k then
@@ -196,6 +200,10 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 			return
 		}
 		c.slow = blocks
+		large := len(buf) >= largeWrite
+		if large {
+			c.congested.Store(true)
+		}
 		c.mu.Unlock()
 
 		var stop func() bool
@@ -209,6 +217,9 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 
 		c.mu.Lock()
 		c.slow = false
+		if large {
+			c.congested.Store(false)
+		}
 		poked := c.unpokeWrite()
 		switch {
 		case err == nil:
