@@ -24,6 +24,7 @@ type Client struct {
 	cancel   context.CancelFunc
 	counters counters
 	born     time.Time
+	without  parts // nothing, except in the benchmark that measures what parts cost
 
 	// topMu serialises changes of the topology; it is held while a new one is built
 	// and published, never across I/O. Before it: nothing. Under it: nothing.
@@ -31,6 +32,12 @@ type Client struct {
 	closed bool // guarded by topMu
 
 	maintaining sync.Once
+}
+
+// parts are what a client does on every read besides reading.
+type parts struct {
+	pipe.Parts
+	detection, stats bool
 }
 
 // New checks cfg and returns a Client. It does no I/O: nodes are dialled when they

@@ -30,6 +30,7 @@ type node struct {
 
 	conns []atomic.Pointer[pipe.Conn]
 
+	inFlight atomic.Int64 // requests under way on all connections
 	failures atomic.Uint64
 
 	// noSpare is until when no further connection is tried, since Client.born.
@@ -73,17 +74,6 @@ func newNode(c *Client, rn ring.Node) *node {
 // newCall returns an empty call from the client's pool.
 func (n *node) newCall() *pipe.Call { return n.c.calls.New() }
 
-// inFlight is the number of requests under way to the node.
-func (n *node) inFlight() int {
-	sum := 0
-	for i := range n.conns {
-		if k := n.conns[i].Load(); k != nil {
-			sum += k.Pending()
-		}
-	}
-	return sum
-}
-
 // sent is the number of requests sent to the node. The connections count them, under
 // the lock they take anyway.
 func (n *node) sent() uint64 {
@@ -99,7 +89,7 @@ func (n *node) sent() uint64 {
 }
 
 // busy reports whether the node's cap on requests under way is reached.
-func (n *node) busy() bool { return n.inFlight() >= n.c.cfg.MaxInFlight }
+func (n *node) busy() bool { return n.inFlight.Load() >= int64(n.c.cfg.MaxInFlight) }
 
 // await waits for a dial, at most as long as ctx allows. The dial goes on without us.
 func (n *node) await(ctx context.Context, d *dialing) (*pipe.Conn, error) {
@@ -174,8 +164,9 @@ func (n *node) connect(i int) (*pipe.Conn, error) {
 		MaxValue: n.c.cfg.MaxValueBytes + 1<<10, // other clients' values may be a little larger
 		Go:       n.c.group.Go,
 		Calls:    &n.c.calls,
-		Busy:     n.busy,
-		OnDead:   n.connDied,
+		InFlight: &n.inFlight, MaxInFlight: n.c.cfg.MaxInFlight,
+		OnDead:  n.connDied,
+		Without: n.c.without.Parts,
 	})
 	n.mu.Lock()
 	if n.closed {
@@ -259,7 +250,7 @@ func (c *Client) Nodes() []Status {
 	for i, rn := range t.ring.Nodes() {
 		n := t.nodes[i]
 		s := Status{
-			Node: rn, State: n.breaker.State().String(), InFlight: n.inFlight(),
+			Node: rn, State: n.breaker.State().String(), InFlight: int(n.inFlight.Load()),
 			Debt: n.debt.Depth(), DebtOverflow: n.debt.Overflow(),
 			Ops: n.sent(), Failures: n.failures.Load(),
 		}

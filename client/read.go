@@ -68,8 +68,12 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 		c.counters.misses.Add(1)
 		return item.Item{}, item.ErrCacheMiss
 	}
-	c.counters.nodeHits.Add(1)
-	c.observe(f, hash, key, gen)
+	if !c.without.stats {
+		c.counters.nodeHits.Add(1)
+	}
+	if !c.without.detection {
+		c.observe(f, hash, key, gen)
+	}
 	it := itemOf(key, k)
 	if dst != nil {
 		it.Value = append(dst[:0], it.Value...)

@@ -35,15 +35,26 @@ type Config struct {
 	// false if the owner is closing. Required. It is used while replies of abandoned
 	// calls are due and no caller is there to read them.
 	Go func(f func()) bool
-	// Busy, if not nil, is asked before Start queues a call; true refuses it with
-	// item.ErrBusy. It is called with the connection's lock held, so that callers who
-	// come at one moment are counted one by one; it must not lock anything.
-	Busy func() bool
+	// InFlight counts the calls under way on all connections that share it; nil is one
+	// of this connection's own. Start refuses a call with item.ErrBusy that would be one
+	// more than MaxInFlight; 0 is no limit. One exact count, because a sum over
+	// connections counts a caller twice that goes from one to another meanwhile.
+	InFlight    *atomic.Int64
+	MaxInFlight int
 	// Calls is where the owner's Calls come from. Required.
 	Calls *Pool
+	// Without switches parts off, to measure what they cost. The zero value, all parts
+	// on, is the only one for use.
+	Without Parts
 	// OnDead is called once when the connection has died, after its calls were
 	// completed, with the cause. May be nil.
 	OnDead func(c *Conn, cause error)
+}
+
+// Parts are what a connection does for safety besides carrying requests.
+type Parts struct {
+	Opaque  bool // a token in every request, compared with its reply's
+	Overdue bool // the age of the oldest call, and the timer that looks at it
 }
 
 // Conn is a pipelined connection. Its methods may be called concurrently.
@@ -126,6 +137,9 @@ func New(nc net.Conn, cfg Config) *Conn {
 		lim:  memproto.Limits{MaxValue: cfg.MaxValue},
 		bye:  nc,
 	}
+	if c.cfg.InFlight == nil {
+		c.cfg.InFlight = new(atomic.Int64)
+	}
 	if tc, ok := nc.(*tls.Conn); ok {
 		// TLS takes leave of its peer when it is closed, and waits 5 s for one that does
 		// not listen; and a write that timed out is its last (both documented there).
@@ -154,6 +168,12 @@ func (c *Conn) Started() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.started
+}
+
+// landed counts calls that are under way no more.
+func (c *Conn) landed(n int) {
+	c.pending.Add(-int64(n))
+	c.cfg.InFlight.Add(-int64(n))
 }
 
 // Dead reports whether the connection can no longer be used.
@@ -198,7 +218,7 @@ func (c *Conn) failAll() {
 	c.mine, c.mhead, c.queue = nil, 0, nil
 	c.headSent = 0
 	c.mu.Unlock()
-	c.pending.Add(-int64(len(all)))
+	c.landed(len(all))
 	for _, k := range all {
 		k.Err = cause
 		k.Sent = item.SentUnknown

@@ -130,7 +130,7 @@ func (c *Conn) handOver(me *Call) {
 		return
 	}
 	// First, so that whoever asks again at once finds room below the in-flight cap.
-	c.pending.Add(-int64(len(c.ready)))
+	c.landed(len(c.ready))
 	for i, k := range c.ready {
 		c.ready[i] = nil
 		c.finish(k, me)

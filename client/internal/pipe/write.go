@@ -27,7 +27,7 @@ const largeWrite = 64 << 10
 
 // Start queues k and sends it, together with whatever others have queued, unless
 // somebody else is sending already. The value and the key have been copied when it
-// returns. It fails, with k not sent, if the connection is dead or Busy says so; k then
+// returns. It fails, with k not sent, if the connection is dead or MaxInFlight is reached; k then
 // still belongs to the caller.
 func (c *Conn) Start(ctx context.Context, k *Call) error {
 	c.encode(k)
@@ -37,7 +37,8 @@ func (c *Conn) Start(ctx context.Context, k *Call) error {
 		c.mu.Unlock()
 		return err
 	}
-	if c.cfg.Busy != nil && c.cfg.Busy() {
+	if n := c.cfg.InFlight.Add(1); c.cfg.MaxInFlight > 0 && n > int64(c.cfg.MaxInFlight) {
+		c.cfg.InFlight.Add(-1)
 		c.mu.Unlock()
 		return item.ErrBusy
 	}
@@ -60,6 +61,7 @@ func (c *Conn) StartAll(ctx context.Context, ks []*Call) error {
 		c.mu.Unlock()
 		return err
 	}
+	c.cfg.InFlight.Add(int64(len(ks)))
 	for _, k := range ks {
 		c.enqueue(k)
 	}
@@ -79,6 +81,7 @@ func (c *Conn) Post(k *Call) bool {
 		k.Free()
 		return false
 	}
+	c.cfg.InFlight.Add(1)
 	c.enqueue(k)
 	k.state.Store(stateAbandoned)
 	c.abandoned++
@@ -102,7 +105,7 @@ func (c *Conn) deadCause() error {
 // taken: under it the bytes are only copied.
 func (c *Conn) encode(k *Call) {
 	k.cmd = k.Req.Cmd
-	if k.cmd.Meta() && k.cmd != memproto.CmdMetaNoop && k.cmd != memproto.CmdMetaDebug {
+	if k.cmd.Meta() && k.cmd != memproto.CmdMetaNoop && k.cmd != memproto.CmdMetaDebug && !c.cfg.Without.Opaque {
 		op := strconv.AppendUint(k.opaque[:0], c.seq.Add(1), 36)
 		k.opaqueN = uint8(len(op))
 		k.Req.Opaque = op
@@ -113,14 +116,9 @@ func (c *Conn) encode(k *Call) {
 
 // enqueue appends the request, which is encoded, and takes the next slot. mu is held.
 func (c *Conn) enqueue(k *Call) {
-	if !c.flushing || c.slow {
-		c.stamp = c.Now()
+	if !c.cfg.Without.Overdue {
+		c.note(k)
 	}
-	// While somebody writes, the time its last write began stands for now: reading
-	// the clock costs as much as all the rest here. Too early by less than one system
-	// call, which makes a reply overdue, or a near entry stale, a little sooner. A
-	// write that may block is another matter.
-	k.sentAt = c.stamp
 	k.offset = c.appended
 	before := len(c.out)
 	c.out = append(c.out, k.line...)
@@ -134,8 +132,21 @@ func (c *Conn) enqueue(k *Call) {
 	c.outCalls++
 	c.started++
 	c.pending.Add(1)
+}
+
+// note stamps a call with the time and sees to it that somebody notices if it is not
+// answered. mu is held.
+func (c *Conn) note(k *Call) {
+	if !c.flushing || c.slow {
+		c.stamp = c.Now()
+	}
+	// While somebody writes, the time its last write began stands for now: reading
+	// the clock costs as much as all the rest here. Too early by less than one system
+	// call, which makes a reply overdue, or a near entry stale, a little sooner. A
+	// write that may block is another matter.
+	k.sentAt = c.stamp
 	if c.headSent == 0 {
-		c.headSent, c.headAt = k.sentAt, k.offset
+		c.headSent, c.headAt = k.sentAt, c.appended
 	}
 	if !c.armed {
 		c.arm(c.warning())
@@ -283,7 +294,9 @@ func (c *Conn) takeOut() []byte {
 		c.out, c.spare = c.spare[:0], nil
 		c.outCalls = 0
 		c.taken = c.appended
-		c.stamp = c.Now()
+		if !c.cfg.Without.Overdue {
+			c.stamp = c.Now()
+		}
 	}
 	return buf
 }
