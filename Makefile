@@ -4,18 +4,20 @@
 GO        ?= go
 FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
-ROUNDS    ?= 9
 SCALE     ?= 0.1
+# Modules of their own inside this one.
+NESTED     = bench/rivals
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-clients bench-micro lint check tools soak-demo soak-race clean
+.PHONY: help build demo test race fuzz bench bench-client bench-micro lint check tools soak-demo soak-race clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build every package and put the binaries into bin/
 	$(GO) build ./...
+	@set -e; for m in $(NESTED); do $(GO) -C $$m build ./...; done
 	@mkdir -p bin
 	$(GO) build -o bin/bench ./bench
 	@if [ -d nodeserver/memnode ]; then $(GO) build -o bin/memnode ./nodeserver/memnode; fi
@@ -24,10 +26,11 @@ demo: ## five nodes, a real database, a hot-key storm, a node killed and back: a
 	@$(GO) run ./bench
 
 test: tools ## all tests; the last two lines say what was skipped and why, and how many passed
-	@$(GO) run ./bench/internal/testsum -timeout 4m ./...
+	@$(GO) run ./bench/internal/testsum $(addprefix -also ,$(NESTED)) -timeout 4m ./...
 
 race: ## all tests under the race detector, randomised counts scaled by SCALE
 	MEMHERD_SCALE=$(SCALE) $(GO) test -race -timeout 8m ./...
+	@set -e; for m in $(NESTED); do MEMHERD_SCALE=$(SCALE) $(GO) -C $$m test -race -timeout 8m ./...; done
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@set -e; for pkg in $$($(GO) list ./...); do \
@@ -37,10 +40,12 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 	  done; \
 	done
 
-bench: bench-clients bench-micro ## client against gomemcache on memcached, then the micro-benchmarks
+bench: bench-client bench-micro ## the client against others, then the micro-benchmarks
 
-bench-clients: tools ## gets of 100 B, interleaved with gomemcache, at 1, 8, 64 and 256 goroutines
-	@$(GO) run ./bench compare -rounds $(ROUNDS)
+bench-client: tools ## the client against gomemcache and others, 5 min; FLAGS=-quick for 1 min, FLAGS=-help for more
+	@mkdir -p bin
+	@$(GO) -C bench/rivals build -o $(CURDIR)/bin/rivals .
+	@bin/rivals $(FLAGS)
 
 bench-micro: ## ring lookup, near-cache hit, sketch update
 	$(GO) test -run '^$$' -bench '^Benchmark(Lookup|Clock|NearHit|NearMiss|Observe)' -benchtime $(BENCHTIME) ./ring ./hotkey
@@ -49,6 +54,7 @@ lint: ## gofmt, go vet, staticcheck
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not gofmt'ed:"; echo "$$bad"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+	@set -e; for m in $(NESTED); do $(GO) -C $$m vet ./...; $(GO) -C $$m run $(STATICCHECK) ./...; done
 
 check: lint test race ## what .ci/run does: lint, tests, race detector
 
@@ -58,7 +64,7 @@ soak-demo: ## the demo ten times as long, three seeds
 soak-race: ## the race tests at full scale
 	MEMHERD_SCALE=1 $(GO) test -race -timeout 60m ./...
 
-tools: ## install memcached where it is missing and can be had (apt, as root)
+tools: ## install memcached and the like where they are missing and can be had (apt, as root)
 	@.ci/tools
 
 clean: ## remove what the other targets left behind

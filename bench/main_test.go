@@ -268,8 +268,14 @@ func TestCompare(t *testing.T) {
 	require.Equal(t, exitOK, code, stdout+stderr)
 	assert.Equal(t, 2, strings.Count(stdout, "\nmemherd "))
 	assert.Equal(t, 2, strings.Count(stdout, "\ngomemcache again "), "the A/A rows")
-	assert.Contains(t, stdout, "0.95")
+	assert.Contains(t, stdout, "1.90  2.40", "the floor and the aim at 8 goroutines")
+	assert.NotContains(t, stdout, "no deadline")
 	assert.FileExists(t, out)
+
+	code, stdout, stderr = bench(t, "compare", "-server", f.Nodes()[0].Addr, "-goroutines", "4", "-rounds", "1", "-slot", "10ms", "-deadline")
+	require.Equal(t, exitOK, code, stdout+stderr)
+	assert.Contains(t, stdout, "\nmemherd, no deadline ")
+	assert.Contains(t, stdout, "a context.WithTimeout an operation at 4 goroutines costs memherd ")
 
 	// Without a server it starts a memcached, or says that it could not.
 	code, stdout, stderr = bench(t, "compare", "-goroutines", "2", "-rounds", "1", "-slot", "10ms")

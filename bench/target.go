@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"strconv"
 	"time"
 
+	"github.com/memherd/memherd/bench/internal/cputime"
 	"github.com/memherd/memherd/bench/internal/drive"
 	"github.com/memherd/memherd/bench/internal/fleet"
 	"github.com/memherd/memherd/bench/internal/progress"
@@ -129,7 +131,7 @@ func (t *target) measure(e *env, name string, s *subject.Subject, cfg drive.Conf
 		bar.Set(done, fmt.Sprintf("%s op/s", report.Count(int64(float64(ops)/elapsed.Seconds()))))
 	}
 	before := s.Snapshot()
-	usage := cpuTime()
+	usage := cputime.Self()
 	run, err := drive.Run(e.ctx, cfg, do)
 	bar.Close()
 	if err != nil {
@@ -137,7 +139,7 @@ func (t *target) measure(e *env, name string, s *subject.Subject, cfg drive.Conf
 	}
 	res := s.Result(name, t.Seed, before, run)
 	res.Notes = append(res.Notes, notes...)
-	res.Notes = append(res.Notes, generator(t.Rate, run, cpuTime()-usage)...)
+	res.Notes = append(res.Notes, generator(t.Rate, run, cputime.Self()-usage)...)
 	if t.Rate > 0 {
 		lag := run.Lag()
 		res.Lag = &lag
@@ -167,7 +169,7 @@ func generator(rate float64, run drive.Result, cpu time.Duration) []string {
 	if run.Elapsed <= 0 {
 		return nil
 	}
-	notes := []string{fmt.Sprintf("this process used %.1f of %d CPUs", cpu.Seconds()/run.Elapsed.Seconds(), cpus())}
+	notes := []string{fmt.Sprintf("this process used %.1f of %d CPUs", cpu.Seconds()/run.Elapsed.Seconds(), runtime.GOMAXPROCS(0))}
 	if lag := time.Duration(run.Lag().P99 * 1e3); rate > 0 && lag > lagLimit {
 		notes = append(notes, fmt.Sprintf("the generator was the bottleneck: it began 1 %% of its operations over %v late; lower -rate", lag.Round(time.Microsecond)))
 	}

@@ -91,6 +91,10 @@ func TestImportsFindsPlantedArrows(t *testing.T) {
 		{"bench/internal/trace", "modernc.org/sqlite", false},
 		{"bench/internal/workload", Module + "/client", false},
 		{"client/gomc", "github.com/bradfitz/gomemcache/memcache", true},
+		{"bench", "github.com/redis/rueidis", false},
+		{"bench/internal/contest", "github.com/grafana/gomemcache/memcache", false},
+		{"bench/rivals", "github.com/grafana/gomemcache/memcache", true},
+		{"bench/rivals", Module + "/bench/internal/contest", true},
 	} {
 		bad := Imports([]Package{{ImportPath: Module + "/" + c.folder, Imports: []string{"fmt", c.imp}}})
 		assert.Equal(t, c.ok, len(bad) == 0, "%s imports %s: %v", c.folder, c.imp, bad)

@@ -35,6 +35,8 @@ const (
 	kong     = "github.com/alecthomas/kong"
 	progress = "github.com/schollz/progressbar/v3"
 	sqlite   = "modernc.org/sqlite"
+	grafana  = "github.com/grafana/gomemcache"
+	rueidis  = "github.com/redis/rueidis"
 )
 
 // rules is the table of the design, one row a room. The row with the longest
@@ -65,6 +67,7 @@ var rules = []rule{
 	{"bench/internal/tracegen", []string{"bench/internal/trace", "bench/internal/workload"}, []string{compress}},
 	{"bench/internal/measure", nil, []string{hdr}},
 	{"bench/internal/rival", nil, []string{gomemc}},
+	{"bench/rivals", []string{"bench/internal/...", "nodeserver/..."}, []string{grafana, rueidis}},
 	{"bench/internal/...", []string{"ring", "hotkey", "client/...", "loader/...", "nodeserver/...", "bench/internal/..."}, []string{hdr, progress, xsync, xrate}},
 }
 

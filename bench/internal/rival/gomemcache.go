@@ -2,6 +2,7 @@
 package rival
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -12,14 +13,14 @@ import (
 var ErrMiss = errors.New("miss")
 
 // Gomemcache is the client most Go programs use today. It may be used by many
-// goroutines.
+// goroutines. It has no contexts: those its methods are given go unheard.
 type Gomemcache struct{ c *memcache.Client }
 
-// NewGomemcache talks to one server. conns is how many idle connections it may keep:
-// one for each goroutine is what suits it best; with its default of two it would
+// NewGomemcache talks to servers. conns is how many idle connections it may keep to
+// each: one for each goroutine is what suits it best; with its default of two it would
 // dial all the time.
-func NewGomemcache(addr string, conns int) *Gomemcache {
-	c := memcache.New(addr)
+func NewGomemcache(conns int, servers ...string) *Gomemcache {
+	c := memcache.New(servers...)
 	c.MaxIdleConns = conns
 	// The default of 500 ms is kept short of failing a comparison on a loaded machine.
 	c.Timeout = 5 * time.Second
@@ -27,7 +28,7 @@ func NewGomemcache(addr string, conns int) *Gomemcache {
 }
 
 // Get returns the value of key.
-func (g *Gomemcache) Get(key string) ([]byte, error) {
+func (g *Gomemcache) Get(_ context.Context, key string) ([]byte, error) {
 	it, err := g.c.Get(key)
 	if errors.Is(err, memcache.ErrCacheMiss) {
 		return nil, ErrMiss
@@ -38,8 +39,20 @@ func (g *Gomemcache) Get(key string) ([]byte, error) {
 	return it.Value, nil
 }
 
+// GetMulti calls each for every key of keys that the servers have.
+func (g *Gomemcache) GetMulti(_ context.Context, keys []string, each func(key string, value []byte)) error {
+	items, err := g.c.GetMulti(keys)
+	if err != nil {
+		return err
+	}
+	for key, it := range items {
+		each(key, it.Value)
+	}
+	return nil
+}
+
 // Set stores a value that does not expire.
-func (g *Gomemcache) Set(key string, value []byte) error {
+func (g *Gomemcache) Set(_ context.Context, key string, value []byte) error {
 	return g.c.Set(&memcache.Item{Key: key, Value: value})
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -92,4 +94,27 @@ func TestRunGivesTheExitStatusOfTheTests(t *testing.T) {
 	out.Reset()
 	assert.Zero(t, run([]string{"-run", "^TestPassAndSkip$", "."}, &out, &errs), out.String()+errs.String())
 	assert.Contains(t, out.String(), "1 passed, 0 failed, 0 skipped")
+}
+
+func TestNestedModulesAreSummedUp(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+	write("go.mod", "module example.com/nested\n\ngo 1.26\n")
+	write("a_test.go", "package nested\n\nimport \"testing\"\n\nfunc TestPassAndSkip(t *testing.T) {}\n")
+	var out, errs bytes.Buffer
+	args := []string{"-also", dir, "-run", "^TestPassAndSkip$", "."}
+	assert.Zero(t, run(args, &out, &errs), out.String()+errs.String())
+	assert.Contains(t, out.String(), "ok    example.com/nested")
+	assert.True(t, strings.HasSuffix(out.String(), "skipped: none\n2 passed, 0 failed, 0 skipped\n"), out.String())
+
+	out.Reset()
+	write("a_test.go", "package nested\n\nimport \"testing\"\n\nfunc TestPassAndSkip(t *testing.T) { t.Fail() }\n")
+	assert.NotZero(t, run(args, &out, &errs), "a failure in either is one of all")
+	assert.Contains(t, out.String(), "1 passed, 1 failed, 0 skipped\n")
+
+	out.Reset()
+	assert.NotZero(t, run(append([]string{"-also", filepath.Join(dir, "none")}, args[2:]...), &out, &errs))
+	assert.Contains(t, out.String(), "1 passed, 1 failed, 0 skipped\n")
 }

@@ -1,0 +1,119 @@
+// Command rivals compares memherd's client with others, all on servers of its own on
+// this machine: the client comparison of `make bench-client`. The other clients are in
+// a module of their own, so that nobody who imports memherd inherits them.
+//
+//	rivals -quick                 a look, about a minute
+//	rivals -tables get,parts      some of the tables
+//	rivals -json out.json         keep the figures
+//
+// The exit status is 0 if everybody gave right answers, whatever the figures; 1 if the
+// comparison broke off, 2 if it was asked for something it can't do.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/memherd/memherd/bench/internal/contest"
+	"github.com/memherd/memherd/bench/internal/report"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// The tables that are not among contest.Tables.
+const (
+	partsTable  = "parts"
+	allocsTable = "allocs"
+)
+
+func tableNames() []string {
+	var names []string
+	for _, t := range contest.Tables() {
+		names = append(names, t.Name)
+	}
+	return append(names, partsTable, allocsTable)
+}
+
+type options struct {
+	contest.Options
+	tables []string
+	json   string
+}
+
+// parse reads the arguments. Its errors are the user's.
+func parse(args []string, stderr io.Writer) (o options, err error) {
+	f := flag.NewFlagSet("rivals", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	tables := f.String("tables", strings.Join(tableNames(), ","), "which tables to play, in this order")
+	quick := f.Bool("quick", false, "a look: 3 rounds of 60 ms each, unless -rounds and -slot say otherwise")
+	f.IntVar(&o.Rounds, "rounds", 5, "rounds of each case; the median counts")
+	f.DurationVar(&o.Slot, "slot", 250*time.Millisecond, "length of each client's turn in a round")
+	f.Uint64Var(&o.Seed, "seed", 1, "seed of the requests")
+	f.StringVar(&o.json, "json", "", "also write the results as JSON to this file (- is stdout)")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	set := map[string]bool{}
+	f.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	if *quick && !set["rounds"] {
+		o.Rounds = 3
+	}
+	if *quick && !set["slot"] {
+		o.Slot = 60 * time.Millisecond
+	}
+	switch {
+	case f.NArg() > 0:
+		return o, fmt.Errorf("unexpected argument %s: see -help", f.Arg(0))
+	case o.Rounds < 1:
+		return o, fmt.Errorf("-rounds %d: give at least 1", o.Rounds)
+	case o.Slot < time.Millisecond:
+		return o, fmt.Errorf("-slot %v: give at least 1ms", o.Slot)
+	}
+	for name := range strings.SplitSeq(*tables, ",") {
+		if !slices.Contains(tableNames(), name) {
+			return o, fmt.Errorf("-tables %s: there are %s", name, strings.Join(tableNames(), ", "))
+		}
+		o.tables = append(o.tables, name)
+	}
+	return o, report.CheckJSONPath(o.json)
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o, err := parse(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "rivals:", err)
+		return 2
+	}
+	if err := compare(ctx, o, stdout, stderr); err != nil {
+		fmt.Fprintln(stderr, "rivals:", strings.ReplaceAll(err.Error(), "\n", "; "))
+		return 1
+	}
+	return 0
+}
+
+// root is the folder of memherd's module.
+func root(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/memherd/memherd").Output()
+	if err != nil {
+		return "", fmt.Errorf("cannot find memherd's module: %w; run this somewhere in its checkout", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
