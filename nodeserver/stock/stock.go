@@ -153,7 +153,7 @@ func (s *Server) launch() error {
 	return nil
 }
 
-// waitReady returns when the process answers version.
+// waitReady returns when the process answers that it is the one.
 func (s *Server) waitReady(gone <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.StartTimeout)
 	defer cancel()
@@ -187,15 +187,28 @@ func (s *Server) ping(ctx context.Context) error {
 	if d, ok := ctx.Deadline(); ok {
 		nc.SetDeadline(d)
 	}
-	if _, err := nc.Write([]byte("version\r\n")); err != nil {
+	if _, err := nc.Write([]byte("stats\r\n")); err != nil {
 		return err
 	}
-	line, err := bufio.NewReader(nc).ReadString('\n')
-	// With -Y it answers nobody who has not logged in, and says so.
-	if err == nil && !strings.HasPrefix(line, "VERSION ") && !strings.HasPrefix(line, "CLIENT_ERROR unauthenticated") {
-		err = errors.New("no memcached answers there")
+	// While our process finds out that somebody else took its port, that one answers.
+	lines, pid := bufio.NewScanner(nc), strconv.Itoa(s.Pid())
+	for lines.Scan() {
+		line := lines.Text()
+		if v, ok := strings.CutPrefix(line, "STAT pid "); ok {
+			if v != pid {
+				return errors.New("another server answers there")
+			}
+			return nil
+		}
+		// With -Y it answers nobody who has not logged in, and says so.
+		if strings.HasPrefix(line, "CLIENT_ERROR unauthenticated") {
+			return nil
+		}
+		if !strings.HasPrefix(line, "STAT ") {
+			break
+		}
 	}
-	return err
+	return errors.Join(errors.New("no memcached answers there"), lines.Err())
 }
 
 // Version is what the binary says to -V, like "1.6.18".

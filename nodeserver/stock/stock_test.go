@@ -77,6 +77,30 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 	require.Error(t, err)
 }
 
+// TestAnotherServersAnswerIsNotOurs: a server that took the port meanwhile speaks the
+// protocol, too.
+func TestAnotherServersAnswerIsNotOurs(t *testing.T) {
+	ours, other := ForTest(t), ForTest(t)
+	require.NoError(t, ours.ping(t.Context()))
+	ours.port, other.port = other.port, ours.port
+	assert.ErrorContains(t, ours.ping(t.Context()), "another server")
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	answered := make(chan error, 1)
+	go func() {
+		nc, err := ln.Accept()
+		if err == nil {
+			_, err = nc.Write([]byte("220 mail\r\n"))
+			nc.Close()
+		}
+		answered <- err
+	}()
+	ours.port = ln.Addr().(*net.TCPAddr).Port
+	assert.ErrorContains(t, ours.ping(t.Context()), "no memcached answers")
+	require.NoError(t, <-answered)
+}
+
 // fakeTB notes what Need does.
 type fakeTB struct{ skipped, failed string }
 
