@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -80,11 +81,14 @@ func parseParts(out string) ([]part, error) {
 	for i := range parts {
 		if parts[i].Name == allParts {
 			parts[i].Limit, parts[i].Verdict = partsLimit, versus.Reached
-			if parts[i].Percent > partsLimit {
-				parts[i].Verdict = versus.Below
-			}
 			if noise.Name == "" {
 				break
+			}
+			switch {
+			case math.Abs(noise.Percent) > partsLimit/2:
+				parts[i].Verdict = versus.Noisy
+			case parts[i].Percent > partsLimit:
+				parts[i].Verdict = versus.Below
 			}
 			return append(parts, noise), nil
 		}

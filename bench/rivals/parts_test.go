@@ -24,6 +24,9 @@ func TestParseParts(t *testing.T) {
 	parts, err = parseParts("BenchmarkParts/goroutines=64 1 9.9 all_% 1 bare_again_%\n")
 	require.NoError(t, err)
 	assert.Equal(t, versus.Reached, parts[0].Verdict)
+	parts, err = parseParts("BenchmarkParts/goroutines=64 1 12 all_% -6 bare_again_%\n")
+	require.NoError(t, err)
+	assert.Equal(t, versus.Noisy, parts[0].Verdict)
 	for _, bad := range []string{"", "PASS\n", "BenchmarkParts/goroutines=64 1 many all_%\n", "BenchmarkParts/goroutines=64 1 9 all_%\n"} {
 		_, err = parseParts(bad)
 		assert.Error(t, err, bad)
