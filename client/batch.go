@@ -112,7 +112,7 @@ func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
 			return w
 		}
 		w.conn = conn
-		if err = conn.StartAll(ctx, w.calls); err == nil {
+		if err = conn.StartBatch(ctx, w.calls); err == nil {
 			return w
 		}
 		if try == 2 {
@@ -131,13 +131,16 @@ func (w *window) drop(err error) {
 }
 
 func (b *batch) land(ctx context.Context, w *window) {
+	if w.err == nil {
+		w.conn.WaitBatch(ctx, w.calls)
+	}
 	for i, t := range w.ts {
 		if w.err != nil {
 			b.each(t, nil, false, w.err)
 			continue
 		}
 		f := flight{n: w.n, conn: w.conn, call: w.calls[i], op: b.op, life: w.life}
-		left, err := f.wait(ctx)
+		left, err := f.landed(ctx)
 		if err == nil {
 			err = f.refusal()
 		}

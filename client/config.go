@@ -40,7 +40,7 @@ type Config struct {
 	ConnsPerNode int
 	// MaxInFlight is how many requests may be under way to a node before further
 	// ones fail at once with ErrBusy; 0 means 1,024. A multi-key call sends up to 128
-	// requests a node at a time, and starts as long as there is room for one.
+	// requests a node at a time, which count as one.
 	MaxInFlight int
 	// MaxValueBytes is the largest value written or read, 0 means 1 MiB less 1 KiB
 	// for the node's own bookkeeping. Set it with the nodes' -I.

@@ -80,6 +80,14 @@ func (f *flight) wait(ctx context.Context) (left bool, err error) {
 	}
 	if !f.conn.Wait(ctx, f.call) {
 		f.call = nil
+	}
+	return f.landed(ctx)
+}
+
+// landed is wait for a flight whose call has been waited for; call is nil if it was
+// abandoned.
+func (f *flight) landed(ctx context.Context) (left bool, err error) {
+	if f.call == nil {
 		f.err = &item.Error{Op: f.op, Node: f.n.Name, Sent: item.SentUnknown, Err: ctx.Err()}
 		return true, f.err
 	}

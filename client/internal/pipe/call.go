@@ -49,6 +49,7 @@ type Call struct {
 	opaque  [13]byte // base 36 of the connection's sequence number
 	// Borrow says that the caller copies Value and so needs no memory for it.
 	Borrow bool
+	quiet  bool        // one of a batch, whose last call alone wakes the caller and counts as in flight
 	wake   chan signal // capacity 2: a role and the completion may both be under way
 	sentAt int64       // nanoseconds on the connection's clock
 	offset int64       // where in the outgoing stream the request starts
@@ -111,7 +112,7 @@ func (k *Call) Free() {
 	if cap(k.own) > keepOwn {
 		k.own = nil
 	}
-	k.Borrow = false
+	k.Borrow, k.quiet = false, false
 	k.Settler, k.Value, k.Stats, k.Err = nil, nil, nil, nil
 	k.Text = ""
 	k.Sent = item.SentUnknown

@@ -171,9 +171,15 @@ func (c *Conn) Started() uint64 {
 }
 
 // landed counts calls that are under way no more.
-func (c *Conn) landed(n int) {
-	c.pending.Add(-int64(n))
-	c.cfg.InFlight.Add(-int64(n))
+func (c *Conn) landed(ks []*Call) {
+	counted := int64(0)
+	for _, k := range ks {
+		if !k.quiet {
+			counted++
+		}
+	}
+	c.pending.Add(-int64(len(ks)))
+	c.cfg.InFlight.Add(-counted)
 }
 
 // Dead reports whether the connection can no longer be used.
@@ -218,7 +224,7 @@ func (c *Conn) failAll() {
 	c.mine, c.mhead, c.queue = nil, 0, nil
 	c.headSent = 0
 	c.mu.Unlock()
-	c.landed(len(all))
+	c.landed(all)
 	for _, k := range all {
 		k.Err = cause
 		k.Sent = item.SentUnknown

@@ -130,7 +130,7 @@ func (c *Conn) handOver(me *Call) {
 		return
 	}
 	// First, so that whoever asks again at once finds room below the in-flight cap.
-	c.landed(len(c.ready))
+	c.landed(c.ready)
 	for i, k := range c.ready {
 		c.ready[i] = nil
 		c.finish(k, me)
@@ -142,7 +142,7 @@ func (c *Conn) handOver(me *Call) {
 // that is us, or its Settler if the caller has left.
 func (c *Conn) finish(k, me *Call) {
 	if k.state.CompareAndSwap(statePending, stateDone) {
-		if k != me {
+		if k != me && !k.quiet {
 			k.wake <- sigDone
 		}
 		return

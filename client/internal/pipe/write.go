@@ -47,7 +47,8 @@ func (c *Conn) Start(ctx context.Context, k *Call) error {
 	return nil
 }
 
-// StartAll queues many calls under one lock and one write. On failure none was sent.
+// StartAll queues many calls under one lock and one write. Each is waited for by itself.
+// On failure none was sent.
 func (c *Conn) StartAll(ctx context.Context, ks []*Call) error {
 	if len(ks) == 0 {
 		return nil
@@ -61,8 +62,10 @@ func (c *Conn) StartAll(ctx context.Context, ks []*Call) error {
 		c.mu.Unlock()
 		return err
 	}
-	c.cfg.InFlight.Add(int64(len(ks)))
 	for _, k := range ks {
+		if !k.quiet {
+			c.cfg.InFlight.Add(1)
+		}
 		c.enqueue(k)
 	}
 	c.beginFlush(ctx, ks[len(ks)-1])
