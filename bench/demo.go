@@ -16,7 +16,7 @@ type demoCmd struct {
 	Workers  int           `short:"c" name:"concurrency" default:"32" help:"Operations under way at a time."`
 	Seed     uint64        `default:"1" help:"Seed of rows and requests."`
 	Write    string        `default:"through" enum:"through,around" help:"Write policy: through or around."`
-	JSON     string        `name:"json" help:"Also write the results as JSON to this file (- is stdout)." placeholder:"OUT"`
+	JSON     string        `name:"json" help:"Also write the results as JSON to this file (- is stdout; the table then goes to stderr)." placeholder:"OUT"`
 }
 
 func (c *demoCmd) Run(e *env) error {
@@ -25,8 +25,8 @@ func (c *demoCmd) Run(e *env) error {
 		return usagef("-duration %v: give at least 100ms", c.Duration)
 	case c.Rows < 100 || c.Rows > 10_000_000:
 		return usagef("-rows %d: give a number from 100 to 10000000", c.Rows)
-	case c.Workers < 1:
-		return usagef("-concurrency %d: give a number from 1", c.Workers)
+	case c.Workers < 1 || c.Workers > maxWorkers:
+		return usagef("-concurrency %d: give a number from 1 to %d", c.Workers, maxWorkers)
 	}
 	if err := report.CheckJSONPath(c.JSON); err != nil {
 		return usageError{err}
@@ -35,14 +35,14 @@ func (c *demoCmd) Run(e *env) error {
 	if c.Write == "around" {
 		policy = loader.WriteAround
 	}
-	fmt.Fprintf(e.stdout, "memherd: 5 nodes in this process, 2 copies of each key, %s rows in SQLite behind them,\n"+
-		"Zipf 0.99 reads with 5 %% writes (write-%s), %d at a time, seed %d\n\n", report.Count(int64(c.Rows)), c.Write, c.Workers, c.Seed)
+	out := e.people(c.JSON)
+	fmt.Fprintf(out, "memherd: 5 nodes in this process, 2 copies of each key, in front of %s rows\n"+
+		"in SQLite; Zipf 0.99 reads with 5 %% writes (write-%s), %d at a time, seed %d\n\n", report.Count(int64(c.Rows)), c.Write, c.Workers, c.Seed)
 	res, err := demo.Run(e.ctx, demo.Config{Duration: c.Duration, Rows: c.Rows, Workers: c.Workers, Seed: c.Seed, Write: policy}, e.stderr)
 	if len(res.Phases) > 0 {
-		report.Table(e.stdout, append(res.Phases, res)...)
-		fmt.Fprint(e.stdout, "at the end of the storm, ")
-		report.HotKeys(e.stdout, stormKeys(res), 5)
-		verdict(e.stdout, res)
+		report.Table(out, append(res.Phases, res)...)
+		report.HotKeys(out, "hottest at the end of the storm", stormKeys(res), 5)
+		verdict(out, res)
 	}
 	if err != nil {
 		return err
@@ -77,20 +77,20 @@ func verdict(w io.Writer, res report.Result) {
 		return "FAILED"
 	}
 	fmt.Fprintf(w, "%s  %s errors reached callers in %s operations\n", word(res.Errors == 0), report.Count(res.Errors), report.Count(res.Ops))
-	fmt.Fprintf(w, "%s  %s wrong values: each of %s reads was checked for key, version and checksum\n", word(res.Wrong == 0), report.Count(res.Wrong), report.Count(res.Reads))
+	fmt.Fprintf(w, "%s  %s wrong values: %s reads checked for key, version and checksum\n", word(res.Wrong == 0), report.Count(res.Wrong), report.Count(res.Reads))
 	if r := res.Recovery; r != nil {
 		switch {
 		case r.MS == 0:
-			fmt.Fprintf(w, "ok      the throughput never fell below 90 %% of the %s op/s before the kill in the second after it\n", report.Count(int64(r.SteadyOpsPerS)))
+			fmt.Fprintf(w, "ok      in the second after the kill never below 90 %% of the %s op/s before it\n", report.Count(int64(r.SteadyOpsPerS)))
 		case !r.Recovered:
-			fmt.Fprintf(w, "slow    the throughput was still below 90 %% of the %s op/s before the kill when the phase ended\n", report.Count(int64(r.SteadyOpsPerS)))
+			fmt.Fprintf(w, "slow    when the phase ended still below 90 %% of the %s op/s before the kill\n", report.Count(int64(r.SteadyOpsPerS)))
 		default:
 			grade := "ok    "
 			if r.MS > 1000 {
 				grade = "slow  "
 			}
-			fmt.Fprintf(w, "%s  back at 90 %% of the %s op/s before the kill %.0f ms after it (lowest 100 ms: %.0f %%)\n",
-				grade, report.Count(int64(r.SteadyOpsPerS)), r.MS, 100*r.LowestShare)
+			fmt.Fprintf(w, "%s  %s ms after the kill back at 90 %% of the %s op/s before (lowest: %.0f %%)\n",
+				grade, report.Count(int64(r.MS)), report.Count(int64(r.SteadyOpsPerS)), 100*r.LowestShare)
 		}
 	}
 }

@@ -44,6 +44,15 @@ type env struct {
 	stdout, stderr io.Writer
 }
 
+// people is where what is meant for people goes: stdout, unless the results go there as
+// JSON, which a program could not read with a table in front of it.
+func (e *env) people(json string) io.Writer {
+	if json == "-" {
+		return e.stderr
+	}
+	return e.stdout
+}
+
 // usageError is bad input: the run ends with status 2 before anything was done.
 type usageError struct{ error }
 
@@ -88,8 +97,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	case errors.As(err, &usage) && !errors.Is(err, errFailed):
 		fmt.Fprintf(stderr, "bench: %s\n", oneLine(err))
 		return exitUsage
-	case err != errFailed:
-		// Joined to it there may be what went wrong while closing.
+	case err.Error() != errFailed.Error():
+		// By its text, because kong hands an error on inside another. Joined to it there
+		// may be what went wrong while closing.
 		fmt.Fprintf(stderr, "bench: %s\n", oneLine(err))
 	}
 	return exitFailed

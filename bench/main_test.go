@@ -89,6 +89,9 @@ func TestBadInput(t *testing.T) {
 		"bad zipf":              {"run -zipf 99", "Zipf exponent"},
 		"bad dist":              {"run -dist normal", "--dist must be one of"},
 		"bad number":            {"run -keys many", "expected a valid"},
+		"too many nodes":        {"run -embedded 1001", "-embedded 1001: give a number of nodes from 1 to 1000"},
+		"too many workers":      {"run -concurrency 10001", "-concurrency 10001: give a number from 1 to 10000"},
+		"too many demo workers": {"-concurrency 10001", "-concurrency 10001: give a number from 1 to 10000"},
 		"no time":               {"run -duration 0s", "-duration must be positive"},
 		"no workers":            {"run -concurrency 0", "-concurrency 0"},
 		"value too large":       {"run -value-size 2000000", "-value-size 2000000"},
@@ -250,6 +253,24 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// TestJSONOnStdoutStandsAlone: a program that reads stdout finds JSON and nothing else.
+func TestJSONOnStdoutStandsAlone(t *testing.T) {
+	for _, args := range [][]string{
+		{"replay", "-trace", traces + "twitter.csv", "-limit", "2000", "-json", "-"},
+		{"-duration", "700ms", "-rows", "500", "-json", "-"},
+	} {
+		code, stdout, stderr := bench(t, args...)
+		require.Equal(t, exitOK, code, stderr)
+		var r report.Result
+		require.NoError(t, json.Unmarshal([]byte(stdout), &r), stdout)
+		assert.Positive(t, r.Ops)
+		assert.Contains(t, stderr, "throughput, op/s")
+		for _, k := range r.HotKeys {
+			assert.NotContains(t, k.Key, "bench:", "the run's own prefix says nothing to a reader")
+		}
+	}
+}
+
 func TestStoppedDemoPrintsWhatThereIs(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
@@ -257,6 +278,7 @@ func TestStoppedDemoPrintsWhatThereIs(t *testing.T) {
 	assert.Equal(t, exitFailed, run(ctx, []string{"-duration", "1h", "-rows", "1000"}, &out, &errs))
 	assert.Contains(t, out.String(), "stopped before its end")
 	assert.Contains(t, out.String(), "warm-up")
+	assert.NotContains(t, errs.String(), "bench:", "the table has said why")
 }
 
 func TestCompare(t *testing.T) {

@@ -13,8 +13,8 @@ type nodesCmd struct {
 }
 
 func (c *nodesCmd) Run(e *env) error {
-	if c.N < 1 || c.N > 1000 {
-		return usagef("-n %d: give a number of nodes from 1 to 1000", c.N)
+	if c.N < 1 || c.N > maxNodes {
+		return usagef("-n %d: give a number of nodes from 1 to %d", c.N, maxNodes)
 	}
 	if c.Port < 1 || c.Port+c.N-1 > 65535 {
 		return usagef("-p %d: ports %d to %d must lie between 1 and 65535", c.Port, c.Port, c.Port+c.N-1)

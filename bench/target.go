@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/memherd/memherd/bench/internal/cputime"
@@ -34,20 +35,20 @@ type target struct {
 	ValueSize   int           `default:"100" help:"Bytes of a value where nothing else says it."`
 	Prefix      string        `help:"Put in front of every key in the cache (default: a new one each run, so that what an earlier run left behind is no hit)." placeholder:"TEXT"`
 	Seed        uint64        `default:"1" help:"Seed of everything random."`
-	JSON        string        `name:"json" help:"Also write the results as JSON to this file (- is stdout)." placeholder:"OUT"`
+	JSON        string        `name:"json" help:"Also write the results as JSON to this file (- is stdout; the table then goes to stderr)." placeholder:"OUT"`
 }
 
 // check finds what is wrong with the flags themselves.
 func (t *target) check() error {
 	switch {
-	case t.Embedded < 0:
-		return usagef("-embedded %d: give a number of nodes from 1", t.Embedded)
+	case t.Embedded < 0 || t.Embedded > maxNodes:
+		return usagef("-embedded %d: give a number of nodes from 1 to %d", t.Embedded, maxNodes)
 	case t.Embedded > 0 && len(t.Servers) > 0:
 		return usagef("-embedded and -servers exclude each other: give one of them")
 	case t.Replicas < 0:
 		return usagef("-replicas %d: give a number of copies from 1", t.Replicas)
-	case t.Concurrency < 1:
-		return usagef("-concurrency %d: give a number from 1", t.Concurrency)
+	case t.Concurrency < 1 || t.Concurrency > maxWorkers:
+		return usagef("-concurrency %d: give a number from 1 to %d", t.Concurrency, maxWorkers)
 	case t.Rate < 0 || math.IsNaN(t.Rate) || math.IsInf(t.Rate, 0):
 		return usagef("-rate must be a positive number of operations per second")
 	case t.AllowRemote && t.Rate == 0:
@@ -68,8 +69,11 @@ func (t *target) check() error {
 	return nil
 }
 
-// maxPrefix leaves room for the keys behind it.
-const maxPrefix = 190
+const (
+	maxPrefix  = 190    // bytes; leaves room for the keys behind it
+	maxNodes   = 1000   // in this process; each takes a port and connections
+	maxWorkers = 10_000 // each takes 200 KB for its latencies
+)
 
 // nodes starts or finds the fleet. The returned function ends what was started.
 func (t *target) nodes(e *env) ([]ring.Node, func() error, error) {
@@ -147,8 +151,13 @@ func (t *target) measure(e *env, name string, s *subject.Subject, cfg drive.Conf
 	if e.ctx.Err() != nil {
 		res.Notes = append(res.Notes, "stopped before its end: these are the figures until then")
 	}
-	report.Table(e.stdout, res)
-	report.HotKeys(e.stdout, res.HotKeys, 5)
+	for i, k := range res.HotKeys {
+		// What bypassed the loader still has the prefix, which is another one each run.
+		res.HotKeys[i].Key = strings.TrimPrefix(k.Key, t.Prefix)
+	}
+	out := e.people(t.JSON)
+	report.Table(out, res)
+	report.HotKeys(out, "hottest keys", res.HotKeys, 5)
 	if t.JSON != "" {
 		if err := report.WriteJSON(t.JSON, e.stdout, res); err != nil {
 			return err

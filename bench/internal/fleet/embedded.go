@@ -38,7 +38,11 @@ func Start(n, port int) (*Embedded, error) {
 		}
 		s, err := serve(net.JoinHostPort("127.0.0.1", strconv.Itoa(p)))
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("cannot start node %d: %w: choose other ports with -p", i+1, err), f.Close())
+			err = fmt.Errorf("cannot start node %d: %w", i+1, err)
+			if port > 0 {
+				err = fmt.Errorf("%w: choose other ports with -p", err)
+			}
+			return nil, errors.Join(err, f.Close())
 		}
 		f.up[i], f.addr[i] = s, s.Addr().String()
 		f.nodes = append(f.nodes, ring.Node{Name: fmt.Sprintf("node%d", i+1), Addr: f.addr[i]})

@@ -43,10 +43,17 @@ func External(ctx context.Context, servers []string, remote bool) ([]ring.Node, 
 			return nil, fmt.Errorf("server %s is %w: a load generator can take a production cache down; if these servers are yours, say so with -allow-remote and give a -rate", n.Name, ErrRemote)
 		}
 	}
+	at := map[string]string{}
 	for _, n := range nodes {
-		if _, err := Version(ctx, n.Addr); err != nil {
+		_, peer, err := greet(ctx, n.Addr)
+		if err != nil {
 			return nil, fmt.Errorf("cannot reach server %s: %w: start it, correct -servers, or use -embedded N", n.Name, err)
 		}
+		// Two names of one server would put both copies of a key into one memory.
+		if other, ok := at[peer]; ok {
+			return nil, fmt.Errorf("servers %s and %s are one server: name it once", other, n.Name)
+		}
+		at[peer] = n.Name
 	}
 	return nodes, nil
 }
@@ -91,6 +98,12 @@ const patience = 2 * time.Second
 // Version asks the server at addr for its version, and so finds out whether a
 // memcached, or something that speaks like one, is there.
 func Version(ctx context.Context, addr string) (string, error) {
+	version, _, err := greet(ctx, addr)
+	return version, err
+}
+
+// greet is Version and tells also which address, behind whatever name, answered.
+func greet(ctx context.Context, addr string) (version, peer string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var d net.Dialer
@@ -100,23 +113,23 @@ func Version(ctx context.Context, addr string) (string, error) {
 		if errors.As(err, &op) {
 			err = op.Err // without the address again
 		}
-		return "", err
+		return "", "", err
 	}
 	defer conn.Close()
 	deadline, _ := ctx.Deadline()
 	if err := conn.SetDeadline(deadline); err != nil {
-		return "", err
+		return "", "", err
 	}
 	if _, err := conn.Write([]byte("version\r\n")); err != nil {
-		return "", err
+		return "", "", err
 	}
 	line, err := bufio.NewReaderSize(conn, 256).ReadSlice('\n')
 	if err != nil {
-		return "", errors.New("it took the connection but does not answer like memcached")
+		return "", "", errors.New("it took the connection but does not answer like memcached")
 	}
 	version, ok := strings.CutPrefix(string(line), "VERSION ")
 	if !ok {
-		return "", errors.New("it does not answer like memcached")
+		return "", "", errors.New("it does not answer like memcached")
 	}
-	return strings.TrimSpace(version), nil
+	return strings.TrimSpace(version), conn.RemoteAddr().String(), nil
 }

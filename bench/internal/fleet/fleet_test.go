@@ -44,6 +44,16 @@ func TestStartIsAllOrNothing(t *testing.T) {
 	assert.Error(t, ping(t.Context(), net.JoinHostPort("127.0.0.1", strconv.Itoa(port-1))), "the first node was stopped again")
 }
 
+func TestOneServerUnderTwoNames(t *testing.T) {
+	f, err := Start(1, 0)
+	require.NoError(t, err)
+	defer f.Close()
+	_, port, err := net.SplitHostPort(f.Nodes()[0].Addr)
+	require.NoError(t, err)
+	_, err = External(t.Context(), []string{"127.0.0.1:" + port, "[::ffff:127.0.0.1]:" + port}, false)
+	require.ErrorContains(t, err, "are one server: name it once")
+}
+
 func ping(ctx context.Context, addr string) error {
 	_, err := Version(ctx, addr)
 	return err

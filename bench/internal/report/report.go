@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -141,6 +142,11 @@ func CheckJSONPath(path string) error {
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
+		// Without the path again, which is that of the trial file.
+		var p *fs.PathError
+		if errors.As(err, &p) {
+			err = p.Err
+		}
 		return fmt.Errorf("-json %s cannot be written: %w", path, err)
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -82,13 +83,41 @@ func TestTable(t *testing.T) {
 	r.Notes = []string{"hm"}
 	Table(&out, r, Result{Name: "other"})
 	s := out.String()
-	for _, want := range []string{"250 ns", "120.0 µs", "2.50 ms", "3.00 s", "50.00 %", "1.50", "boom", "hm", "1,000"} {
+	for _, want := range []string{"250 ns", "120 µs", "2.50 ms", "3.00 s", "50.00 %", "1.50", "boom", "hm", "1,000"} {
 		assert.Contains(t, s, want)
 	}
 	assert.Less(t, strings.Index(s, "node2"), strings.Index(s, "node10"))
 	out.Reset()
-	HotKeys(&out, []HotKey{{"a", 0.2}, {"b", 0.1}}, 1)
+	HotKeys(&out, "hottest keys", []HotKey{{"a", 0.2}, {"b", 0.1}}, 1)
 	assert.Equal(t, "hottest keys: a (20.0 %)\n", out.String())
+	out.Reset()
+	HotKeys(&out, "none yet", nil, 5)
+	assert.Equal(t, "none yet: none\n", out.String())
+}
+
+// TestTableFitsATerminal takes figures as wide as a fast demo's.
+func TestTableFitsATerminal(t *testing.T) {
+	var rs []Result
+	for _, name := range []string{"warm-up", "steady", "storm", "node killed", "node back", "all"} {
+		r := Result{Name: name, Ops: 999_999, Reads: 900_000, NearHits: 1e5, NodeHits: 8e5, DurationS: 12.5, NodeOps: map[string]int64{"node1": 123_456, "node5": 999_999}}
+		r.Latency.P50, r.Latency.P99, r.Latency.P999, r.Latency.Max = 999.94, 99_949, 999_949, 12.34e6
+		r.Derive()
+		rs = append(rs, r)
+	}
+	rs[5].Ops, rs[5].NodeOps["node1"] = 5_123_456, 1_234_567
+	var out bytes.Buffer
+	Table(&out, rs...)
+	keys := []HotKey{{strings.Repeat("k", 30), 1}, {strings.Repeat("l", 30), 1}, {strings.Repeat("m", 30), 1}}
+	HotKeys(&out, "hottest at the end of the storm", keys, 5)
+	lines := strings.Split(out.String(), "\n")
+	for _, line := range lines {
+		assert.LessOrEqual(t, utf8.RuneCountInString(line), 80, line)
+	}
+	assert.Equal(t, []string{"node", "node"}, strings.Fields(lines[0]))
+	assert.Equal(t, []string{"warm-up", "steady", "storm", "killed", "back", "all"}, strings.Fields(lines[1]))
+	for _, want := range []string{"1000 µs", "99.9 ms", "1000 ms", "12.3 s", "l (100.0 %)", "m (100.0 %)"} {
+		assert.Contains(t, out.String(), want)
+	}
 }
 
 func TestCount(t *testing.T) {

@@ -10,7 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Table writes results side by side, one column each, with a title on top.
+// Table writes results side by side, one column each, with a title on top. The demo's
+// six fit a terminal of 80 columns.
 func Table(w io.Writer, results ...Result) {
 	var rows [][]string
 	row := func(name string, f func(r Result) string) {
@@ -20,7 +21,17 @@ func Table(w io.Writer, results ...Result) {
 		}
 		rows = append(rows, cells)
 	}
-	row("", func(r Result) string { return r.Name })
+	// A title of two words stands on two lines, when columns stand side by side.
+	first := func(name string) int {
+		if len(results) == 1 {
+			return 0
+		}
+		return strings.LastIndexByte(name, ' ') + 1
+	}
+	if slices.ContainsFunc(results, func(r Result) bool { return first(r.Name) > 0 }) {
+		row("", func(r Result) string { return strings.TrimSpace(r.Name[:first(r.Name)]) })
+	}
+	row("", func(r Result) string { return r.Name[first(r.Name):] })
 	row("operations", func(r Result) string { return Count(r.Ops) })
 	row("  of them writes", func(r Result) string { return Count(r.Writes) })
 	row("seconds", func(r Result) string { return fmt.Sprintf("%.1f", r.DurationS) })
@@ -29,9 +40,9 @@ func Table(w io.Writer, results ...Result) {
 	row("        p99", func(r Result) string { return micros(r.Latency.P99) })
 	row("        p99.9", func(r Result) string { return micros(r.Latency.P999) })
 	row("        max", func(r Result) string { return micros(r.Latency.Max) })
-	row("reads from near-cache", func(r Result) string { return percent(r.NearHits, r.Hits+r.Misses) })
-	row("           node", func(r Result) string { return percent(r.NodeHits, r.Hits+r.Misses) })
-	row("           origin", func(r Result) string { return percent(r.Misses, r.Hits+r.Misses) })
+	row("from near-cache", func(r Result) string { return percent(r.NearHits, r.Hits+r.Misses) })
+	row("     node", func(r Result) string { return percent(r.NodeHits, r.Hits+r.Misses) })
+	row("     origin", func(r Result) string { return percent(r.Misses, r.Hits+r.Misses) })
 	row("origin loads", func(r Result) string { return Count(r.Loads) })
 	row("       writes", func(r Result) string { return Count(r.Stores) })
 	for _, n := range nodeNames(results) {
@@ -54,17 +65,25 @@ func Table(w io.Writer, results ...Result) {
 	}
 }
 
-// HotKeys writes the hottest keys on one line.
-func HotKeys(w io.Writer, keys []HotKey, top int) {
+// HotKeys writes the hottest keys behind a title, on as many lines as it takes.
+func HotKeys(w io.Writer, title string, keys []HotKey, top int) {
 	if len(keys) == 0 {
-		fmt.Fprintln(w, "hottest keys: none")
+		fmt.Fprintf(w, "%s: none\n", title)
 		return
 	}
-	var b []string
-	for _, k := range keys[:min(top, len(keys))] {
-		b = append(b, fmt.Sprintf("%s (%.1f %%)", k.Key, 100*k.Share))
+	line := title + ":"
+	for i, k := range keys[:min(top, len(keys))] {
+		word := fmt.Sprintf(" %s (%.1f %%)", k.Key, 100*k.Share)
+		if i > 0 {
+			line += ","
+			if utf8.RuneCountInString(line+word) > 79 {
+				fmt.Fprintln(w, line)
+				line = " "
+			}
+		}
+		line += word
 	}
-	fmt.Fprintf(w, "hottest keys: %s\n", strings.Join(b, ", "))
+	fmt.Fprintln(w, line)
 }
 
 func nodeNames(results []Result) []string {
@@ -131,11 +150,22 @@ func micros(us float64) string {
 	case d < time.Microsecond:
 		return fmt.Sprintf("%d ns", d)
 	case d < time.Millisecond:
-		return fmt.Sprintf("%.1f µs", us)
+		return digits(us) + " µs"
 	case d < time.Second:
-		return fmt.Sprintf("%.2f ms", us/1e3)
+		return digits(us/1e3) + " ms"
 	}
-	return fmt.Sprintf("%.2f s", us/1e6)
+	return digits(us/1e6) + " s"
+}
+
+// digits writes a number with the three digits that a histogram knows.
+func digits(x float64) string {
+	switch {
+	case x < 9.995:
+		return fmt.Sprintf("%.2f", x)
+	case x < 99.95:
+		return fmt.Sprintf("%.1f", x)
+	}
+	return fmt.Sprintf("%.0f", x)
 }
 
 func percent(part, whole int64) string {

@@ -54,6 +54,9 @@ func (t *twitter) parse(line []byte) (Record, error) {
 	if rec.ValueSize, err = number("value size", tail[1]); err != nil {
 		return Record{}, err
 	}
+	if rec.ValueSize > MaxValue {
+		return Record{}, fmt.Errorf("value size %d: more than %d, the largest item of a memcached", rec.ValueSize, MaxValue)
+	}
 	rec.Client = t.client(tail[2])
 	op, ok := parseOp(string(tail[3]))
 	if !ok {
@@ -102,6 +105,10 @@ func checkKey(key string) error {
 	}
 	return nil
 }
+
+// MaxValue is the largest value a trace may have, in bytes: memcached's default -I. A
+// replay makes every value, and a damaged line must not ask for gigabytes.
+const MaxValue = 1 << 20
 
 // MaxKey is the longest key a trace may have: memcached's 250 bytes.
 const MaxKey = 250

@@ -88,6 +88,7 @@ func TestErrorsSayFileAndLine(t *testing.T) {
 		"blank line":      {"1\n\n2\n", "t:2: want the number of a key"},
 		"negative":        {"-1\n", "t:1: want the number"},
 		"binary":          {"\x00\x01\x02\n", "t:1: want the number"},
+		"huge value":      {"1,k,1,1048577,1,set,0\n", "t:1: value size 1048577: more than 1048576"},
 		"few fields":      {"1,k,1,1,1,get,0\n1,k,1,1,get,0\n", "t:2: want 7 fields"},
 		"one comma":       {",\n", "t:1: want 7 fields"},
 		"bad time":        {"x,k,1,1,1,get,0\n", "t:1: timestamp"},
