@@ -81,15 +81,15 @@ func verdict(w io.Writer, res report.Result) {
 	if r := res.Recovery; r != nil {
 		switch {
 		case r.MS == 0:
-			fmt.Fprintf(w, "ok      in the second after the kill never below 90 %% of the %s op/s before it\n", report.Count(int64(r.SteadyOpsPerS)))
+			fmt.Fprintf(w, "ok      a second long after the kill at least 90 %% of the %s op/s before\n", report.Count(int64(r.SteadyOpsPerS)))
 		case !r.Recovered:
-			fmt.Fprintf(w, "slow    when the phase ended still below 90 %% of the %s op/s before the kill\n", report.Count(int64(r.SteadyOpsPerS)))
+			fmt.Fprintf(w, "slow    below 90 %% of the %s op/s before the kill until the phase ended\n", report.Count(int64(r.SteadyOpsPerS)))
 		default:
 			grade := "ok    "
 			if r.MS > 1000 {
 				grade = "slow  "
 			}
-			fmt.Fprintf(w, "%s  %s ms after the kill back at 90 %% of the %s op/s before (lowest: %.0f %%)\n",
+			fmt.Fprintf(w, "%s  %s ms after the kill back at 90 %% of %s op/s (lowest: %.0f %%)\n",
 				grade, report.Count(int64(r.MS)), report.Count(int64(r.SteadyOpsPerS)), 100*r.LowestShare)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -271,11 +270,27 @@ func TestJSONOnStdoutStandsAlone(t *testing.T) {
 	}
 }
 
+// trigger is a buffer that calls do when want has been written to it.
+type trigger struct {
+	bytes.Buffer
+	want string
+	do   func()
+}
+
+func (w *trigger) Write(p []byte) (int, error) {
+	n, err := w.Buffer.Write(p)
+	if strings.Contains(w.String(), w.want) {
+		w.do()
+	}
+	return n, err
+}
+
 func TestStoppedDemoPrintsWhatThereIs(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var out, errs bytes.Buffer
-	assert.Equal(t, exitFailed, run(ctx, []string{"-duration", "1h", "-rows", "1000"}, &out, &errs))
+	var out bytes.Buffer
+	errs := &trigger{want: "warming up", do: cancel}
+	assert.Equal(t, exitFailed, run(ctx, []string{"-duration", "1h", "-rows", "1000"}, &out, errs))
 	assert.Contains(t, out.String(), "stopped before its end")
 	assert.Contains(t, out.String(), "warm-up")
 	assert.NotContains(t, errs.String(), "bench:", "the table has said why")
