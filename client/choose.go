@@ -12,6 +12,18 @@ import (
 // requests into each of them.
 const crowded = 128
 
+// crowdedBytes is the same in bytes of value that are to come: large replies fill a
+// connection, and a thread of the server, with fewer requests.
+const crowdedBytes = 256 << 10
+
+// crowd is how many requests under way are enough for a connection.
+func crowd(k *pipe.Conn) int {
+	if size := k.ReplySize(); size > crowdedBytes/crowded {
+		return max(crowdedBytes/size, 2)
+	}
+	return crowded
+}
+
 // bulkValue is the size from which a value goes out on the node's last connection, so
 // that the requests and replies of everybody else need not wait behind it.
 const bulkValue = 32 << 10
@@ -28,7 +40,7 @@ func (n *node) conn(ctx context.Context, value int) (*pipe.Conn, error) {
 		}
 	}
 	best, spare := (*pipe.Conn)(nil), -1
-	least := 0
+	least, full := 0, true // full: every connection has as much as it can do
 	for i := range n.conns {
 		k := n.conns[i].Load()
 		if k == nil || k.Dead() {
@@ -44,14 +56,15 @@ func (n *node) conn(ctx context.Context, value int) (*pipe.Conn, error) {
 		if best == nil || p < least {
 			best, least = k, p
 		}
-		if p < crowded {
+		if p < crowd(k) {
+			best, full = k, false
 			break // the first connection with room: packing them merges system calls
 		}
 	}
 	if best == nil {
 		return n.await(ctx, n.dial(0))
 	}
-	if least >= crowded && spare >= 0 && n.mayOpen() {
+	if full && spare >= 0 && n.mayOpen() {
 		n.dial(spare) // in the background; this caller does not wait for it
 	}
 	return best, nil

@@ -1,6 +1,7 @@
 package pipe
 
 import (
+	"math/bits"
 	"sync"
 	"sync/atomic"
 
@@ -72,6 +73,7 @@ type Call struct {
 
 	pool *Pool
 	own  []byte // memory for borrowed values, kept from use to use
+	bulk []byte // the whole request, if its value is large, until it is queued
 	line []byte // the request's line as it goes out; the memory is kept from use to use
 
 	// Req is the request. Opaque is set by Start; the other byte slices must stay
@@ -83,7 +85,21 @@ type Call struct {
 // concurrently. Its owner has one of its own rather than share one per process: a
 // Call has a channel, and a channel made inside a testing/synctest bubble must not be
 // used outside it.
-type Pool struct{ p sync.Pool }
+type Pool struct {
+	p    sync.Pool
+	bufs sync.Pool // of *[]byte: memory for large requests
+}
+
+// buf returns memory for n bytes, of length 0.
+func (p *Pool) buf(n int) []byte {
+	if b, ok := p.bufs.Get().(*[]byte); ok && cap(*b) >= n {
+		return (*b)[:0]
+	}
+	// A power of two, so that values of about one size can use each other's.
+	return make([]byte, 0, 1<<bits.Len(uint(n-1)))
+}
+
+func (p *Pool) putBuf(b []byte) { p.bufs.Put(&b) }
 
 // New returns an empty Call.
 func (p *Pool) New() *Call {
@@ -111,6 +127,10 @@ func (k *Call) Free() {
 	k.Resp = Reply{}
 	if cap(k.own) > keepOwn {
 		k.own = nil
+	}
+	if k.bulk != nil { // never queued
+		k.pool.putBuf(k.bulk)
+		k.bulk = nil
 	}
 	k.Borrow, k.quiet = false, false
 	k.Settler, k.Value, k.Stats, k.Err = nil, nil, nil, nil

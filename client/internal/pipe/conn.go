@@ -72,18 +72,17 @@ type Conn struct {
 	dead    atomic.Bool
 	// congested: the write under way is a large one.
 	congested atomic.Bool
+	replySize atomic.Int64  // moving average of the values in replies, in bytes
 	seq       atomic.Uint64 // last opaque given out
 
 	// mu guards everything down to the next blank comment. It is held for appends
 	// and list work only, never across I/O. Order: mu is a leaf; no other lock is
 	// taken under it.
 	mu        sync.Mutex
-	out       []byte // bytes queued, not yet given to a flusher
-	spare     []byte // the buffer the flusher is not using
-	outCalls  int    // requests in out
+	out       outbox // what is queued and not yet given to a flusher
 	stamp     int64  // the clock when the last write began, or the last call was queued alone
 	lastBatch int    // calls completed by the last batch of replies
-	rest      []byte // what an interrupted flusher did not get out; goes before out
+	rest      parcel // what an interrupted flusher did not get out; goes before out
 	queue     []*Call
 	started   uint64      // calls ever queued
 	appended  int64       // bytes ever queued
@@ -123,10 +122,9 @@ const (
 	// directRead is the rest of a data block from which it is read straight into its
 	// own memory rather than through rbuf.
 	directRead = 16 << 10
-	// firstBody is the most memory given to a data block before bytes of it arrive.
-	firstBody = 64 << 10
-	// keepBuffer is the largest output buffer kept for reuse.
-	keepBuffer = 256 << 10
+	// firstBody is the most memory given to a data block before bytes of it arrive; there
+	// is one at a time.
+	firstBody = 256 << 10
 )
 
 // New makes a connection of nc, which it owns from now on.
@@ -163,6 +161,9 @@ func (c *Conn) Pending() int { return int(c.pending.Load()) }
 // Congested reports whether a large write is under way.
 func (c *Conn) Congested() bool { return c.congested.Load() }
 
+// ReplySize is about how many bytes of value the latest replies brought.
+func (c *Conn) ReplySize() int { return int(c.replySize.Load()) }
+
 // Started is the number of calls ever queued.
 func (c *Conn) Started() uint64 {
 	c.mu.Lock()
@@ -172,10 +173,18 @@ func (c *Conn) Started() uint64 {
 
 // landed counts calls that are under way no more.
 func (c *Conn) landed(ks []*Call) {
-	counted := int64(0)
+	counted, bytes := int64(0), int64(0)
 	for _, k := range ks {
 		if !k.quiet {
 			counted++
+		}
+		bytes += int64(len(k.Value))
+	}
+	if n := int64(len(ks)); n > 0 {
+		// Only whoever has the reader's role comes here.
+		was := c.replySize.Load()
+		if now := was + (bytes/n-was)/4; now != was {
+			c.replySize.Store(now)
 		}
 	}
 	c.pending.Add(-int64(len(ks)))

@@ -21,10 +21,6 @@ var past = time.Unix(1, 0)
 // socket beneath; of anything else nothing is known.
 const unansweredBlock = 48 << 10
 
-// largeWrite is how many bytes in one write make whoever has a choice prefer another
-// connection until they are out.
-const largeWrite = 64 << 10
-
 // Start queues k and sends it, together with whatever others have queued, unless
 // somebody else is sending already. The value and the key have been copied when it
 // returns. It fails, with k not sent, if the connection is dead or MaxInFlight is reached; k then
@@ -115,6 +111,12 @@ func (c *Conn) encode(k *Call) {
 		k.Req.Flags |= memproto.FlagO
 	}
 	k.line = k.Req.AppendLine(k.line[:0])
+	if k.cmd.Storage() && len(k.Req.Value) >= bulkRequest {
+		if k.bulk == nil {
+			k.bulk = k.pool.buf(len(k.line) + len(k.Req.Value) + 2)
+		}
+		k.bulk = append(append(append(k.bulk[:0], k.line...), k.Req.Value...), '\r', '\n')
+	}
 }
 
 // enqueue appends the request, which is encoded, and takes the next slot. mu is held.
@@ -123,16 +125,10 @@ func (c *Conn) enqueue(k *Call) {
 		c.note(k)
 	}
 	k.offset = c.appended
-	before := len(c.out)
-	c.out = append(c.out, k.line...)
-	if k.cmd.Storage() {
-		c.out = append(append(c.out, k.Req.Value...), '\r', '\n')
-	}
-	c.appended += int64(len(c.out) - before)
+	c.appended += int64(c.out.add(k))
 	// The bytes are in out: let go of the caller's memory.
 	k.Req.Key, k.Req.More, k.Req.Value, k.Req.Opaque, k.Req.Args = nil, nil, nil, nil, nil
 	c.queue = append(c.queue, k)
-	c.outCalls++
 	c.started++
 	c.pending.Add(1)
 }
@@ -184,7 +180,7 @@ func (c *Conn) gather(expect int) {
 	for last < expect && idle < gatherIdle {
 		runtime.Gosched()
 		c.mu.Lock()
-		n := c.outCalls
+		n := c.out.calls
 		c.mu.Unlock()
 		if n == last {
 			idle++
@@ -199,8 +195,8 @@ func (c *Conn) gather(expect int) {
 func (c *Conn) flush(ctx context.Context, me *Call) {
 	c.mu.Lock()
 	for {
-		buf := c.takeOut()
-		if len(buf) == 0 {
+		p := c.takeOut()
+		if len(p.bufs) == 0 {
 			c.endFlush()
 			c.mu.Unlock()
 			return
@@ -208,13 +204,13 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 		blocks := c.taken-c.headAt > unansweredBlock || c.poll == nil && !c.brittle
 		if blocks && c.brittle && ctx.Done() != nil {
 			// An interrupt would be the end of the connection.
-			c.rest = buf
+			c.rest = p
 			c.flushElsewhere()
 			c.mu.Unlock()
 			return
 		}
 		c.slow = blocks
-		large := len(buf) >= largeWrite
+		large := p.size() >= largeWrite
 		if large {
 			c.congested.Store(true)
 		}
@@ -224,7 +220,7 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 		if blocks && ctx.Done() != nil {
 			stop = context.AfterFunc(ctx, func() { c.interrupt(me) })
 		}
-		n, err := c.nc.Write(buf)
+		err := p.write(c.nc)
 		if stop != nil {
 			stop()
 		}
@@ -237,10 +233,8 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 		poked := c.unpokeWrite()
 		switch {
 		case err == nil:
-			if cap(buf) <= keepBuffer {
-				c.spare = buf[:0]
-			}
-			if len(c.out) > 0 && me != nil && me.state.Load() != statePending && c.giveFlush() {
+			c.out.reuse(&p, c.cfg.Calls)
+			if !c.out.empty() && me != nil && me.state.Load() != statePending && c.giveFlush() {
 				// Our reply is here already; somebody who still waits goes on.
 				c.mu.Unlock()
 				return
@@ -248,7 +242,7 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 		case poked && errors.Is(err, os.ErrDeadlineExceeded) && !c.dead.Load():
 			// Interrupted: our caller's context ended. What is not out yet must go out
 			// before anything else does.
-			c.rest = append([]byte(nil), buf[n:]...)
+			c.rest = p
 			if me != nil && ctx.Err() != nil {
 				c.passFlush()
 				c.mu.Unlock()
@@ -281,27 +275,26 @@ func (c *Conn) flushElsewhere() {
 }
 
 // takeOut returns the bytes to write next. mu is held.
-func (c *Conn) takeOut() []byte {
+func (c *Conn) takeOut() parcel {
 	if c.dead.Load() {
 		// Not taken: what is still here has not been sent, and its calls may be told.
-		c.out, c.rest = nil, nil
-		return nil
+		c.out.drop()
+		c.rest = parcel{}
+		return parcel{}
 	}
-	if len(c.rest) > 0 {
-		buf := c.rest
-		c.rest = nil
-		return buf
+	if len(c.rest.bufs) > 0 {
+		p := c.rest
+		c.rest = parcel{}
+		return p
 	}
-	buf := c.out
-	if len(buf) > 0 {
-		c.out, c.spare = c.spare[:0], nil
-		c.outCalls = 0
-		c.taken = c.appended
-		if !c.cfg.Without.Overdue {
-			c.stamp = c.Now()
-		}
+	if c.out.empty() {
+		return parcel{}
 	}
-	return buf
+	c.taken = c.appended
+	if !c.cfg.Without.Overdue {
+		c.stamp = c.Now()
+	}
+	return c.out.take()
 }
 
 // endFlush gives the flusher's role up. mu is held.
