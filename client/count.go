@@ -48,9 +48,10 @@ func (c *Client) Count(ctx context.Context, n Counter) (uint64, error) {
 
 func (c *Client) count(ctx context.Context, op string, n Counter) (uint64, error) {
 	req := memproto.Request{
-		Cmd: memproto.CmdMetaArith, Key: memproto.StringBytes(n.Key),
+		Cmd:   memproto.CmdMetaArith,
 		Flags: memproto.FlagLv | memproto.FlagD | memproto.FlagM, Delta: n.Delta, Mode: 'I',
 	}
+	setKey(&req, n.Key)
 	if n.Decrement {
 		req.Mode = 'D'
 	}

@@ -33,10 +33,16 @@ func (c *Client) Delete(ctx context.Context, key string) (item.Outcome, error) {
 	return out, err
 }
 
+func deleteRequest(key string) memproto.Request {
+	r := memproto.Request{Cmd: memproto.CmdMetaDelete}
+	setKey(&r, key)
+	return r
+}
+
 // deleteKey is the delete of rule 2 on the copies given, owner first in the list.
 func (c *Client) deleteKey(ctx context.Context, op, key string, copies []*node) (item.Outcome, error) {
 	w := writing{c: c, op: op, key: key, always: true}
-	req := memproto.Request{Cmd: memproto.CmdMetaDelete, Key: memproto.StringBytes(key)}
+	req := deleteRequest(key)
 	same := func(*node) (memproto.Request, bool) { return req, true }
 	w.send(ctx, copies[1:], same)
 	if err := ctx.Err(); err != nil {
@@ -137,7 +143,7 @@ func (d *batchDelete) run(ctx context.Context) {
 func (d *batchDelete) send(ctx context.Context, ts []target) {
 	b := batch{c: d.c, op: d.op, each: d.answer,
 		request: func(i int, k *pipe.Call) {
-			k.Req = memproto.Request{Cmd: memproto.CmdMetaDelete, Key: memproto.StringBytes(d.keys[i])}
+			k.Req = deleteRequest(d.keys[i])
 		},
 		allowed: func(n *node) bool { return n.breaker.Writable() },
 	}

@@ -115,7 +115,8 @@ func (g *multiGet) round(ctx context.Context) bool {
 	}
 	b := batch{c: g.c, op: g.op, each: func(t target, f *flight, _ bool, err error) { g.answer(ctx, t, f, err) },
 		request: func(i int, k *pipe.Call) {
-			k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(g.keys[i]), Flags: getFlags}
+			k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
+			setKey(&k.Req, g.keys[i])
 		},
 		allowed: func(n *node) bool { return n.breaker.Readable() },
 	}

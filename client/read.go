@@ -118,7 +118,7 @@ type readOptions struct {
 func (o *readOptions) request(r *memproto.Request, key string) {
 	r.Cmd, r.Flags = memproto.CmdMetaGet, o.flags
 	r.Vivify, r.Exptime = o.vivify, o.exptime
-	r.Key = memproto.StringBytes(key)
+	setKey(r, key)
 }
 
 // settler is who learns the reply if the caller leaves before it is there.
@@ -208,7 +208,8 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 		return item.Item{}, c.readFailed(&item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrOwnerDown})
 	}
 	k := n.newCall()
-	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(key), Flags: getFlags | memproto.FlagLc}
+	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags | memproto.FlagLc}
+	setKey(&k.Req, key)
 	if ctx.Done() != nil {
 		k.Settler = lateRead{key}
 	}

@@ -61,9 +61,10 @@ func (c *Client) storeRequest(op string, it item.Item) (memproto.Request, error)
 		exp = memproto.ExptimeAt(it.ExpiresAt, time.Now())
 	}
 	req := memproto.Request{
-		Cmd: memproto.CmdMetaSet, Key: memproto.StringBytes(it.Key), Value: it.Value,
+		Cmd: memproto.CmdMetaSet, Value: it.Value,
 		Flags: memproto.FlagF, ClientFlags: flagsOut(it.Flags), Exptime: exp,
 	}
+	setKey(&req, it.Key)
 	if exp != 0 {
 		req.Flags |= memproto.FlagT
 	}
