@@ -174,6 +174,6 @@ func (d *batchDelete) answer(t target, f *flight, left bool, err error) {
 		}
 	}
 	if err != nil {
-		d.failed[t.n.Name] = err
+		note(d.failed, t.n, err)
 	}
 }

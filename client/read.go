@@ -139,8 +139,8 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 	t := c.top.Load()
 	var mem [maxCopies]*node
 	copies := t.copies(hash, mem[:0])
-	var last error
-	var asked uint64 // bit i: copy i has had its chance
+	var last, unsure error // unsure: the last after which the request may have run
+	var asked uint64       // bit i: copy i has had its chance
 	barred := false
 	for j := range 2 * len(copies) {
 		i := j % len(copies)
@@ -171,8 +171,11 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 				return f, nil
 			}
 			last = err
+			if !item.SafeToRetry(err) {
+				unsure = err
+			}
 			if !c.retriable(ctx) {
-				return f, err
+				return f, bothOf(unsure, err)
 			}
 			if i < len(copies)-1 || !errors.Is(err, item.ErrConnLost) || !n.breaker.Readable() {
 				break
@@ -189,9 +192,18 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 		// the loss of one node is to be no error.
 		return flight{}, errNothing
 	case last != nil:
-		return flight{}, last
+		return flight{}, bothOf(unsure, last)
 	}
 	return flight{}, &item.Error{Op: op, Node: copies[0].Name, Sent: item.NotSent, Err: item.ErrNodeDown}
+}
+
+// bothOf is the error of a read whose last try was not sent though an earlier one, on
+// another copy or another connection, may have been.
+func bothOf(unsure, last error) error {
+	if unsure == nil || !item.SafeToRetry(last) {
+		return last
+	}
+	return errors.Join(unsure, last)
 }
 
 // Gets returns the item at key with its CAS token, from the owner of the key: a token
