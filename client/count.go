@@ -19,7 +19,7 @@ type Counter struct {
 	Delta     uint64
 	Decrement bool
 	// Create makes a missing counter with the value Initial (Delta is not applied to
-	// it) and the life TTL, 0 for ever.
+	// it) and the life TTL, 0 for ever, by the rules of Item.TTL.
 	Create  bool
 	Initial uint64
 	TTL     time.Duration

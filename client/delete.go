@@ -59,7 +59,8 @@ func (c *Client) deleteKey(ctx context.Context, op, key string, copies []*node) 
 
 // DeleteMulti deletes keys on all their copies, pipelined over all nodes at once, in
 // the order of Delete. It returns the outcome of each key, by position, and an error
-// that joins the failures of nodes; a key is safe to be taken for deleted if its
+// that joins the failures, one per node, if any key was confirmed by fewer copies than
+// Config.MinWriteAcks. Bad keys are found before anything is sent. A key is safe to be taken for deleted if its
 // Confirmed plus Owed is its Copies.
 func (c *Client) DeleteMulti(ctx context.Context, keys []string) ([]item.Outcome, error) {
 	const op = "delete"
