@@ -117,6 +117,18 @@ func TestBadItemsAreRefused(t *testing.T) {
 		_, err = c.SetMulti(context.Background(), []client.Item{{Key: "good"}, c2.it})
 		require.ErrorIs(t, err, c2.want, what)
 	}
+	// Every call that sends a value has the limit, a piece of one included.
+	big := client.Item{Key: "k", Value: make([]byte, client.DefaultMaxValueBytes+1), CAS: 1}
+	for name, call := range map[string]func(context.Context, client.Item) (client.Outcome, error){
+		"Set": c.Set, "Add": c.Add, "Replace": c.Replace, "Append": c.Append, "Prepend": c.Prepend, "CompareAndSwap": c.CompareAndSwap,
+		"Fill": func(ctx context.Context, it client.Item) (client.Outcome, error) {
+			return c.Fill(ctx, client.Lease{Key: "k", State: item.LeaseWon, Copies: 1}, it)
+		},
+	} {
+		_, err := call(context.Background(), big)
+		require.ErrorIs(t, err, client.ErrTooLarge, name)
+		require.True(t, client.SafeToRetry(err), name)
+	}
 	require.ErrorIs(t, c.Touch(context.Background(), "k", -time.Second), client.ErrBadTTL)
 	_, err := c.CompareAndSwap(context.Background(), client.Item{Key: "k"})
 	require.ErrorIs(t, err, client.ErrCASConflict, "no token")

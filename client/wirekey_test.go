@@ -115,6 +115,20 @@ func TestKeyForms(t *testing.T) {
 	}
 }
 
+func BenchmarkSetKey(b *testing.B) {
+	for name, key := range map[string]string{
+		"plain16": "user:42:profile!", "plain250": strings.Repeat("k", 250), "base64": "user 42", "digest": strings.Repeat("long ", 100),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r := memproto.Request{Cmd: memproto.CmdMetaGet}
+				setKey(&r, key)
+			}
+		})
+	}
+}
+
 func TestPlainKeysCostNothing(t *testing.T) {
 	r := memproto.Request{Cmd: memproto.CmdMetaGet}
 	require.Zero(t, testing.AllocsPerRun(100, func() { setKey(&r, "user:42:profile") }))
