@@ -1,6 +1,10 @@
 package client
 
-import "github.com/memherd/memherd/client/item"
+import (
+	"time"
+
+	"github.com/memherd/memherd/client/item"
+)
 
 // The shared types, under the names an application needs beside a Client.
 type (
@@ -22,6 +26,10 @@ const (
 	Expired  = item.Expired
 )
 
+// Until is the TTL that ends at a point in time, Expired if that has passed: for calls
+// that take a TTL and have no ExpiresAt.
+func Until(at time.Time) time.Duration { return item.Until(at) }
+
 // Outcomes, refusals and failures, for errors.Is. Package item documents each.
 var (
 	ErrCacheMiss    = item.ErrCacheMiss
@@ -41,9 +49,12 @@ var (
 	ErrDesync       = item.ErrDesync
 	ErrClosed       = item.ErrClosed
 	ErrTooFewAcks   = item.ErrTooFewAcks
+	ErrPartial      = item.ErrPartial
 	ErrLeaseLost    = item.ErrLeaseLost
 )
 
-// SafeToRetry reports whether err says that nothing was sent, so that even an
-// operation that must not run twice may be tried again.
+// SafeToRetry reports whether err says that the operation was sent to no node, so that
+// even one that must not run twice may be tried again: a counter, an Append. false is
+// for everything else: nobody knows (Error.Sent is SentUnknown), a node refused it
+// (Answered), some copies or keys have it, or err is an outcome such as a miss.
 func SafeToRetry(err error) bool { return item.SafeToRetry(err) }

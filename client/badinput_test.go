@@ -27,6 +27,7 @@ func calls(c *client.Client, ctx context.Context, key string) map[string]func() 
 		"Gets":           func() error { return got(c.Gets(ctx, key)) },
 		"GetMulti":       func() error { _, err := c.GetMulti(ctx, []string{"good", key}); return err },
 		"GetAndTouch":    func() error { return got(c.GetAndTouch(ctx, key, time.Minute)) },
+		"GetWith":        func() error { _, _, err := c.GetWith(ctx, key, client.GetOptions{}); return err },
 		"Inspect":        func() error { _, err := c.Inspect(ctx, key); return err },
 		"Set":            func() error { return outcome(c.Set(ctx, it)) },
 		"SetMulti":       func() error { _, err := c.SetMulti(ctx, []client.Item{{Key: "good"}, it}); return err },
@@ -115,6 +116,18 @@ func TestBadItemsAreRefused(t *testing.T) {
 		require.ErrorIs(t, err, c2.want, what)
 		_, err = c.SetMulti(context.Background(), []client.Item{{Key: "good"}, c2.it})
 		require.ErrorIs(t, err, c2.want, what)
+	}
+	// Every call that sends a value has the limit, a piece of one included.
+	big := client.Item{Key: "k", Value: make([]byte, client.DefaultMaxValueBytes+1), CAS: 1}
+	for name, call := range map[string]func(context.Context, client.Item) (client.Outcome, error){
+		"Set": c.Set, "Add": c.Add, "Replace": c.Replace, "Append": c.Append, "Prepend": c.Prepend, "CompareAndSwap": c.CompareAndSwap,
+		"Fill": func(ctx context.Context, it client.Item) (client.Outcome, error) {
+			return c.Fill(ctx, client.Lease{Key: "k", State: item.LeaseWon, Copies: 1}, it)
+		},
+	} {
+		_, err := call(context.Background(), big)
+		require.ErrorIs(t, err, client.ErrTooLarge, name)
+		require.True(t, client.SafeToRetry(err), name)
 	}
 	require.ErrorIs(t, c.Touch(context.Background(), "k", -time.Second), client.ErrBadTTL)
 	_, err := c.CompareAndSwap(context.Background(), client.Item{Key: "k"})

@@ -155,6 +155,14 @@ func (b *batch) land(ctx context.Context, w *window) {
 	}
 }
 
+// note keeps the failure of a node that says most: one after which a request may have
+// run is not hidden by one that was not sent.
+func note(failed map[string]error, n *node, err error) {
+	if old := failed[n.Name]; old == nil || item.SafeToRetry(old) || !item.SafeToRetry(err) {
+		failed[n.Name] = err
+	}
+}
+
 // joinByNode joins one error per node, in the order of their names.
 func joinByNode(failed map[string]error) error {
 	names := make([]string, 0, len(failed))

@@ -99,7 +99,7 @@ func (c *Client) startMaintenance() {
 // check refuses a call before anything else happens: a closed client, a context that
 // has ended, a malformed key.
 func (c *Client) check(ctx context.Context, op, key string) error {
-	if err := item.CheckKey(key); err != nil {
+	if err := c.CheckKey(key); err != nil {
 		return &item.Error{Op: op, Sent: item.NotSent, Err: err}
 	}
 	return c.checkCall(ctx, op)

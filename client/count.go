@@ -19,7 +19,7 @@ type Counter struct {
 	Delta     uint64
 	Decrement bool
 	// Create makes a missing counter with the value Initial (Delta is not applied to
-	// it) and the life TTL, 0 for ever.
+	// it) and the life TTL, 0 for ever, by the rules of Item.TTL.
 	Create  bool
 	Initial uint64
 	TTL     time.Duration
@@ -48,9 +48,10 @@ func (c *Client) Count(ctx context.Context, n Counter) (uint64, error) {
 
 func (c *Client) count(ctx context.Context, op string, n Counter) (uint64, error) {
 	req := memproto.Request{
-		Cmd: memproto.CmdMetaArith, Key: memproto.StringBytes(n.Key),
+		Cmd:   memproto.CmdMetaArith,
 		Flags: memproto.FlagLv | memproto.FlagD | memproto.FlagM, Delta: n.Delta, Mode: 'I',
 	}
+	setKey(&req, n.Key)
 	if n.Decrement {
 		req.Mode = 'D'
 	}

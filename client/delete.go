@@ -33,10 +33,16 @@ func (c *Client) Delete(ctx context.Context, key string) (item.Outcome, error) {
 	return out, err
 }
 
+func deleteRequest(key string) memproto.Request {
+	r := memproto.Request{Cmd: memproto.CmdMetaDelete}
+	setKey(&r, key)
+	return r
+}
+
 // deleteKey is the delete of rule 2 on the copies given, owner first in the list.
 func (c *Client) deleteKey(ctx context.Context, op, key string, copies []*node) (item.Outcome, error) {
 	w := writing{c: c, op: op, key: key, always: true}
-	req := memproto.Request{Cmd: memproto.CmdMetaDelete, Key: memproto.StringBytes(key)}
+	req := deleteRequest(key)
 	same := func(*node) (memproto.Request, bool) { return req, true }
 	w.send(ctx, copies[1:], same)
 	if err := ctx.Err(); err != nil {
@@ -53,7 +59,8 @@ func (c *Client) deleteKey(ctx context.Context, op, key string, copies []*node) 
 
 // DeleteMulti deletes keys on all their copies, pipelined over all nodes at once, in
 // the order of Delete. It returns the outcome of each key, by position, and an error
-// that joins the failures of nodes; a key is safe to be taken for deleted if its
+// that joins the failures, one per node, if any key was confirmed by fewer copies than
+// Config.MinWriteAcks. Bad keys are found before anything is sent. A key is safe to be taken for deleted if its
 // Confirmed plus Owed is its Copies.
 func (c *Client) DeleteMulti(ctx context.Context, keys []string) ([]item.Outcome, error) {
 	const op = "delete"
@@ -137,7 +144,7 @@ func (d *batchDelete) run(ctx context.Context) {
 func (d *batchDelete) send(ctx context.Context, ts []target) {
 	b := batch{c: d.c, op: d.op, each: d.answer,
 		request: func(i int, k *pipe.Call) {
-			k.Req = memproto.Request{Cmd: memproto.CmdMetaDelete, Key: memproto.StringBytes(d.keys[i])}
+			k.Req = deleteRequest(d.keys[i])
 		},
 		allowed: func(n *node) bool { return n.breaker.Writable() },
 	}
@@ -168,6 +175,6 @@ func (d *batchDelete) answer(t target, f *flight, left bool, err error) {
 		}
 	}
 	if err != nil {
-		d.failed[t.n.Name] = err
+		note(d.failed, t.n, err)
 	}
 }

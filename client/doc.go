@@ -12,8 +12,17 @@
 //
 // A miss is ErrCacheMiss, a failed condition ErrNotStored or ErrCASConflict: the
 // cache answered. A failure is an *Error, which names the operation and the node and
-// says how far the request got; SafeToRetry asks it. Several nodes' failures are
-// joined. Keys never stand in an error's text.
+// says how far the request got: not sent, answered with a refusal, or unknown;
+// SafeToRetry asks it. What must not run twice (counters, Append, Add …) is never sent
+// twice. Several nodes' failures are joined. Keys never stand in an error's text.
+//
+// # Keys, values, TTLs
+//
+// Keys are what a node takes, 1 to 250 bytes without spaces and control characters, or
+// any string at all: Config.Keys. A value over Config.MaxValueBytes is refused before a
+// byte leaves. A TTL is a time.Duration wherever one is asked for, or, through
+// Item.ExpiresAt and Until, a point in time; memcached's traps (over 30 days, 1
+// second) are taken care of.
 //
 // # Copies
 //

@@ -134,3 +134,90 @@ func ExampleHooks() {
 	// a node is down
 	// true true
 }
+
+// Two programs that change one value: whoever comes second begins again.
+func ExampleClient_CompareAndSwap() {
+	nodes, stop := start()
+	defer stop()
+	ctx := context.Background()
+	c, err := client.New(client.Config{Nodes: nodes})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	if _, err = c.Set(ctx, client.Item{Key: "members", Value: []byte("ann")}); err != nil {
+		panic(err)
+	}
+
+	mine, err := c.Gets(ctx, "members")
+	if err != nil {
+		panic(err)
+	}
+	theirs := mine
+	theirs.Value = []byte("ann,bob")
+	_, err = c.CompareAndSwap(ctx, theirs)
+	fmt.Println(err)
+	mine.Value = []byte("ann,eve")
+	_, err = c.CompareAndSwap(ctx, mine)
+	fmt.Println(errors.Is(err, client.ErrCASConflict))
+	// Output:
+	// <nil>
+	// true
+}
+
+func ExampleClient_GetWith() {
+	nodes, stop := start()
+	defer stop()
+	ctx := context.Background()
+	c, err := client.New(client.Config{Nodes: nodes})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	if _, err = c.Set(ctx, client.Item{Key: "session", Value: []byte("ann"), TTL: time.Hour}); err != nil {
+		panic(err)
+	}
+
+	// Read the session, and let it live a day from now on.
+	it, info, err := c.GetWith(ctx, "session", client.GetOptions{Touch: true, TTL: 24 * time.Hour})
+	fmt.Println(string(it.Value), it.TTL, info.TTL <= time.Hour, info.Hit, err)
+	// Output:
+	// ann 24h0m0s true false <nil>
+}
+
+// Keys that no memcached takes as they are: with spaces, or over 250 bytes long.
+func ExampleKeyForm() {
+	nodes, stop := start()
+	defer stop()
+	ctx := context.Background()
+	c, err := client.New(client.Config{Nodes: nodes, Keys: client.AnyKeys})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+
+	_, err = c.Set(ctx, client.Item{Key: "GET /search?q=two words", Value: []byte("page")})
+	fmt.Println(err)
+	it, err := c.Get(ctx, "GET /search?q=two words")
+	fmt.Println(string(it.Value), err)
+	// Output:
+	// <nil>
+	// page <nil>
+}
+
+// An Append that was not sent may be sent again; one that may have run must not.
+func ExampleSafeToRetry() {
+	nodes, stop := start()
+	stop() // nobody is there
+	c, err := client.New(client.Config{Nodes: nodes})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+
+	_, err = c.Append(context.Background(), client.Item{Key: "log", Value: []byte("line\n")})
+	var failure *client.Error
+	fmt.Println(errors.As(err, &failure), failure.Op, failure.Sent, client.SafeToRetry(err))
+	// Output:
+	// true append not sent true
+}

@@ -141,6 +141,15 @@ func answered(err error) bool {
 	return errors.As(err, &e) && e.Sent == item.Answered
 }
 
+// partly is err, made to tell that the operation was carried out elsewhere: whoever
+// asks SafeToRetry must not hear that nothing was sent.
+func partly(op string, err error) error {
+	if !item.SafeToRetry(err) {
+		return err
+	}
+	return errors.Join(&item.Error{Op: op, Err: item.ErrPartial}, err)
+}
+
 // flagsOut converts the caller's flags for the wire, flagsIn back.
 func flagsOut(f uint32) uint32 {
 	if f == 0 {

@@ -15,7 +15,9 @@ import (
 
 // handBackRequest builds the request that returns a win.
 func handBackRequest(key string, cas uint64, stub bool) memproto.Request {
-	r := memproto.Request{Cmd: memproto.CmdMetaDelete, Key: memproto.StringBytes(key), Flags: memproto.FlagC, CAS: cas}
+	r := deleteRequest(key)
+	r.Flags |= memproto.FlagC
+	r.CAS = cas
 	if !stub {
 		r.Flags |= memproto.FlagI
 	}
@@ -47,7 +49,9 @@ func (c *Client) handBack(ctx context.Context, f flight, key string) {
 
 // tokenRequest asks for the token of an item whose win came without it.
 func tokenRequest(key string) memproto.Request {
-	return memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(key), Flags: memproto.FlagLc | memproto.FlagLf | memproto.FlagLs}
+	r := memproto.Request{Cmd: memproto.CmdMetaGet, Flags: memproto.FlagLc | memproto.FlagLf | memproto.FlagLs}
+	setKey(&r, key)
+	return r
 }
 
 func postHandBack(conn *pipe.Conn, key string, cas uint64, stub bool) {

@@ -31,33 +31,101 @@ type Info struct {
 // and without counting as a read: neither its place in the node's LRU nor Idle and
 // Hit change. ErrCacheMiss if there is none.
 func (c *Client) Inspect(ctx context.Context, key string) (Info, error) {
-	const op = "inspect"
-	if err := c.check(ctx, op, key); err != nil {
+	const flags = memproto.FlagLs | memproto.FlagLf | memproto.FlagLc | memproto.FlagLt | memproto.FlagLl | memproto.FlagLh | memproto.FlagLu
+	f, err := c.look(ctx, "inspect", key, readOptions{flags: flags})
+	if err != nil {
 		return Info{}, err
 	}
-	const flags = memproto.FlagLs | memproto.FlagLf | memproto.FlagLc | memproto.FlagLt | memproto.FlagLl | memproto.FlagLh | memproto.FlagLu
-	hash := c.top.Load().ring.Hash(key)
-	f, err := c.readHome(ctx, op, hash, key, readOptions{flags: flags, lease: true})
+	defer f.call.Free()
+	return infoOf(&f), nil
+}
+
+// GetOptions say how GetWith reads. The zero value reads the value and changes
+// nothing that a Get would not.
+type GetOptions struct {
+	// NoBump leaves the item's place in the node's LRU as it is, and Info.Idle and
+	// Info.Hit: for a look that is not to keep the item alive, as of a scan or a backup.
+	NoBump bool
+	// Touch gives the item a new life TTL on every live copy, by the rules of Item.TTL,
+	// in the same request.
+	Touch bool
+	TTL   time.Duration
+	// Dst, if not nil, is memory for the value: see GetInto.
+	Dst []byte
+}
+
+// GetWith is Get with all that the node knows about the item, in one request; the
+// answer is some 30 bytes longer. It always asks the home copy, never the near-cache.
+// Item.TTL is the life the item has now, Info.TTL the one it had; Info.Idle and
+// Info.Hit are from before this read. Item.CAS and Item.Version are fit for
+// CompareAndSwap if the node that answered is the key's owner; otherwise that says
+// ErrCASConflict. ErrCacheMiss if there is no item.
+func (c *Client) GetWith(ctx context.Context, key string, o GetOptions) (item.Item, Info, error) {
+	const op = "get"
+	read := readOptions{flags: getFlags | memproto.FlagLh | memproto.FlagLl | memproto.FlagLc, borrow: o.Dst != nil}
+	if o.NoBump {
+		read.flags |= memproto.FlagLu
+	}
+	var f flight
+	var err error
+	if o.Touch {
+		f, err = c.touch(ctx, op, key, o.TTL, read)
+	} else {
+		f, err = c.look(ctx, op, key, read)
+	}
 	if err != nil {
-		return Info{}, c.readFailed(err)
+		return item.Item{}, Info{}, err
 	}
 	defer f.call.Free()
-	r := &f.call.Resp
-	kind := tokenKind(f.call)
-	if r.Flags.Has(memproto.FlagW) {
-		postHandBack(f.conn, key, r.CAS, kind == item.TokenStub)
+	it, info := itemOf(key, f.call), infoOf(&f)
+	if o.Touch {
+		it.TTL = o.TTL
 	}
-	if r.Status != memproto.StatusHD || kind == item.TokenStub {
+	if o.Dst != nil {
+		it.Value = append(o.Dst[:0], it.Value...)
+	}
+	it.Version = item.Version{Node: f.n.Name, Life: f.life}
+	return it, info, nil
+}
+
+// look reads key from its home copy, a CAS value included. The flight it returns holds
+// an item's reply, whose call must be freed.
+func (c *Client) look(ctx context.Context, op, key string, o readOptions) (flight, error) {
+	if err := c.check(ctx, op, key); err != nil {
+		return flight{}, err
+	}
+	o.lease = true // a win comes with its token, and goes back
+	hash := c.top.Load().ring.Hash(key)
+	f, err := c.readHome(ctx, op, hash, key, o)
+	if err != nil {
+		return flight{}, c.readFailed(err)
+	}
+	r := &f.call.Resp
+	stub := tokenKind(f.call) == item.TokenStub
+	if r.Flags.Has(memproto.FlagW) {
+		postHandBack(f.conn, key, r.CAS, stub)
+	}
+	if r.Status == memproto.StatusEN || stub {
+		f.call.Free()
 		c.counters.misses.Add(1)
-		return Info{}, item.ErrCacheMiss
+		return flight{}, item.ErrCacheMiss
 	}
 	c.counters.nodeHits.Add(1)
+	return f, nil
+}
+
+// infoOf reads what a reply tells about the item.
+func infoOf(f *flight) Info {
+	r := &f.call.Resp
 	info := Info{
-		Node: f.n.Name, Size: int(r.Size), Flags: flagsIn(r.ClientFlags), CAS: r.CAS,
+		Node: f.n.Name, Size: len(f.call.Value), Flags: flagsIn(r.ClientFlags), CAS: r.CAS,
 		Idle: time.Duration(r.LastAccess) * time.Second, Hit: r.Hit, Stale: r.Flags.Has(memproto.FlagX),
+	}
+	if r.Flags.Has(memproto.FlagLs) {
+		info.Size = int(r.Size)
 	}
 	if r.TTL > 0 {
 		info.TTL = time.Duration(r.TTL) * time.Second
 	}
-	return info, nil
+	return info
 }

@@ -115,7 +115,8 @@ func (g *multiGet) round(ctx context.Context) bool {
 	}
 	b := batch{c: g.c, op: g.op, each: func(t target, f *flight, _ bool, err error) { g.answer(ctx, t, f, err) },
 		request: func(i int, k *pipe.Call) {
-			k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(g.keys[i]), Flags: getFlags}
+			k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
+			setKey(&k.Req, g.keys[i])
 		},
 		allowed: func(n *node) bool { return n.breaker.Readable() },
 	}
@@ -128,7 +129,7 @@ func (g *multiGet) round(ctx context.Context) bool {
 
 func (g *multiGet) answer(ctx context.Context, t target, f *flight, err error) {
 	if err != nil {
-		g.failed[t.n.Name] = err
+		note(g.failed, t.n, err)
 		if g.next[t.i] < g.t.ring.Copies() {
 			g.c.counters.failovers.Add(1)
 			g.c.cfg.Hooks.failover(g.op, t.n.Name, err)
@@ -230,7 +231,7 @@ func (s *multiSet) answer(t target, _ *flight, left bool, err error) {
 	o := &s.outcomes[t.i]
 	o.Copies++
 	if err != nil {
-		s.failed[t.n.Name] = err
+		note(s.failed, t.n, err)
 	}
 	switch {
 	case left:
@@ -263,8 +264,9 @@ func (s *multiSet) finish() error {
 // acksError is the error of a multi-key write: nil if each key was confirmed by enough
 // copies, else the nodes' failures.
 func (c *Client) acksError(op string, outcomes []item.Outcome, failed map[string]error) error {
-	short, few := false, false
+	short, few, done := false, false, false
 	for _, o := range outcomes {
+		done = done || o.Confirmed+o.Refused > 0
 		if o.Confirmed < c.cfg.MinWriteAcks {
 			short = true
 			few = few || o.Confirmed > 0
@@ -275,8 +277,11 @@ func (c *Client) acksError(op string, outcomes []item.Outcome, failed map[string
 	}
 	c.counters.errors.Add(1)
 	err := joinByNode(failed)
-	if few {
+	switch {
+	case few:
 		return errors.Join(&item.Error{Op: op, Err: item.ErrTooFewAcks}, err)
+	case done:
+		return partly(op, err)
 	}
 	return err
 }

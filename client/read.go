@@ -33,8 +33,9 @@ func (c *Client) Get(ctx context.Context, key string) (item.Item, error) {
 }
 
 // GetInto is Get with the caller's memory: the value is appended to dst[:0], and
-// Item.Value is the result, which has dst's memory if it was large enough. It
-// allocates nothing then, and the Value is never shared.
+// Item.Value is the result, which has dst's memory if it was large enough. The Value
+// is never shared. It allocates nothing then, unless ctx can end: as in every call,
+// that costs up to 4 small allocations.
 func (c *Client) GetInto(ctx context.Context, key string, dst []byte) (item.Item, error) {
 	const op = "get"
 	if err := c.check(ctx, op, key); err != nil {
@@ -118,7 +119,7 @@ type readOptions struct {
 func (o *readOptions) request(r *memproto.Request, key string) {
 	r.Cmd, r.Flags = memproto.CmdMetaGet, o.flags
 	r.Vivify, r.Exptime = o.vivify, o.exptime
-	r.Key = memproto.StringBytes(key)
+	setKey(r, key)
 }
 
 // settler is who learns the reply if the caller leaves before it is there.
@@ -139,8 +140,8 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 	t := c.top.Load()
 	var mem [maxCopies]*node
 	copies := t.copies(hash, mem[:0])
-	var last error
-	var asked uint64 // bit i: copy i has had its chance
+	var last, unsure error // unsure: the last after which the request may have run
+	var asked uint64       // bit i: copy i has had its chance
 	barred := false
 	for j := range 2 * len(copies) {
 		i := j % len(copies)
@@ -171,8 +172,11 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 				return f, nil
 			}
 			last = err
+			if !item.SafeToRetry(err) {
+				unsure = err
+			}
 			if !c.retriable(ctx) {
-				return f, err
+				return f, bothOf(unsure, err)
 			}
 			if i < len(copies)-1 || !errors.Is(err, item.ErrConnLost) || !n.breaker.Readable() {
 				break
@@ -189,9 +193,18 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 		// the loss of one node is to be no error.
 		return flight{}, errNothing
 	case last != nil:
-		return flight{}, last
+		return flight{}, bothOf(unsure, last)
 	}
 	return flight{}, &item.Error{Op: op, Node: copies[0].Name, Sent: item.NotSent, Err: item.ErrNodeDown}
+}
+
+// bothOf is the error of a read whose last try was not sent though an earlier one, on
+// another copy or another connection, may have been.
+func bothOf(unsure, last error) error {
+	if unsure == nil || !item.SafeToRetry(last) {
+		return last
+	}
+	return errors.Join(unsure, last)
 }
 
 // Gets returns the item at key with its CAS token, from the owner of the key: a token
@@ -208,7 +221,8 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 		return item.Item{}, c.readFailed(&item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrOwnerDown})
 	}
 	k := n.newCall()
-	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(key), Flags: getFlags | memproto.FlagLc}
+	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags | memproto.FlagLc}
+	setKey(&k.Req, key)
 	if ctx.Done() != nil {
 		k.Settler = lateRead{key}
 	}

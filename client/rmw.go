@@ -103,7 +103,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 	defer c.near.Drop(hash, key)
 	w := writing{c: c, op: op, key: key, always: true}
 	if len(copies) > 1 {
-		del := memproto.Request{Cmd: memproto.CmdMetaDelete, Key: req.Key}
+		del := deleteRequest(key)
 		w.send(ctx, copies[1:], func(*node) (memproto.Request, bool) { return del, true })
 	}
 	w.out.Copies++

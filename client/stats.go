@@ -10,12 +10,39 @@ import (
 	"github.com/memherd/memherd/client/memproto"
 )
 
-// Stats returns each node's "stats", by node name and statistic. Nodes that could
-// not be asked are missing, and the error joins their failures.
+// StatsGroup is a group of statistics that a node keeps.
+type StatsGroup string
+
+// The groups. What is in each, and what it counts, is memcached's business: see its
+// protocol.txt.
+const (
+	StatsGeneral  StatsGroup = ""         // what Stats returns
+	StatsSettings StatsGroup = "settings" // how the node was started
+	StatsItems    StatsGroup = "items"    // items by slab class: "items:1:number"
+	StatsSlabs    StatsGroup = "slabs"    // memory by slab class: "1:chunk_size"
+	StatsSizes    StatsGroup = "sizes"    // items by size, where the node counts them
+	StatsConns    StatsGroup = "conns"    // connections: "30:addr", addresses of clients among it
+)
+
+// Stats returns each node's general statistics, by node name and statistic. Nodes that
+// could not be asked are missing, and the error joins their failures.
 func (c *Client) Stats(ctx context.Context) (map[string]map[string]string, error) {
+	return c.StatsOf(ctx, StatsGeneral)
+}
+
+// StatsOf returns a group of each node's statistics, as Stats does. A group that is none
+// of the constants is ErrConfig, and nothing is sent.
+func (c *Client) StatsOf(ctx context.Context, group StatsGroup) (map[string]map[string]string, error) {
+	const op = "stats"
+	switch group {
+	case StatsGeneral, StatsSettings, StatsItems, StatsSlabs, StatsSizes, StatsConns:
+	default:
+		return nil, &item.Error{Op: op, Sent: item.NotSent, Err: configError("no group of statistics is named %q", string(group))}
+	}
 	out := map[string]map[string]string{}
 	var mu sync.Mutex // guards out
-	err := c.everyNode(ctx, "stats", memproto.Request{Cmd: memproto.CmdStats}, func(n *node, k *pipe.Call) {
+	req := memproto.Request{Cmd: memproto.CmdStats, Args: []byte(group)}
+	_, err := c.everyNode(ctx, op, req, func(n *node, k *pipe.Call) {
 		m := make(map[string]string, len(k.Stats)/2)
 		for i := 0; i+1 < len(k.Stats); i += 2 {
 			m[k.Stats[i]] = k.Stats[i+1]
@@ -27,25 +54,32 @@ func (c *Client) Stats(ctx context.Context) (map[string]map[string]string, error
 	return out, err
 }
 
+// Versions returns each node's version ("1.6.18"), by node name. Nodes that could not
+// be asked are missing, and the error joins their failures.
+func (c *Client) Versions(ctx context.Context) (map[string]string, error) {
+	out := map[string]string{}
+	var mu sync.Mutex // guards out
+	_, err := c.everyNode(ctx, "version", memproto.Request{Cmd: memproto.CmdVersion}, func(n *node, k *pipe.Call) {
+		mu.Lock()
+		out[n.Name] = k.Text
+		mu.Unlock()
+	})
+	return out, err
+}
+
 // Ping asks every node for a sign of life, dialling those not yet connected: call it
 // after New to learn at once of a wrong address. The error joins the failures of all
 // nodes that did not answer. A node whose breaker is open is asked nothing and fails.
 func (c *Client) Ping(ctx context.Context) error {
-	return c.everyNode(ctx, "ping", memproto.Request{Cmd: memproto.CmdMetaNoop}, func(*node, *pipe.Call) {})
+	_, err := c.everyNode(ctx, "ping", memproto.Request{Cmd: memproto.CmdMetaNoop}, func(*node, *pipe.Call) {})
+	return err
 }
 
-// FlushAll empties every node of the fleet, for all its users, not only for this
-// client. The error joins the failures of nodes that were not flushed.
-func (c *Client) FlushAll(ctx context.Context) error {
-	c.near.DropAll()
-	defer c.near.DropAll()
-	return c.everyNode(ctx, "flush all", memproto.Request{Cmd: memproto.CmdFlushAll}, func(*node, *pipe.Call) {})
-}
-
-// everyNode sends req to all nodes at once and hands the replies to each.
-func (c *Client) everyNode(ctx context.Context, op string, req memproto.Request, each func(n *node, k *pipe.Call)) error {
+// everyNode sends req to all nodes at once and hands the replies to each. done is how
+// many nodes did what was asked.
+func (c *Client) everyNode(ctx context.Context, op string, req memproto.Request, each func(n *node, k *pipe.Call)) (done int, err error) {
 	if err := c.checkCall(ctx, op); err != nil {
-		return err
+		return 0, err
 	}
 	nodes := c.top.Load().nodes
 	errs := make([]error, len(nodes))
@@ -72,9 +106,14 @@ func (c *Client) everyNode(ctx context.Context, op string, req memproto.Request,
 		})
 	}
 	wg.Wait()
+	for _, err := range errs {
+		if err == nil {
+			done++
+		}
+	}
 	if err := errors.Join(errs...); err != nil {
 		c.counters.errors.Add(1)
-		return err
+		return done, err
 	}
-	return nil
+	return done, nil
 }

@@ -9,68 +9,88 @@ import (
 	"github.com/memherd/memherd/client/memproto"
 )
 
-// Touch gives the item at key a new TTL on every live copy; ErrCacheMiss if the home
-// copy does not hold it. A copy that could not be reached keeps its old TTL.
+// Touch gives the item at key a new TTL on every live copy, by the rules of Item.TTL;
+// ErrCacheMiss if the home copy does not hold it. A copy that could not be reached
+// keeps its old TTL.
 func (c *Client) Touch(ctx context.Context, key string, ttl time.Duration) error {
-	_, err := c.touch(ctx, "touch", key, ttl, memproto.FlagLf|memproto.FlagLs|memproto.FlagLc)
+	f, err := c.touch(ctx, "touch", key, ttl, readOptions{flags: memproto.FlagLf | memproto.FlagLs})
+	if err == nil {
+		f.call.Free()
+	}
 	return err
 }
 
-// GetAndTouch is Touch and returns the item.
+// GetAndTouch is Touch and returns the item; Item.TTL is ttl.
 func (c *Client) GetAndTouch(ctx context.Context, key string, ttl time.Duration) (item.Item, error) {
-	return c.touch(ctx, "get and touch", key, ttl, getFlags|memproto.FlagLc)
+	f, err := c.touch(ctx, "get and touch", key, ttl, readOptions{flags: getFlags})
+	if err != nil {
+		return item.Item{}, err
+	}
+	defer f.call.Free()
+	it := itemOf(key, f.call)
+	it.TTL, it.CAS = ttl, 0
+	return it, nil
 }
 
-func (c *Client) touch(ctx context.Context, op, key string, ttl time.Duration, flags memproto.Flags) (item.Item, error) {
+// touch gives key a new TTL and reads it as o says. The flight it returns holds a
+// value's reply, whose call must be freed.
+func (c *Client) touch(ctx context.Context, op, key string, ttl time.Duration, o readOptions) (flight, error) {
 	exp, err := exptime(ttl)
 	if err != nil {
-		return item.Item{}, &item.Error{Op: op, Sent: item.NotSent, Err: err}
+		return flight{}, &item.Error{Op: op, Sent: item.NotSent, Err: err}
 	}
 	if err := c.check(ctx, op, key); err != nil {
-		return item.Item{}, err
+		return flight{}, err
 	}
 	t := c.top.Load()
 	hash := t.ring.Hash(key)
 	// An entry in memory may outlive a shortened TTL.
 	c.near.Drop(hash, key)
 	defer c.near.Drop(hash, key)
-	o := readOptions{flags: flags | memproto.FlagT, exptime: exp}
+	o.flags |= memproto.FlagLc | memproto.FlagT
+	o.exptime = exp
 
-	// The other live copies are asked beside the home copy; their answers don't count.
+	// The other live copies are asked beside the home copy; their answers don't count,
+	// and their values need not travel.
+	beside := o
+	beside.flags = o.flags&^memproto.FlagLv | memproto.FlagLs
 	home := c.home(t, hash, key)
 	var mem [maxCopies]flight
 	others := mem[:0]
 	for _, at := range t.ring.LookupHash(hash) {
 		if n := t.nodes[at]; n != home && n.breaker.Writable() {
 			k := n.newCall()
-			o.request(&k.Req, key)
+			beside.request(&k.Req, key)
 			if ctx.Done() != nil {
-				k.Settler = o.settler(n, key)
+				k.Settler = beside.settler(n, key)
 			}
 			others = append(others, n.launch(ctx, op, k))
 		}
 	}
 	f, err := c.readHome(ctx, op, hash, key, o)
+	sent := false
 	for i := range others {
-		if _, err := others[i].wait(ctx); err == nil {
+		_, failed := others[i].wait(ctx)
+		sent = sent || failed == nil || !item.SafeToRetry(failed)
+		if failed == nil {
 			touched(others[i].conn, others[i].call, key)
 			others[i].call.Free()
 		}
 	}
 	if err != nil {
-		return item.Item{}, c.readFailed(err)
+		if sent {
+			err = partly(op, err)
+		}
+		return flight{}, c.readFailed(err)
 	}
-	defer f.call.Free()
 	if f.call.Resp.Status == memproto.StatusEN || touched(f.conn, f.call, key) {
+		f.call.Free()
 		c.counters.misses.Add(1)
-		return item.Item{}, item.ErrCacheMiss
+		return flight{}, item.ErrCacheMiss
 	}
 	c.counters.nodeHits.Add(1)
 	c.detector.Observe(hash, key, len(f.call.Value))
-	it := itemOf(key, f.call)
-	it.TTL = ttl
-	it.CAS = 0
-	return it, nil
+	return f, nil
 }
 
 // touched repairs what a touch may have done to a lease: true if it met a stub. A

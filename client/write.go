@@ -53,24 +53,26 @@ func (c *Client) storeRequest(op string, it item.Item) (memproto.Request, error)
 	if it.Flags == item.FlagZero {
 		return refuse(item.ErrBadFlags)
 	}
-	exp, err := exptime(it.TTL)
+	ttl := it.TTL
+	if !it.ExpiresAt.IsZero() {
+		ttl = item.Until(it.ExpiresAt)
+	}
+	exp, err := exptime(ttl)
 	if err != nil {
 		return refuse(err)
 	}
-	if !it.ExpiresAt.IsZero() {
-		exp = memproto.ExptimeAt(it.ExpiresAt, time.Now())
-	}
 	req := memproto.Request{
-		Cmd: memproto.CmdMetaSet, Key: memproto.StringBytes(it.Key), Value: it.Value,
+		Cmd: memproto.CmdMetaSet, Value: it.Value,
 		Flags: memproto.FlagF, ClientFlags: flagsOut(it.Flags), Exptime: exp,
 	}
+	setKey(&req, it.Key)
 	if exp != 0 {
 		req.Flags |= memproto.FlagT
 	}
 	return req, nil
 }
 
-// exptime converts a TTL for the wire.
+// exptime converts a TTL for the wire. Every TTL a caller gives passes here.
 func exptime(ttl time.Duration) (int64, error) {
 	if ttl == item.Expired {
 		return memproto.ExptimeExpired, nil
@@ -183,7 +185,11 @@ func (w *writing) finish(ctx context.Context) (item.Outcome, error) {
 	}
 	switch {
 	case ctx.Err() != nil && len(w.errs) > 0:
-		return w.out, errors.Join(w.errs...)
+		err := errors.Join(w.errs...)
+		if w.out.Confirmed+w.out.Refused > 0 {
+			err = partly(w.op, err)
+		}
+		return w.out, err
 	case w.out.Confirmed >= w.c.cfg.MinWriteAcks:
 		return w.out, nil
 	case w.refused != nil:

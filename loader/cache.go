@@ -23,3 +23,10 @@ type Cache interface {
 	// Delete removes key from every copy or books what it could not reach as owed.
 	Delete(ctx context.Context, key string) (item.Outcome, error)
 }
+
+// KeyChecker is implemented by a Cache that takes other keys than item.CheckKey
+// allows, as *client.Client does with Config.Keys. CheckKey returns nil if key may be
+// used, and must always say the same of one key.
+type KeyChecker interface {
+	CheckKey(key string) error
+}

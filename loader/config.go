@@ -74,7 +74,7 @@ type Config[V any] struct {
 	NegativeTTL time.Duration
 	// Prefix is put in front of every key in the cache ("users:"), so that loaders of
 	// different types, and programs that know nothing of memherd, do not meet in one
-	// key. 0 to 200 bytes that may stand in a key. Empty is fine for a cache of one's own.
+	// key. 0 to 200 bytes that may stand in a plain key. Empty is fine for a cache of one's own.
 	Prefix string
 	// Codec turns values into bytes and back. Nil means JSON[V].
 	Codec Codec[V]

@@ -15,13 +15,15 @@ import (
 // Loader reads values of type V through a cache. It is safe for concurrent use and
 // starts goroutines only while loads run. Make one with New.
 type Loader[V any] struct {
-	cache   Cache
-	cfg     Config[V]
-	table   table[V]
-	sem     *semaphore.Weighted // slots for Load calls
-	seq     atomic.Uint64       // points in time, see result
-	count   counters
-	closing chan struct{} // closed by Close: flights that wait give up
+	cache Cache
+	// checkKey refuses what the cache would not take as a key.
+	checkKey func(key string) error
+	cfg      Config[V]
+	table    table[V]
+	sem      *semaphore.Weighted // slots for Load calls
+	seq      atomic.Uint64       // points in time, see result
+	count    counters
+	closing  chan struct{} // closed by Close: flights that wait give up
 
 	closed atomic.Bool // the same as closing, cheaper to read
 	mu     sync.Mutex  // orders begin against Close; taken inside a shard's mutex
@@ -43,6 +45,11 @@ func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
 		cfg:     cfg,
 		sem:     semaphore.NewWeighted(int64(cfg.MaxLoads)),
 		closing: make(chan struct{}),
+
+		checkKey: item.CheckKey,
+	}
+	if k, ok := c.(KeyChecker); ok {
+		l.checkKey = k.CheckKey
 	}
 	l.table.init()
 	return l, nil
@@ -145,7 +152,7 @@ func (l *Loader[V]) fullKey(key string) (string, error) {
 	if l.cfg.Prefix != "" {
 		full = l.cfg.Prefix + key
 	}
-	return full, item.CheckKey(full)
+	return full, l.checkKey(full)
 }
 
 // userKey is fullKey's inverse.

@@ -56,6 +56,9 @@ var (
 	ErrClosed = errors.New("memherd: client is closed")
 	// ErrTooFewAcks: fewer copies than MinWriteAcks confirmed the write.
 	ErrTooFewAcks = errors.New("memherd: too few copies confirmed the write")
+	// ErrPartial: some nodes did what was asked and others failed; it stands beside
+	// their failures, and such an error is never SafeToRetry.
+	ErrPartial = errors.New("memherd: some nodes have carried the operation out")
 	// ErrLeaseLost: the lease was voided by a delete or a write, or has no token
 	// any more; the value was not cached.
 	ErrLeaseLost = errors.New("memherd: lease lost: the key was deleted or written meanwhile")
@@ -118,9 +121,12 @@ func (e *Error) Timeout() bool {
 	return errors.As(e.Err, &t) && t.Timeout()
 }
 
-// SafeToRetry reports whether err says that nothing was sent, so that even an
-// operation that must not run twice may be tried again. Outcomes (a miss, a failed
-// condition) are no failures and return false.
+// SafeToRetry reports whether err says that the operation was sent to no node, so that
+// even one that must not run twice may be tried again. (The deletes of the other
+// copies that go before a read-modify-write may have been sent: they do no harm twice.)
+// false is not "never try again": after SentUnknown it depends on what doing it twice
+// would do, after Answered the same request would be refused again. Outcomes (a miss,
+// a failed condition) are no failures and return false.
 func SafeToRetry(err error) bool {
 	switch e := err.(type) {
 	case nil:

@@ -19,11 +19,21 @@ const NoExpiry time.Duration = 0
 // already expired. Any other negative TTL is refused with ErrBadTTL.
 const Expired time.Duration = -1 << 62
 
+// Until is the TTL that ends at: for the calls that take a TTL and have no ExpiresAt.
+// A time that has passed, the zero time included, is Expired.
+func Until(at time.Time) time.Duration {
+	if left := time.Until(at); left > 0 {
+		return left
+	}
+	return Expired
+}
+
 // Item is one cached value. Items are passed by value; Value is never retained by
 // a write after it returned, and a Value that was read belongs to the caller unless
 // the reading call says otherwise.
 type Item struct {
-	// Key is 1 to 250 bytes, none of them a space, a control character or DEL.
+	// Key is 1 to 250 bytes, none of them a space, a control character or DEL, unless
+	// the client's Config.Keys takes others.
 	Key string
 	// Value may be empty. nil and empty are the same to a node.
 	Value []byte
@@ -32,7 +42,9 @@ type Item struct {
 	// value there.
 	Flags uint32
 	// TTL is how long a written item lives: 0 (NoExpiry) is for ever, anything
-	// positive is rounded up to whole seconds, which is all a node can count.
+	// positive is rounded up to whole seconds, which is all a node can count, and is 2
+	// seconds at least: a node's clock ticks once a second, so that an item may end up
+	// to a second early, and 1 at once. More than 30 days is fine.
 	// On reads it is the remaining life where the read asked for it, else 0.
 	TTL time.Duration
 	// ExpiresAt, if set, says on writes when the item ends instead of TTL: rounded up
