@@ -180,6 +180,9 @@ func TestALostNodeWithOneCopy(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 	require.ErrorContains(t, err, "node0")
 	require.NotContains(t, err.Error(), `"k"`)
+	// The connection of the first Get may have been alive when it was sent.
+	_, err = c.Get(context.Background(), "k")
+	require.ErrorIs(t, err, client.ErrNodeDown)
 	require.True(t, client.SafeToRetry(err))
 	_, err = c.Set(context.Background(), client.Item{Key: "k", Value: []byte("w")})
 	require.ErrorIs(t, err, client.ErrNodeDown)

@@ -234,6 +234,8 @@ func TestALostReplyIsUnknown(t *testing.T) {
 	require.ErrorIs(t, err, client.ErrConnLost)
 	require.ErrorContains(t, err, "node0")
 	require.False(t, client.SafeToRetry(err))
-	it, err := c.Get(context.Background(), "k")
-	require.ErrorIs(t, err, client.ErrCacheMiss, "owed: %s", it.Value)
+	// The key is owed a delete; meanwhile the node may even be down, since it drops the
+	// connections of those who pay.
+	_, err = c.Get(context.Background(), "k")
+	require.True(t, errors.Is(err, client.ErrCacheMiss) || errors.Is(err, client.ErrNodeDown), "%v", err)
 }

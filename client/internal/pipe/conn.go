@@ -82,6 +82,7 @@ type Conn struct {
 	out       outbox // what is queued and not yet given to a flusher
 	stamp     int64  // the clock when the last write began, or the last call was queued alone
 	lastBatch int    // calls completed by the last batch of replies
+	flying    parcel // what the flusher is writing; its own
 	rest      parcel // what an interrupted flusher did not get out; goes before out
 	queue     []*Call
 	started   uint64      // calls ever queued

@@ -196,7 +196,7 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 	c.mu.Lock()
 	for {
 		p := c.takeOut()
-		if len(p.bufs) == 0 {
+		if p == nil {
 			c.endFlush()
 			c.mu.Unlock()
 			return
@@ -204,7 +204,7 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 		blocks := c.taken-c.headAt > unansweredBlock || c.poll == nil && !c.brittle
 		if blocks && c.brittle && ctx.Done() != nil {
 			// An interrupt would be the end of the connection.
-			c.rest = p
+			c.rest = *p
 			c.flushElsewhere()
 			c.mu.Unlock()
 			return
@@ -233,7 +233,7 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 		poked := c.unpokeWrite()
 		switch {
 		case err == nil:
-			c.out.reuse(&p, c.cfg.Calls)
+			c.out.reuse(p, c.cfg.Calls)
 			if !c.out.empty() && me != nil && me.state.Load() != statePending && c.giveFlush() {
 				// Our reply is here already; somebody who still waits goes on.
 				c.mu.Unlock()
@@ -242,7 +242,7 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 		case poked && errors.Is(err, os.ErrDeadlineExceeded) && !c.dead.Load():
 			// Interrupted: our caller's context ended. What is not out yet must go out
 			// before anything else does.
-			c.rest = p
+			c.rest = *p
 			if me != nil && ctx.Err() != nil {
 				c.passFlush()
 				c.mu.Unlock()
@@ -274,27 +274,27 @@ func (c *Conn) flushElsewhere() {
 	}
 }
 
-// takeOut returns the bytes to write next. mu is held.
-func (c *Conn) takeOut() parcel {
-	if c.dead.Load() {
+// takeOut returns the bytes to write next, nil if there are none. They are the
+// flusher's until it comes back. mu is held.
+func (c *Conn) takeOut() *parcel {
+	switch {
+	case c.dead.Load():
 		// Not taken: what is still here has not been sent, and its calls may be told.
 		c.out.drop()
 		c.rest = parcel{}
-		return parcel{}
-	}
-	if len(c.rest.bufs) > 0 {
-		p := c.rest
-		c.rest = parcel{}
-		return p
-	}
-	if c.out.empty() {
-		return parcel{}
+		return nil
+	case len(c.rest.bufs) > 0:
+		c.flying, c.rest = c.rest, parcel{}
+		return &c.flying
+	case c.out.empty():
+		return nil
 	}
 	c.taken = c.appended
 	if !c.cfg.Without.Overdue {
 		c.stamp = c.Now()
 	}
-	return c.out.take()
+	c.flying = c.out.take()
+	return &c.flying
 }
 
 // endFlush gives the flusher's role up. mu is held.
