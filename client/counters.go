@@ -8,7 +8,7 @@ type counters struct {
 	nodeHits, misses, readErrors atomic.Uint64
 	sets, deletes, fills, errors atomic.Uint64
 	leasesWon, leasesLost, late  atomic.Uint64
-	failovers, owed              atomic.Uint64
+	failovers, owed, orphans     atomic.Uint64
 }
 
 // Counters are a Client's totals since New.
@@ -20,8 +20,10 @@ type Counters struct {
 	Sets, Deletes, Fills uint64
 	// LeasesWon counts rights to fill that were won, LeasesLost those voided by a
 	// delete or a write before the fill.
-	// LateWins counts rights to fill whose winner had left, given back for it.
-	LeasesWon, LeasesLost, LateWins uint64
+	// LateWins counts rights to fill whose winner had left, given back for it; Orphans
+	// rights that were lost with a connection, looked for and removed once the node
+	// answered again.
+	LeasesWon, LeasesLost, LateWins, Orphans uint64
 	// Failovers counts reads that left a node for the next copy, Errors calls that
 	// failed, Owed copies booked as debt.
 	Failovers, Errors, Owed uint64
@@ -35,7 +37,7 @@ func (c *Client) Counters() Counters {
 		NodeHits: c.counters.nodeHits.Load(), Misses: c.counters.misses.Load(),
 		Sets: c.counters.sets.Load(), Deletes: c.counters.deletes.Load(), Fills: c.counters.fills.Load(),
 		LeasesWon: c.counters.leasesWon.Load(), LeasesLost: c.counters.leasesLost.Load(),
-		LateWins: c.counters.late.Load(), Failovers: c.counters.failovers.Load(), Owed: c.counters.owed.Load(),
+		LateWins: c.counters.late.Load(), Orphans: c.counters.orphans.Load(), Failovers: c.counters.failovers.Load(), Owed: c.counters.owed.Load(),
 	}
 	failed := c.counters.readErrors.Load()
 	n.Gets = n.NearHits + n.NodeHits + n.Misses + failed

@@ -64,7 +64,11 @@ func (c *Client) fillWon(ctx context.Context, l item.Lease, req memproto.Request
 	homeLost := true
 	for i, tok := range l.Tokens {
 		n := t.byName(tok.Node)
-		if n == nil || n.life.Load() != tok.Life || !n.breaker.Writable() {
+		if n == nil {
+			continue
+		}
+		if n.life.Load() != tok.Life || !n.breaker.Writable() {
+			n.orphanWin(l.Key, tok)
 			continue
 		}
 		if i == 0 {
@@ -84,6 +88,8 @@ func (c *Client) fillWon(ctx context.Context, l item.Lease, req memproto.Request
 			}
 			f.call.Free()
 			out.Refused++
+		} else {
+			f.n.orphan(l.Key) // our stub, if the value did not get there
 		}
 		if f.n.Name == l.Tokens[0].Node {
 			if err != nil {

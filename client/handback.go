@@ -54,10 +54,11 @@ func tokenRequest(key string) memproto.Request {
 	return r
 }
 
-func postHandBack(conn *pipe.Conn, key string, cas uint64, stub bool) {
+// postHandBack is false if the connection is dead.
+func postHandBack(conn *pipe.Conn, key string, cas uint64, stub bool) bool {
 	k := conn.NewCall()
 	k.Req = handBackRequest(key, cas, stub)
-	conn.Post(k)
+	return conn.Post(k)
 }
 
 // lateHandBack goes on with handBack when its caller has left between its two steps.
@@ -77,6 +78,9 @@ type lateLease struct {
 }
 
 func (s *lateLease) Settle(conn *pipe.Conn, k *pipe.Call) {
+	if k.Err != nil && k.Sent == item.SentUnknown && k.Req.Flags.Has(memproto.FlagN) {
+		s.n.orphan(s.key)
+	}
 	if k.Err != nil || !k.Resp.Flags.Has(memproto.FlagW) || !k.Resp.HasCAS {
 		return
 	}

@@ -138,6 +138,7 @@ func (c *Client) collectTokens(ctx context.Context, op string, t *topology, hash
 			cancelled = err
 		}
 		if err != nil {
+			f.n.orphanLease(l.Key, o.flags, left, err)
 			continue
 		}
 		if k := f.call; k.Resp.Status == memproto.StatusHD && k.Resp.HasCAS {
@@ -192,11 +193,15 @@ func (c *Client) giveBack(l *item.Lease) {
 	for i := len(l.Tokens) - 1; i >= 0; i-- {
 		tok := l.Tokens[i]
 		n := t.byName(tok.Node)
-		if !tok.Won || n == nil || n.life.Load() != tok.Life || !n.breaker.Writable() {
+		if !tok.Won || n == nil {
 			continue
 		}
-		if conn, err := n.conn(c.ctx, 0); err == nil {
-			postHandBack(conn, l.Key, tok.CAS, tok.Kind == item.TokenStub)
+		if n.life.Load() != tok.Life || !n.breaker.Writable() {
+			n.orphanWin(l.Key, tok)
+			continue
+		}
+		if conn, err := n.conn(c.ctx, 0); err != nil || !postHandBack(conn, l.Key, tok.CAS, tok.Kind == item.TokenStub) {
+			n.orphanWin(l.Key, tok)
 		}
 	}
 	l.Tokens = nil

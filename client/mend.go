@@ -96,9 +96,13 @@ func (n *node) runMender() {
 			if n.breaker.State() == health.Down && !n.probe() {
 				continue
 			}
+			n.orphans.postpone(time.Now().Add(n.c.replayPause()))
 		}
 		done, wait, stuck := n.payDebt()
 		paid += done
+		if w := n.sweepOrphans(); w != 0 && (wait == 0 || w < wait) {
+			wait = w
+		}
 		if n.breaker.State() == health.Down {
 			continue
 		}
@@ -138,7 +142,7 @@ func (n *node) leave() bool {
 		n.mending = false
 		return true
 	}
-	if n.breaker.State() == health.Down || n.debt.Depth() > 0 {
+	if n.breaker.State() == health.Down || n.debt.Depth() > 0 || !n.orphans.none() {
 		return false
 	}
 	n.mending = false

@@ -23,6 +23,7 @@ type node struct {
 
 	breaker health.Breaker
 	debt    *debt.Ledger
+	orphans orphans
 	// life counts deaths of connections to the node. Tokens (CAS values, leases)
 	// are stamped with it and void once it has moved: the node may have restarted
 	// and count its CAS from the start again.

@@ -167,10 +167,11 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 				k.Settler = o.settler(n, key)
 			}
 			f := n.launch(ctx, op, k)
-			_, err := f.wait(ctx)
+			left, err := f.wait(ctx)
 			if err == nil {
 				return f, nil
 			}
+			n.orphanLease(key, o.flags, left, err)
 			last = err
 			if !item.SafeToRetry(err) {
 				unsure = err
