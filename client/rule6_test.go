@@ -20,10 +20,16 @@ import (
 // The winner's caller leaves before its reply is there. The late win is given back by
 // whoever drains it, so the next caller wins at once, not when the lease runs out.
 func TestRule6ALateWinIsGivenBack(t *testing.T) {
+	for _, p := range []nodeserver.Profile{nodeserver.ProfileNewest, nodeserver.Profile15} {
+		t.Run(p.String(), func(t *testing.T) { aLateWinIsGivenBack(t, p) })
+	}
+}
+
+func aLateWinIsGivenBack(t *testing.T, p nodeserver.Profile) {
 	synctest.Test(t, func(t *testing.T) {
 		var slow atomic.Bool
-		f := newMemFleet(t, 2, nodeserver.Config{Intercept: func(_ net.Addr, r *memproto.Request) nodeserver.Verdict {
-			if slow.Load() && r.Cmd == memproto.CmdMetaGet {
+		f := newMemFleet(t, 2, nodeserver.Config{Profile: p, Intercept: func(_ net.Addr, r *memproto.Request) nodeserver.Verdict {
+			if slow.Load() && (r.Cmd == memproto.CmdMetaGet || r.Cmd == memproto.CmdGets) {
 				return nodeserver.Verdict{Delay: 100 * time.Millisecond}
 			}
 			return nodeserver.Verdict{}
