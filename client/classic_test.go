@@ -20,8 +20,8 @@ import (
 // second looks, on the same real memcached.
 func TestClassicWordsSeenInMetaWords(t *testing.T) {
 	nodes := ring.Addrs(stock.ForTest(t).Addr())
-	old := newClient(t, client.Config{Nodes: nodes, DialContext: dialClassic})
-	c := newClient(t, client.Config{Nodes: nodes})
+	old := newClient(t, client.Config{Nodes: nodes, DialContext: dialClassic, DialTimeout: 5 * time.Second})
+	c := newClient(t, client.Config{Nodes: nodes, DialTimeout: 5 * time.Second})
 	ctx := context.Background()
 	life := func(key string, want time.Duration) {
 		t.Helper()

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -85,7 +86,7 @@ func (c *withoutMeta) Write(p []byte) (int, error) {
 }
 
 func (h *herd) client() *client.Client {
-	return newClient(h.t, client.Config{Nodes: h.nodes, ReplicationFactor: 2, DialContext: h.dial})
+	return newClient(h.t, client.Config{Nodes: h.nodes, ReplicationFactor: 2, DialContext: h.dial, DialTimeout: 5 * time.Second})
 }
 
 // placed returns the nodes of key, owner first.

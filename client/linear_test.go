@@ -209,7 +209,7 @@ func TestOneCopyIsLinearizable(t *testing.T) {
 		check(t, []*client.Client{f.client(client.Config{}), f.client(client.Config{})})
 	})
 	t.Run("memcached", func(t *testing.T) {
-		cfg := client.Config{Nodes: ring.Addrs(stock.ForTest(t).Addr()), Timeout: 5 * time.Second}
+		cfg := client.Config{Nodes: ring.Addrs(stock.ForTest(t).Addr()), Timeout: 5 * time.Second, DialTimeout: 5 * time.Second}
 		classic := cfg
 		classic.DialContext = dialClassic
 		check(t, []*client.Client{newClient(t, cfg), newClient(t, classic)})

@@ -21,7 +21,8 @@ import (
 // and as new as there are, and on mixed ones. told says whether every node tells TTLs.
 func onEveryTier(t *testing.T, run func(t *testing.T, c *client.Client, told bool)) {
 	check := func(cfg client.Config) client.Config {
-		cfg.ReplicationFactor, cfg.Timeout = 2, 10*time.Second
+		// A busy machine must not turn into failed nodes here.
+		cfg.ReplicationFactor, cfg.Timeout, cfg.DialTimeout = 2, 10*time.Second, 10*time.Second
 		cfg.Hooks.ConnLost = func(node string, cause error) {
 			if !errors.Is(cause, client.ErrClosed) {
 				t.Errorf("connection to %s lost: %v", node, cause)
@@ -294,7 +295,7 @@ func TestARefusedFillOnEveryTier(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := stock.ForTest(t)
-			c := newClient(t, client.Config{Nodes: ring.Addrs(s.Addr()), DialContext: dial, MaxValueBytes: 4 << 20, Timeout: 5 * time.Second})
+			c := newClient(t, client.Config{Nodes: ring.Addrs(s.Addr()), DialContext: dial, MaxValueBytes: 4 << 20, Timeout: 5 * time.Second, DialTimeout: 5 * time.Second})
 			ctx := context.Background()
 			for range 3 {
 				var l client.Lease

@@ -205,7 +205,7 @@ func TestNoLeaseWithoutCAS(t *testing.T) {
 		"meta": (&net.Dialer{}).DialContext, "classic": dialClassic,
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newClient(t, client.Config{Nodes: ring.Addrs(s.Addr()), DialContext: dial})
+			c := newClient(t, client.Config{Nodes: ring.Addrs(s.Addr()), DialContext: dial, DialTimeout: 5 * time.Second})
 			ctx := context.Background()
 			key := "k-" + name
 			for range 2 {
