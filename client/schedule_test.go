@@ -264,7 +264,7 @@ func (s *scene) deleter(i int, value string) func() {
 // value.
 func schedules(t *testing.T, clients, most int, actors func(s *scene) []func()) {
 	for _, p := range []nodeserver.Profile{nodeserver.ProfileNewest, nodeserver.Profile15} {
-		t.Run(p.String(), func(t *testing.T) { schedulesOn(t, p, clients, most, actors) })
+		t.Run(p.String(), func(t *testing.T) { schedulesOn(t, p, clients, most/2, actors) })
 	}
 }
 
