@@ -36,8 +36,7 @@ func onEveryHerd(t *testing.T, run func(t *testing.T, h *herd)) {
 	for name, profiles := range map[string][]nodeserver.Profile{
 		"memnode":                   {nodeserver.ProfileNewest, nodeserver.ProfileNewest},
 		"memnode 1.5.22":            {nodeserver.Profile15, nodeserver.Profile15},
-		"memnode 1.5.22 and 1.6.18": {nodeserver.Profile15, nodeserver.Profile1618},
-		"memnode 1.6.27 and 1.5.22": {nodeserver.Profile1627, nodeserver.Profile15},
+		"memnode 1.6.18 and 1.5.22": {nodeserver.Profile1618, nodeserver.Profile15},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newProfiledFleet(t, profiles...)
