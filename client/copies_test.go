@@ -56,6 +56,16 @@ func onEveryHerd(t *testing.T, run func(t *testing.T, h *herd)) {
 	}
 }
 
+// onBothHerds runs a test on the herds whose nodes all take meta commands: an embedded
+// one and one of real memcached.
+func onBothHerds(t *testing.T, run func(t *testing.T, h *herd)) {
+	onEveryHerd(t, func(t *testing.T, h *herd) {
+		if h.meta {
+			run(t, h)
+		}
+	})
+}
+
 // newProfiledFleet is a memFleet of one node of each profile.
 func newProfiledFleet(t testing.TB, profiles ...nodeserver.Profile) *memFleet {
 	f := newMemFleet(t, 0, nodeserver.Config{})
