@@ -110,7 +110,7 @@ func (h *herd) placed(key string) []ring.Node {
 }
 
 // ask sends one line (and data block) to a node and returns the reply's first line
-// and, after VALUE, its data block.
+// and, after VALUE or VA, its data block.
 func (h *herd) ask(n ring.Node, request string) (line, value string) {
 	h.t.Helper()
 	nc, err := h.dial(context.Background(), "tcp", n.Addr)
@@ -122,8 +122,9 @@ func (h *herd) ask(n ring.Node, request string) (line, value string) {
 	line, err = r.ReadString('\n')
 	require.NoError(h.t, err)
 	line = strings.TrimRight(line, "\r\n")
-	if strings.HasPrefix(line, "VALUE ") {
-		size, err := strconv.Atoi(strings.Fields(line)[3])
+	if word := strings.Fields(line); word[0] == "VALUE" || word[0] == "VA" {
+		at := map[string]int{"VALUE": 3, "VA": 1}[word[0]]
+		size, err := strconv.Atoi(word[at])
 		require.NoError(h.t, err)
 		block := make([]byte, size+2)
 		_, err = io.ReadFull(r, block)
