@@ -2,10 +2,12 @@ package client
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
 )
@@ -24,6 +26,9 @@ type Counter struct {
 	Initial uint64
 	TTL     time.Duration
 	// Touch gives a counter that exists the life TTL as well.
+	//
+	// A Tier0 node takes Create and Touch as requests of their own: others may see the
+	// counter between them. It is counted once at most all the same.
 	Touch bool
 }
 
@@ -67,11 +72,49 @@ func (c *Client) count(ctx context.Context, op string, n Counter) (uint64, error
 		req.Flags |= memproto.FlagT
 		req.Exptime = exp
 	}
-	k, _, err := c.onOwner(ctx, op, n.Key, req, item.Version{})
+	for range createTries {
+		k, _, err := c.onOwner(ctx, op, n.Key, req, item.Version{})
+		if err != nil {
+			return 0, err
+		}
+		sum, err := c.counted(ctx, op, n, exp, k)
+		classic := k.Classic
+		k.Free()
+		if !errors.Is(err, item.ErrCacheMiss) || !n.Create || !classic {
+			return sum, err
+		}
+		// The node can't count and create in one. There was nothing to count, so nothing
+		// has happened yet.
+		switch created, err := c.create(ctx, op, n, exp); {
+		case err != nil:
+			return 0, err
+		case created:
+			return n.Initial, nil
+		}
+		// Somebody else created it since.
+	}
+	return 0, item.ErrCacheMiss
+}
+
+// createTries is how often a counter may vanish and come back, each time at the wrong
+// moment, before Count calls it missing.
+const createTries = 8
+
+// create makes the counter if it is still missing.
+func (c *Client) create(ctx context.Context, op string, n Counter, exp int64) (bool, error) {
+	k, _, err := c.onOwner(ctx, op, n.Key, memproto.Request{
+		Cmd: memproto.CmdMetaSet, Key: memproto.StringBytes(n.Key), Value: strconv.AppendUint(nil, n.Initial, 10),
+		Flags: memproto.FlagM | memproto.FlagT, Mode: 'E', Exptime: exp,
+	}, item.Version{})
 	if err != nil {
-		return 0, err
+		return false, err
 	}
 	defer k.Free()
+	return k.Resp.Status == memproto.StatusHD, nil
+}
+
+// counted reads the answer to a count, and does what a classic one leaves undone.
+func (c *Client) counted(ctx context.Context, op string, n Counter, exp int64, k *pipe.Call) (uint64, error) {
 	if k.Resp.Status != memproto.StatusVA {
 		return 0, item.ErrCacheMiss
 	}
@@ -80,5 +123,16 @@ func (c *Client) count(ctx context.Context, op string, n Counter) (uint64, error
 	if err != nil {
 		return 0, item.ErrNotNumber
 	}
+	if !n.Touch || !k.Classic {
+		return sum, nil
+	}
+	touch, _, err := c.onOwner(ctx, op, n.Key, memproto.Request{
+		Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(n.Key), Flags: memproto.FlagT, Exptime: exp,
+	}, item.Version{})
+	if err != nil {
+		// Whatever became of the touch, the counter has counted.
+		return 0, &item.Error{Op: op, Sent: item.SentUnknown, Err: err}
+	}
+	touch.Free()
 	return sum, nil
 }

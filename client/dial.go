@@ -49,7 +49,7 @@ func (a *Auth) check() error {
 	return nil
 }
 
-// open dials the node and makes the connection ready for requests: TLS, then
+// open dials the node and makes the connection ready for the probe: TLS, then
 // authentication. Nothing else is sent before the node's answer to it (a server
 // throws away what is pipelined behind a failed one).
 func (n *node) open(ctx context.Context) (net.Conn, error) {

@@ -86,6 +86,10 @@ func (c *Client) fillWon(ctx context.Context, l item.Lease, req memproto.Request
 				f.call.Free()
 				continue
 			}
+			if err != nil && f.call.Classic {
+				// A refused cas leaves what was there: a stub that nobody will fill.
+				postHandBack(f.conn, l.Key, f.call.Req.CAS, true)
+			}
 			f.call.Free()
 			out.Refused++
 		} else {

@@ -20,6 +20,9 @@ type Hooks struct {
 	Failover func(op, node string, cause error)
 	// LeaseLost: a fill was refused because the key was deleted or written meanwhile.
 	LeaseLost func(node string)
+	// TierLearned: a connection was opened to a node whose server had not said before
+	// what it is, or says something else now. version is what it calls itself.
+	TierLearned func(node string, tier Tier, version string)
 	// TopologyChanged: SetNodes took effect; the number of nodes now.
 	TopologyChanged func(nodes int)
 }
@@ -63,5 +66,11 @@ func (h *Hooks) failover(op, node string, cause error) {
 func (h *Hooks) leaseLost(node string) {
 	if h.LeaseLost != nil {
 		h.LeaseLost(node)
+	}
+}
+
+func (h *Hooks) tierLearned(node string, tier Tier, version string) {
+	if h.TierLearned != nil {
+		h.TierLearned(node, tier, version)
 	}
 }

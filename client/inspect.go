@@ -29,7 +29,8 @@ type Info struct {
 
 // Inspect returns what the home copy knows about the item at key, without its value
 // and without counting as a read: neither its place in the node's LRU nor Idle and
-// Hit change. ErrCacheMiss if there is none.
+// Hit change. ErrCacheMiss if there is none. A Tier0 node tells neither TTL, Idle nor Hit,
+// and it counts as a read there.
 func (c *Client) Inspect(ctx context.Context, key string) (Info, error) {
 	const flags = memproto.FlagLs | memproto.FlagLf | memproto.FlagLc | memproto.FlagLt | memproto.FlagLl | memproto.FlagLh | memproto.FlagLu
 	f, err := c.look(ctx, "inspect", key, readOptions{flags: flags})

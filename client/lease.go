@@ -83,6 +83,10 @@ func (c *Client) readLease(l *item.Lease, f *flight, hash uint64) {
 	case k.Resp.Status != memproto.StatusVA:
 		// No stub could be made: out of memory, or an error line of its own.
 		l.State = item.LeaseNone
+	case isStub(k) && k.Resp.CAS == 0:
+		// The node runs without CAS (-C): there are no tokens, and 0 compares with
+		// everything.
+		l.State = item.LeaseNone
 	case !isStub(k):
 		l.Item = itemOf(l.Key, k)
 		l.Level = item.FromNode
@@ -141,7 +145,7 @@ func (c *Client) collectTokens(ctx context.Context, op string, t *topology, hash
 			f.n.orphanLease(l.Key, o.flags, left, err)
 			continue
 		}
-		if k := f.call; k.Resp.Status == memproto.StatusHD && k.Resp.HasCAS {
+		if k := f.call; k.Resp.Status == memproto.StatusHD && k.Resp.CAS != 0 {
 			l.Tokens = append(l.Tokens, item.Token{
 				Version: item.Version{Node: f.n.Name, Life: f.life},
 				CAS:     k.Resp.CAS, Kind: tokenKind(k), Won: k.Resp.Flags.Has(memproto.FlagW),

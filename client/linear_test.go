@@ -204,9 +204,15 @@ func TestOneCopyIsLinearizable(t *testing.T) {
 		f := newMemFleet(t, 1, nodeserver.Config{})
 		check(t, []*client.Client{f.client(client.Config{}), f.client(client.Config{})})
 	})
+	t.Run("memnode 1.5.22", func(t *testing.T) {
+		f := newMemFleet(t, 1, nodeserver.Config{Profile: nodeserver.Profile15})
+		check(t, []*client.Client{f.client(client.Config{}), f.client(client.Config{})})
+	})
 	t.Run("memcached", func(t *testing.T) {
-		cfg := client.Config{Nodes: ring.Addrs(stock.ForTest(t).Addr()), Timeout: 5 * time.Second}
-		check(t, []*client.Client{newClient(t, cfg), newClient(t, cfg)})
+		cfg := client.Config{Nodes: ring.Addrs(stock.ForTest(t).Addr()), Timeout: 5 * time.Second, DialTimeout: 5 * time.Second}
+		classic := cfg
+		classic.DialContext = dialClassic
+		check(t, []*client.Client{newClient(t, cfg), newClient(t, classic)})
 	})
 }
 

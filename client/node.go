@@ -29,6 +29,10 @@ type node struct {
 	// and count its CAS from the start again.
 	life atomic.Uint64
 
+	// can is what the server of the newest connection said it can do, nil before the
+	// first. Each connection goes by what its own said.
+	can atomic.Pointer[capability]
+
 	conns []atomic.Pointer[pipe.Conn]
 
 	inFlight atomic.Int64 // requests under way on all connections
@@ -160,7 +164,13 @@ func (n *node) connect(i int) (*pipe.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	can, err := learn(ctx, nc)
+	if err != nil {
+		_ = nc.Close()
+		return nil, err
+	}
 	k := pipe.New(nc, pipe.Config{
+		Classic:  can.tier == Tier0,
 		Timeout:  n.c.cfg.Timeout,
 		MaxValue: n.c.cfg.MaxValueBytes + 1<<10, // other clients' values may be a little larger
 		Go:       n.c.group.Go,
@@ -180,13 +190,14 @@ func (n *node) connect(i int) (*pipe.Conn, error) {
 		// A probe and a caller's dial may overlap: the first to come through stays, or
 		// nobody would know of it any more.
 		n.mu.Unlock()
-		_ = nc.Close() // nothing was sent on it
+		_ = nc.Close() // nothing but the probe was sent on it
 		return old, nil
 	}
 	if old := n.conns[i].Swap(k); old != nil {
 		n.ops += old.Started()
 	}
 	n.mu.Unlock()
+	n.learned(can)
 	n.c.startMaintenance()
 	return k, nil
 }
@@ -236,6 +247,11 @@ type Status struct {
 	State string
 	// InFlight is the number of requests under way, Conns of open connections.
 	InFlight, Conns int
+	// Tier is what the node's server can do, and Version what it calls itself, at most
+	// 64 bytes: as its newest connection was told when it was opened. TierUnknown and
+	// "" before the first.
+	Tier    Tier
+	Version string
 	// Debt is how many keys the node still has to hear a delete of; DebtOverflow
 	// that it was too many to remember.
 	Debt         int
@@ -250,7 +266,9 @@ func (c *Client) Nodes() []Status {
 	out := make([]Status, 0, len(t.nodes))
 	for i, rn := range t.ring.Nodes() {
 		n := t.nodes[i]
+		can := n.capability()
 		s := Status{
+			Tier: can.tier, Version: can.version,
 			Node: rn, State: n.breaker.State().String(), InFlight: int(n.inFlight.Load()),
 			Debt: n.debt.Depth(), DebtOverflow: n.debt.Overflow(),
 			Ops: n.sent(), Failures: n.failures.Load(),

@@ -196,7 +196,7 @@ func (v *versions) finish(t *testing.T) {
 
 // A write whose copy is down says so.
 func TestRule7AWriteWithOneCopyDownIsOwed(t *testing.T) {
-	onBothHerds(t, func(t *testing.T, h *herd) {
+	onEveryHerd(t, func(t *testing.T, h *herd) {
 		hooked := make(chan string, 100)
 		c := newClient(t, client.Config{Nodes: append(h.nodes[:1:1], ring.Node{Name: "gone", Addr: "127.0.0.1:1"}),
 			DialContext: h.dial, ReplicationFactor: 2, Hooks: client.Hooks{Owed: func(node string, _ int) { hooked <- node }}})

@@ -17,7 +17,7 @@ const getFlags = memproto.FlagLv | memproto.FlagLf | memproto.FlagLt
 // if there is one, then the home copy, the first of the key's copies that this
 // client believes alive; a failure moves on to the next copy. A miss on the home
 // copy is a miss. Item.TTL is the remaining life in whole seconds, 0 if it has no
-// end. With a near-cache the Value may be shared with other readers: don't write to
+// end or the node can't tell (Tier0). With a near-cache the Value may be shared with other readers: don't write to
 // it.
 func (c *Client) Get(ctx context.Context, key string) (item.Item, error) {
 	const op = "get"

@@ -11,7 +11,7 @@ import (
 
 // A fill holds one token per copy, all taken before the source is read.
 func TestRule3AFillReachesEveryCopy(t *testing.T) {
-	onBothHerds(t, func(t *testing.T, h *herd) {
+	onEveryHerd(t, func(t *testing.T, h *herd) {
 		c := h.client()
 		for _, key := range keys("fill") {
 			l := won(t, c, key)
@@ -28,7 +28,7 @@ func TestRule3AFillReachesEveryCopy(t *testing.T) {
 // reaches first, none keeps the old value. With a plain store to the second copy the
 // acknowledged delete would be undone until the TTL.
 func TestRule3LoadBegunBeforeADeleteLeavesNoOldCopy(t *testing.T) {
-	onBothHerds(t, func(t *testing.T, h *herd) {
+	onEveryHerd(t, func(t *testing.T, h *herd) {
 		for _, order := range []string{"as taken", "reversed", "home only", "other only"} {
 			t.Run(order, func(t *testing.T) {
 				h := &herd{t: t, nodes: h.nodes, dial: h.dial}
@@ -57,7 +57,7 @@ func TestRule3LoadBegunBeforeADeleteLeavesNoOldCopy(t *testing.T) {
 // The same with the delete between the two halves of the fill, which a client that
 // dies or stalls in mid-fill leaves behind.
 func TestRule3DeleteBetweenTheFillsOfTwoCopies(t *testing.T) {
-	onBothHerds(t, func(t *testing.T, h *herd) {
+	onEveryHerd(t, func(t *testing.T, h *herd) {
 		reader, writer := h.client(), h.client()
 		for _, first := range []int{0, 1} {
 			for _, key := range keys("between") {
@@ -80,7 +80,7 @@ func TestRule3DeleteBetweenTheFillsOfTwoCopies(t *testing.T) {
 
 // A write in place of the delete voids the tokens as well, and stays.
 func TestRule3LoadBegunBeforeAWriteDoesNotOverwriteIt(t *testing.T) {
-	onBothHerds(t, func(t *testing.T, h *herd) {
+	onEveryHerd(t, func(t *testing.T, h *herd) {
 		reader, writer := h.client(), h.client()
 		for _, key := range keys("write") {
 			l := won(t, reader, key)
@@ -94,7 +94,7 @@ func TestRule3LoadBegunBeforeAWriteDoesNotOverwriteIt(t *testing.T) {
 
 // One caller in the fleet wins; the others are told to wait until it fills.
 func TestOneLeaseInTheFleet(t *testing.T) {
-	onBothHerds(t, func(t *testing.T, h *herd) {
+	onEveryHerd(t, func(t *testing.T, h *herd) {
 		a, b := h.client(), h.client()
 		ctx := context.Background()
 		l := won(t, a, "k")

@@ -57,7 +57,7 @@ func interleavings(steps int, f func(order []int)) {
 // Two racing write-throughs leave no value older than the origin's on any copy,
 // whichever writer is late, from every starting state, in every order of their steps.
 func TestRule8RacingPutsLeaveNoOlderValue(t *testing.T) {
-	onBothHerds(t, func(t *testing.T, h *herd) {
+	onEveryHerd(t, func(t *testing.T, h *herd) {
 		a, b := h.client(), h.client()
 		n := 0
 		for _, start := range []string{"absent", "present", "one copy"} {
@@ -90,7 +90,7 @@ func TestRule8RacingPutsLeaveNoOlderValue(t *testing.T) {
 // A reader that loads between the origin's write and the fill can't leave the old
 // value either.
 func TestRule8ReaderBetweenTokensAndFill(t *testing.T) {
-	onBothHerds(t, func(t *testing.T, h *herd) {
+	onEveryHerd(t, func(t *testing.T, h *herd) {
 		reader, writer := h.client(), h.client()
 		ctx := context.Background()
 		for _, key := range keys("reader") {
@@ -109,7 +109,7 @@ func TestRule8ReaderBetweenTokensAndFill(t *testing.T) {
 
 // Undisturbed, a write-through stores on every copy.
 func TestRule8AWriteThroughStoresOnEveryCopy(t *testing.T) {
-	onBothHerds(t, func(t *testing.T, h *herd) {
+	onEveryHerd(t, func(t *testing.T, h *herd) {
 		c := h.client()
 		for _, key := range keys("alone") {
 			w, err := c.LeaseWrite(context.Background(), key)

@@ -211,7 +211,7 @@ func TestRule7AnAbandonedWriteOfADeadConnectionIsOwed(t *testing.T) {
 }
 
 func TestRule9SetGoesToAllCopies(t *testing.T) {
-	onBothHerds(t, func(t *testing.T, h *herd) {
+	onEveryHerd(t, func(t *testing.T, h *herd) {
 		c := h.client()
 		for _, key := range keys("all") {
 			set(t, c, key, "v")
@@ -221,7 +221,7 @@ func TestRule9SetGoesToAllCopies(t *testing.T) {
 }
 
 func TestRule10ReadModifyWriteRunsOnTheOwnerAlone(t *testing.T) {
-	onBothHerds(t, func(t *testing.T, h *herd) {
+	onEveryHerd(t, func(t *testing.T, h *herd) {
 		c := h.client()
 		ctx := context.Background()
 		for _, key := range keys("rmw") {
@@ -287,7 +287,7 @@ func TestRule10NothingIsResent(t *testing.T) {
 // A value the node refuses takes the old one away; the client says so, and so do the
 // copies. 255 neighbours in the same pipeline are not touched (rule 18).
 func TestRule11And18ARefusedSetFailsItselfOnly(t *testing.T) {
-	onBothHerds(t, func(t *testing.T, h *herd) {
+	onEveryHerd(t, func(t *testing.T, h *herd) {
 		c := newClient(t, client.Config{Nodes: h.nodes, DialContext: h.dial, ReplicationFactor: 2, MaxValueBytes: 4 << 20, Timeout: 10 * time.Second,
 			Hooks: client.Hooks{ConnLost: func(_ string, cause error) {
 				if cause != client.ErrClosed {

@@ -56,8 +56,8 @@ type turn struct {
 	pass chan struct{}
 }
 
-func newStage(t *testing.T, clients int) *stage {
-	s := &stage{t: t, fleet: newMemFleet(t, 0, nodeserver.Config{}), actors: map[string]string{}, raw: map[string]*bufio.ReadWriter{}}
+func newStage(t *testing.T, clients int, p nodeserver.Profile) *stage {
+	s := &stage{t: t, fleet: newMemFleet(t, 0, nodeserver.Config{Profile: p}), actors: map[string]string{}, raw: map[string]*bufio.ReadWriter{}}
 	for _, name := range []string{"node0", "node1"} {
 		s.fleet.names = append(s.fleet.names, name)
 		s.fleet.config.Intercept = func(peer net.Addr, r *memproto.Request) nodeserver.Verdict {
@@ -165,7 +165,7 @@ func (s *stage) play(choose func(n int) int, actors ...func()) (order []string) 
 }
 
 // send sends a line to a node, past all clients, and returns the reply's first line, or
-// the data block after a VALUE or VA line.
+// the data block after a VALUE line.
 func (s *stage) send(node, line string) string {
 	rw := s.raw[node]
 	_, err := rw.WriteString(line + "\r\n")
@@ -173,18 +173,19 @@ func (s *stage) send(node, line string) string {
 	require.NoError(s.t, rw.Flush())
 	reply, err := rw.ReadString('\n')
 	require.NoError(s.t, err)
-	if strings.HasPrefix(reply, "VA ") {
-		if reply, err = rw.ReadString('\n'); err != nil {
-			require.NoError(s.t, err)
-		}
-		return strings.TrimSpace(reply)
+	if strings.HasPrefix(reply, "VALUE ") {
+		reply, err = rw.ReadString('\n')
+		require.NoError(s.t, err)
+		end, err := rw.ReadString('\n')
+		require.NoError(s.t, err)
+		require.Equal(s.t, "END\r\n", end)
 	}
 	return strings.TrimSpace(reply)
 }
 
-// copies returns what both nodes hold: "" for a stub, EN for nothing.
+// copies returns what both nodes hold: "" for a stub, END for nothing.
 func (s *stage) copies(key string) []string {
-	return []string{s.send("node0", "mg "+key+" v"), s.send("node1", "mg "+key+" v")}
+	return []string{s.send("node0", "get "+key), s.send("node1", "get "+key)}
 }
 
 // every calls run with choosers that go through all schedules, depth first, or, if there
@@ -262,21 +263,27 @@ func (s *scene) deleter(i int, value string) func() {
 // the copies, and requires that in the end no copy holds anything but the origin's
 // value.
 func schedules(t *testing.T, clients, most int, actors func(s *scene) []func()) {
+	for _, p := range []nodeserver.Profile{nodeserver.ProfileNewest, nodeserver.Profile15} {
+		t.Run(p.String(), func(t *testing.T) { schedulesOn(t, p, clients, most/2, actors) })
+	}
+}
+
+func schedulesOn(t *testing.T, p nodeserver.Profile, clients, most int, actors func(s *scene) []func()) {
 	for _, start := range []string{"absent", "present", "on one copy"} {
 		t.Run(start, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				st := newStage(t, clients)
+				st := newStage(t, clients, p)
 				played := every(scaled(t, most), func(choose func(n int) int) {
 					s := &scene{stage: st, key: st.nextKey(), origin: "0"}
 					if start != "absent" {
-						require.Equal(t, "HD", st.send("node0", "ms "+s.key+" 1 F1\r\n0"))
+						require.Equal(t, "STORED", st.send("node0", "set "+s.key+" 1 0 1\r\n0"))
 					}
 					if start == "present" {
-						require.Equal(t, "HD", st.send("node1", "ms "+s.key+" 1 F1\r\n0"))
+						require.Equal(t, "STORED", st.send("node1", "set "+s.key+" 1 0 1\r\n0"))
 					}
 					order := st.play(choose, actors(s)...)
 					for _, v := range st.copies(s.key) {
-						if v != "" && v != "EN" && v != s.origin {
+						if v != "" && v != "END" && v != s.origin {
 							require.Fail(t, "an older value stays", "%q and not %q, after\n%s", v, s.origin, strings.Join(order, "\n"))
 						}
 					}

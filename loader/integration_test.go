@@ -20,19 +20,24 @@ import (
 	"github.com/memherd/memherd/ring"
 )
 
-// onBoth runs a test with the addresses of three embedded nodes, and of three real
-// memcached processes.
+// onBoth runs a test with the addresses of three embedded nodes, new, old and of all
+// ages, and of three real memcached processes.
 func onBoth(t *testing.T, run func(t *testing.T, nodes []ring.Node)) {
-	t.Run("memnode", func(t *testing.T) {
-		var addrs []string
-		for range 3 {
-			n, err := nodeserver.Start(nodeserver.Config{})
-			require.NoError(t, err)
-			t.Cleanup(func() { require.NoError(t, n.Close()) })
-			addrs = append(addrs, n.Addr().String())
-		}
-		run(t, ring.Addrs(addrs...))
-	})
+	for name, profiles := range map[string][3]nodeserver.Profile{
+		"memnode": {}, "memnode 1.5.22": {nodeserver.Profile15, nodeserver.Profile15, nodeserver.Profile15},
+		"memnodes of all ages": {nodeserver.Profile15, nodeserver.Profile1618, nodeserver.ProfileNewest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var addrs []string
+			for _, p := range profiles {
+				n, err := nodeserver.Start(nodeserver.Config{Profile: p})
+				require.NoError(t, err)
+				t.Cleanup(func() { require.NoError(t, n.Close()) })
+				addrs = append(addrs, n.Addr().String())
+			}
+			run(t, ring.Addrs(addrs...))
+		})
+	}
 	t.Run("memcached", func(t *testing.T) {
 		var addrs []string
 		for range 3 {

@@ -13,8 +13,10 @@ import (
 
 // Version is what the version command answers. The number is that of the memcached
 // whose protocol a node speaks, so that clients that choose features by it choose
-// right; the suffix says who is really speaking.
-const Version = "1.6.40-memherd"
+// right; the suffix says who is really speaking. With a Profile see Profile.Version.
+const Version = "1.6.40" + versionSuffix
+
+const versionSuffix = "-memherd"
 
 // Config says how a node runs. The zero value is a node on a free port of 127.0.0.1
 // with memcached's limits.
@@ -37,6 +39,8 @@ type Config struct {
 	// WriteTimeout closes connections whose peer takes nothing of its replies for so
 	// long. Default 30 s.
 	WriteTimeout time.Duration
+	// Profile is the memcached whose protocol the node speaks. Default: the newest.
+	Profile Profile
 	// Now is the clock that TTLs are counted on. Default time.Now.
 	Now func() time.Time
 	// Intercept, when set, sees each well-formed command before it is executed, with
@@ -96,6 +100,8 @@ func (cfg Config) withDefaults() (Config, error) {
 		return cfg, fmt.Errorf("nodeserver: MaxBytes %d is negative", cfg.MaxBytes)
 	case cfg.MaxConns < 0:
 		return cfg, fmt.Errorf("nodeserver: MaxConns %d is negative", cfg.MaxConns)
+	case cfg.Profile >= numProfiles:
+		return cfg, fmt.Errorf("nodeserver: there is no Profile %d", cfg.Profile)
 	case cfg.IdleTimeout < 0 || cfg.WriteTimeout < 0:
 		return cfg, errors.New("nodeserver: a timeout is negative")
 	}

@@ -10,7 +10,7 @@
 //
 // Tests get an in-memory network (MemNetwork) that works inside testing/synctest and
 // can lose a node, and a hook that sees each command before it is executed
-// (Config.Intercept).
+// (Config.Intercept), and older protocols (Config.Profile).
 //
 // Where a node differs from memcached: a refused over-long get key is answered with
 // one line end, not two, and takes no other reply of its batch with it; command words

@@ -47,7 +47,7 @@ func (c *conn) run() {
 	case memproto.CmdStats:
 		c.statsCommand(r.Args)
 	case memproto.CmdVersion:
-		c.line("VERSION " + Version)
+		c.line("VERSION " + c.srv.cfg.Profile.Version())
 	case memproto.CmdVerbosity:
 		c.verbosity()
 	case memproto.CmdQuit:

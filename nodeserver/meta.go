@@ -87,7 +87,7 @@ func (c *conn) metaGet() {
 		resp.Flags |= memproto.FlagW
 		m.Bits |= store.Won
 	}
-	unchanged := f.Has(memproto.FlagC) && r.CAS == m.CAS
+	unchanged := f.Has(memproto.FlagC) && r.CAS == m.CAS && c.srv.cfg.Profile == ProfileNewest
 	if f.Has(memproto.FlagLv) && !unchanged {
 		resp.Status, resp.BodyLen = memproto.StatusVA, tx.Len()
 		out := resp.AppendLine(c.out.buf, r.Meta)

@@ -56,6 +56,7 @@ func New(cfg Config) (*Server, error) {
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
 	}
+	cfg.Profile.apply(&s.limits)
 	s.store, err = store.New(store.Config{MaxBytes: cfg.MaxBytes, MaxItemBytes: cfg.MaxItemBytes, OnEvict: s.evicted})
 	if err != nil {
 		return nil, err

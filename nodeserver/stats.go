@@ -82,7 +82,7 @@ func (c *conn) statsGeneral() {
 	c.statNum("pid", uint64(os.Getpid()))
 	c.statNum("uptime", uint64(now.Sub(s.clock.start)/time.Second))
 	c.statNum("time", uint64(now.Unix()))
-	c.stat("version", Version)
+	c.stat("version", c.srv.cfg.Profile.Version())
 	c.statNum("pointer_size", strconv.IntSize)
 	c.stat("rusage_user", seconds(user))
 	c.stat("rusage_system", seconds(system))

@@ -168,7 +168,7 @@ func (c *conn) metaSet() {
 	a := storeArgs{
 		meta:   store.Meta{ClientFlags: r.ClientFlags},
 		cas:    r.CAS,
-		vivify: r.Flags.Has(memproto.FlagN),
+		vivify: r.Flags.Has(memproto.FlagN) && !c.srv.cfg.Profile.before(Profile1622),
 		value:  r.Value,
 	}
 	switch r.Mode {
@@ -208,6 +208,9 @@ func (c *conn) metaSet() {
 	}
 	resp := memproto.Response{Status: status, Size: int64(size)}
 	resp.Flags = r.Flags & (memproto.FlagLc | memproto.FlagLs)
+	if c.srv.cfg.Profile.before(Profile1622) {
+		resp.Flags &^= memproto.FlagLs
+	}
 	if status == memproto.StatusHD {
 		resp.CAS = a.meta.CAS
 	}

@@ -47,7 +47,7 @@ func (c *conn) startWatch(words [][]byte) {
 	kinds := watchKind(0)
 	for _, w := range words {
 		k, ok := watchWords[string(w)]
-		if !ok {
+		if !ok || k == watchDeletions && c.srv.cfg.Profile.before(Profile1622) {
 			c.line("ERROR")
 			return
 		}

@@ -16,6 +16,12 @@ type Limits struct {
 	MaxValue int
 	// MaxTokens is how many tokens a reply line may have. Default 64.
 	MaxTokens int
+	// NoMeta makes the meta commands unknown words, as they are to a memcached before
+	// 1.6. Requests only.
+	NoMeta bool
+	// MetaFlags are the letters that meta commands take; any other is refused as
+	// invalid. 0 is all that memcached's head knows. Requests only.
+	MetaFlags Flags
 }
 
 // Default limits, in bytes (tokens for DefaultMaxTokens).
@@ -52,6 +58,15 @@ func (l *Limits) tokens() int {
 		return DefaultMaxTokens
 	}
 	return l.MaxTokens
+}
+
+func (l *Limits) noMeta() bool { return l != nil && l.NoMeta }
+
+func (l *Limits) metaFlags() Flags {
+	if l == nil || l.MetaFlags == 0 {
+		return metaTakes
+	}
+	return l.MetaFlags & metaTakes
 }
 
 // Decoding errors. ErrIncomplete asks for more bytes; after any of the others the

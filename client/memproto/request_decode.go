@@ -53,12 +53,12 @@ func DecodeRequest(buf []byte, lim *Limits, r *Request) (int, error) {
 	}
 	*r = Request{BodyLen: -1}
 	// The hot path: what a memherd client sends, in its first three bytes.
-	if len(line) > 3 && line[0] == 'm' && line[2] == ' ' {
+	if len(line) > 3 && line[0] == 'm' && line[2] == ' ' && !lim.noMeta() {
 		var err error
 		switch line[1] {
 		case 'g':
 			r.Cmd = CmdMetaGet
-			err = r.decodeMeta(line[3:])
+			err = r.decodeMeta(line[3:], lim)
 			return n, err
 		case 's':
 			r.Cmd = CmdMetaSet
@@ -101,6 +101,9 @@ func (r *Request) decodeLine(line []byte, lim *Limits) error {
 	word, rest := line, []byte(nil)
 	if i := bytes.IndexByte(line, ' '); i >= 0 {
 		word, rest = line[:i], line[i+1:]
+	}
+	if len(word) == 2 && word[0] == 'm' && lim.noMeta() {
+		return r.decodeUnknown(line)
 	}
 	switch string(word) {
 	case "get":
@@ -166,13 +169,13 @@ func (r *Request) decodeLine(line []byte, lim *Limits) error {
 		return nil
 	case "md":
 		r.Cmd = CmdMetaDelete
-		return r.decodeMeta(rest)
+		return r.decodeMeta(rest, lim)
 	case "ma":
 		r.Cmd = CmdMetaArith
-		return r.decodeMeta(rest)
+		return r.decodeMeta(rest, lim)
 	case "me":
 		r.Cmd = CmdMetaDebug
-		return r.decodeMeta(rest)
+		return r.decodeMeta(rest, lim)
 	case "mg", "ms":
 		return ReqBadFormat // no key: with one DecodeRequest has seen it
 	}

@@ -5,7 +5,7 @@ package memproto
 const maxMetaTokens = 20
 
 // decodeMeta reads <key> <flags>*: mg, md, ma and me.
-func (r *Request) decodeMeta(rest []byte) error {
+func (r *Request) decodeMeta(rest []byte, lim *Limits) error {
 	key, flags := nextToken(rest)
 	if len(key) == 0 {
 		return ReqBadFormat
@@ -14,7 +14,7 @@ func (r *Request) decodeMeta(rest []byte) error {
 	if r.Cmd == CmdMetaArith {
 		r.Delta = 1
 	}
-	return r.decodeMetaFlags(flags, 2)
+	return r.decodeMetaFlags(flags, 2, lim.metaFlags())
 }
 
 // decodeMetaSet reads <key> <datalen> <flags>*.
@@ -26,7 +26,7 @@ func (r *Request) decodeMetaSet(rest []byte, lim *Limits) error {
 		return ReqBadFormat
 	}
 	r.Key, r.BodyLen = key, n
-	if err := r.decodeMetaFlags(flags, 3); err != nil {
+	if err := r.decodeMetaFlags(flags, 3, lim.metaFlags()); err != nil {
 		return err
 	}
 	if n > lim.requestValue() {
@@ -47,12 +47,13 @@ const (
 	flagL Flags = 1 << ('L' - 'A')
 )
 
-// decodeMetaFlags reads the flags of a line of which ntokens tokens were read. What
+// decodeMetaFlags reads the flags of a line of which ntokens tokens were read; takes
+// are those that are known. What
 // is wrong first is not always what is answered: a flag that is no letter outweighs
 // everything (and the data block of an ms is then not swallowed, but executed), then
 // the key's length, the number of tokens, a duplicate or unknown flag, and of
 // several unreadable arguments the last.
-func (r *Request) decodeMetaFlags(rest []byte, ntokens int) error {
+func (r *Request) decodeMetaFlags(rest []byte, ntokens int, takes Flags) error {
 	r.Meta = rest
 	var bad, fatal RequestError
 	for i := 0; i < len(rest); {
@@ -77,7 +78,7 @@ func (r *Request) decodeMetaFlags(rest []byte, ntokens int) error {
 		case r.Flags&f != 0:
 			fatal = ReqDuplicateFlag
 			continue
-		case f&metaTakes == 0:
+		case f&takes == 0:
 			fatal = ReqInvalidFlag
 			continue
 		}

@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, usage)
 		return exitOK
 	case opt.version:
-		fmt.Fprintln(stdout, "memcached", nodeserver.Version)
+		fmt.Fprintln(stdout, "memcached", opt.profile.Version())
 		return exitOK
 	}
 	cfg := opt.config()

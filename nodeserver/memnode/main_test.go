@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/memherd/memherd/nodeserver"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,6 +30,7 @@ func TestParseOptions(t *testing.T) {
 		{"-vp 0 -l localhost:5000", options{listen: "localhost:5000", megabytes: 64, conns: 1024, itemBytes: 1 << 20, verbose: 1}},
 		{"-l 0.0.0.0 --insecure-public -I 2048", options{port: 11211, listen: "0.0.0.0", megabytes: 64, conns: 1024, itemBytes: 2048, insecurePublic: true}},
 		{"-l ::1", options{port: 11211, listen: "::1", megabytes: 64, conns: 1024, itemBytes: 1 << 20}},
+		{"--profile 1.5.22 -m 64 --profile=1.6.18", options{port: 11211, listen: "127.0.0.1", megabytes: 64, conns: 1024, itemBytes: 1 << 20, profile: nodeserver.Profile1618}},
 		{"-s /run/x.sock", options{port: 11211, listen: "127.0.0.1", socket: "/run/x.sock", megabytes: 64, conns: 1024, itemBytes: 1 << 20}},
 	} {
 		got, err := parseOptions(strings.Fields(c.args))
@@ -58,6 +61,8 @@ func TestBadOptions(t *testing.T) {
 		"-l ::":              "--insecure-public",
 		"-l example.com":     "--insecure-public",
 		"-l 127.0.0.1:x":     "option -l",
+		"--profile":          "option --profile needs an argument",
+		"--profile 1.4":      "option --profile",
 		"11211":              "unexpected argument",
 	} {
 		var out, errs bytes.Buffer
@@ -74,6 +79,9 @@ func TestHelpAndVersion(t *testing.T) {
 	out.Reset()
 	assert.Equal(t, exitOK, run(t.Context(), []string{"-V"}, &out, &errs))
 	assert.Regexp(t, `^memcached 1\.6\.\d+`, out.String())
+	out.Reset()
+	assert.Equal(t, exitOK, run(t.Context(), []string{"--profile", "1.5.22", "-V"}, &out, &errs))
+	assert.Equal(t, "memcached 1.5.22-memherd\n", out.String())
 	assert.Empty(t, errs.String())
 }
 

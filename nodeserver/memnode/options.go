@@ -22,6 +22,9 @@ const usage = `Usage: memnode [options]
   -v            say more; -vv also works
   -V            print the version and exit
   -h            print this help and exit
+  --profile <version>
+                speak the protocol of this memcached: 1.5.22, 1.6.18, 1.6.22, 1.6.27 or
+                1.6.40 (default)
   --insecure-public
                 allow -l an address others can reach, although nothing is protected
 `
@@ -38,6 +41,7 @@ type options struct {
 	verbose        int
 	version, help  bool
 	insecurePublic bool
+	profile        nodeserver.Profile
 }
 
 // parseOptions reads args as getopt does: -p 11211, -p11211, -vvp 11211; long options
@@ -53,7 +57,8 @@ func parseOptions(args []string) (*options, error) {
 				return nil, fmt.Errorf("unexpected argument %q: options only, see -h", args[0])
 			}
 		case strings.HasPrefix(arg, "--"):
-			if err := o.long(arg); err != nil {
+			var err error
+			if args, err = o.long(arg, args); err != nil {
 				return nil, err
 			}
 		case strings.HasPrefix(arg, "-") && len(arg) > 1:
@@ -68,7 +73,22 @@ func parseOptions(args []string) (*options, error) {
 	return o, o.validate()
 }
 
-func (o *options) long(arg string) error {
+// long reads one long option, and its argument from behind = or from args.
+func (o *options) long(arg string, args []string) ([]string, error) {
+	name, value, has := strings.Cut(arg, "=")
+	if name == "--profile" {
+		if !has {
+			if len(args) == 0 {
+				return nil, errors.New("option --profile needs an argument: see -h")
+			}
+			value, args = args[0], args[1:]
+		}
+		var err error
+		if o.profile, err = nodeserver.ParseProfile(value); err != nil {
+			return nil, fmt.Errorf("option --profile: %w", err)
+		}
+		return args, nil
+	}
 	switch arg {
 	case "--insecure-public":
 		o.insecurePublic = true
@@ -77,9 +97,9 @@ func (o *options) long(arg string) error {
 	case "--version":
 		o.version = true
 	default:
-		return fmt.Errorf("unknown option %s: see -h", arg)
+		return nil, fmt.Errorf("unknown option %s: see -h", arg)
 	}
-	return nil
+	return args, nil
 }
 
 // short reads a cluster of letters; a letter's argument is the rest of the cluster or
@@ -220,6 +240,7 @@ func (o *options) config() nodeserver.Config {
 		MaxBytes:     int64(o.megabytes) << 20,
 		MaxItemBytes: int64(o.itemBytes),
 		MaxConns:     o.conns,
+		Profile:      o.profile,
 		Addr:         "unix:" + o.socket,
 	}
 	if o.socket == "" {

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/memherd/memherd/client/internal/classic"
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
 )
@@ -50,10 +51,13 @@ type Call struct {
 	opaque  [13]byte // base 36 of the connection's sequence number
 	// Borrow says that the caller copies Value and so needs no memory for it.
 	Borrow bool
-	quiet  bool        // one of a batch, whose last call alone wakes the caller and counts as in flight
-	wake   chan signal // capacity 2: a role and the completion may both be under way
-	sentAt int64       // nanoseconds on the connection's clock
-	offset int64       // where in the outgoing stream the request starts
+	// Classic is set by Start when the request was sent in classic words; the reply is
+	// a meta reply nevertheless, without what such a server can't tell.
+	Classic bool
+	quiet   bool        // one of a batch, whose last call alone wakes the caller and counts as in flight
+	wake    chan signal // capacity 2: a role and the completion may both be under way
+	sentAt  int64       // nanoseconds on the connection's clock
+	offset  int64       // where in the outgoing stream the request starts
 
 	// Resp is what the reply line said.
 	Resp Reply
@@ -71,10 +75,11 @@ type Call struct {
 	// Stats are the lines of a stats reply, name and value by turns.
 	Stats []string
 
-	pool *Pool
-	own  []byte // memory for borrowed values, kept from use to use
-	bulk []byte // the whole request, if its value is large, until it is queued
-	line []byte // the request's line as it goes out; the memory is kept from use to use
+	pool    *Pool
+	own     []byte           // memory for borrowed values, kept from use to use
+	bulk    []byte           // the whole request, if its value is large, until it is queued
+	line    []byte           // the request's line as it goes out; the memory is kept from use to use
+	classic classic.Exchange // with Classic: which replies are due
 
 	// Req is the request. Opaque is set by Start; the other byte slices must stay
 	// unchanged until Start returns and are not kept.
@@ -132,7 +137,7 @@ func (k *Call) Free() {
 		k.pool.putBuf(k.bulk)
 		k.bulk = nil
 	}
-	k.Borrow, k.quiet = false, false
+	k.Borrow, k.Classic, k.quiet = false, false, false
 	k.Settler, k.Value, k.Stats, k.Err = nil, nil, nil, nil
 	k.Text = ""
 	k.Sent = item.SentUnknown

@@ -31,6 +31,9 @@ type Config struct {
 	Timeout time.Duration
 	// MaxValue bounds the data block of a reply, in bytes; 0 is memproto's default.
 	MaxValue int
+	// Classic says that the server knows no meta commands: requests travel in classic
+	// words (package classic).
+	Classic bool
 	// Go runs f on a goroutine that the owner joins before it is closed, or returns
 	// false if the owner is closing. Required. It is used while replies of abandoned
 	// calls are due and no caller is there to read them.

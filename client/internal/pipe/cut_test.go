@@ -62,7 +62,7 @@ func TestCutReplies(t *testing.T) {
 						continue
 					}
 					cells++
-					synctest.Test(t, func(t *testing.T) { cut(t, kind.req, kind.reply, kind.check, fault, at) })
+					synctest.Test(t, func(t *testing.T) { cut(newRig(t), kind.req, kind.reply, kind.check, fault, at) })
 				}
 			}
 			require.Greater(t, cells, 100)
@@ -70,8 +70,8 @@ func TestCutReplies(t *testing.T) {
 	}
 }
 
-func cut(t *testing.T, req memproto.Request, reply string, check func(*testing.T, *Call), fault string, at int) {
-	g := newRig(t)
+func cut(g *rig, req memproto.Request, reply string, check func(*testing.T, *Call), fault string, at int) {
+	t := g.t
 	defer g.close()
 	where := fmt.Sprintf("%s of %q at %d", fault, reply, at)
 	g.wg.Go(func() {

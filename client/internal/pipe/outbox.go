@@ -30,7 +30,7 @@ func (o *outbox) add(k *Call) int {
 	if k.bulk == nil {
 		before := len(o.small)
 		o.small = append(o.small, k.line...)
-		if k.cmd.Storage() {
+		if k.cmd.Storage() && !k.Classic { // a classic line has its data block
 			o.small = append(append(o.small, k.Req.Value...), '\r', '\n')
 		}
 		return len(o.small) - before

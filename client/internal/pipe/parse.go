@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/memherd/memherd/client/internal/classic"
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
 )
@@ -97,13 +98,17 @@ func (c *Conn) takeBody() (bool, error) {
 		c.bodyAt += n
 		c.r += n
 	}
-	if c.bodyAt < c.resp.BodyLen || c.w-c.r < 2 {
+	end := lineEnd
+	if c.mine[c.mhead].Classic {
+		end = classicEnd
+	}
+	if c.bodyAt < c.resp.BodyLen || c.w-c.r < len(end) {
 		return false, nil
 	}
-	if c.rbuf[c.r] != '\r' || c.rbuf[c.r+1] != '\n' {
+	if string(c.rbuf[c.r:c.r+len(end)]) != end {
 		return false, fmt.Errorf("%w: data block without its line end", item.ErrDesync)
 	}
-	c.r += 2
+	c.r += len(end)
 	return true, nil
 }
 
@@ -177,13 +182,13 @@ func (c *Conn) noteHead() {
 	c.mu.Unlock()
 }
 
-// nonNumber is how a node answers ma on a value that is no number.
-var nonNumber = []byte("cannot increment or decrement non-numeric value")
-
 // match proves that the reply line in resp belongs to k. It returns false if k needs
 // more lines (stats), and an error if the reply can't be k's: everything after it
 // would be handed to the wrong callers.
 func (c *Conn) match(k *Call) (bool, error) {
+	if k.Classic {
+		return c.matchClassic(k)
+	}
 	r := &c.resp
 	if r.Status.IsError() {
 		return c.matchError(k)
@@ -239,7 +244,7 @@ func (c *Conn) matchError(k *Call) (bool, error) {
 	r := &c.resp
 	k.Text = string(r.Message)
 	own := r.Status == memproto.StatusServerError && k.storing() ||
-		r.Status == memproto.StatusClientError && k.cmd == memproto.CmdMetaArith && bytes.Equal(r.Message, nonNumber) ||
+		r.Status == memproto.StatusClientError && k.cmd == memproto.CmdMetaArith && bytes.Equal(r.Message, classic.NotNumber) ||
 		k.cmd == memproto.CmdStats || k.cmd == memproto.CmdFlushAll
 	if own {
 		k.Sent = item.Answered

@@ -40,11 +40,17 @@ func (g *rig) deaths() []error {
 
 const rigTimeout = 250 * time.Millisecond
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T) *rig { return newRigFor(t, false) }
+
+// newClassicRig is newRig with a peer that takes classic commands only.
+func newClassicRig(t *testing.T) *rig { return newRigFor(t, true) }
+
+func newRigFor(t *testing.T, classic bool) *rig {
 	ours, theirs := net.Pipe()
 	reset := new(atomic.Bool)
 	g := newRigOn(t, resettable{ours, reset}, theirs)
 	g.reset = reset
+	g.c.cfg.Classic = classic
 	return g
 }
 

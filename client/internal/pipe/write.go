@@ -104,6 +104,10 @@ func (c *Conn) deadCause() error {
 // taken: under it the bytes are only copied.
 func (c *Conn) encode(k *Call) {
 	k.cmd = k.Req.Cmd
+	if k.Classic = c.cfg.Classic && k.cmd.Meta(); k.Classic {
+		c.encodeClassic(k)
+		return
+	}
 	if k.cmd.Meta() && k.cmd != memproto.CmdMetaNoop && k.cmd != memproto.CmdMetaDebug && !c.cfg.Without.Opaque {
 		op := strconv.AppendUint(k.opaque[:0], c.seq.Add(1), 36)
 		k.opaqueN = uint8(len(op))
