@@ -214,3 +214,20 @@ func TestAnyKeysRefusesTheEmptyKey(t *testing.T) {
 	_, err := client.New(client.Config{Nodes: f.nodes(), Keys: client.AnyKeys + 1})
 	require.ErrorIs(t, err, client.ErrConfig)
 }
+
+// A server without the flag b would keep what stands for a binary key as a plain key,
+// perhaps another's: it is not used.
+func TestAnyKeysNeedTheFlagB(t *testing.T) {
+	f := newMemFleet(t, 1, nodeserver.Config{Profile: nodeserver.Profile15})
+	plain := f.client(client.Config{})
+	set(t, plain, "k", "v")
+	c := f.client(client.Config{Keys: client.AnyKeys})
+	require.ErrorContains(t, c.Ping(t.Context()), "AnyKeys")
+	for _, key := range []string{"k", "binary \x00"} {
+		_, err := c.Set(t.Context(), client.Item{Key: key, Value: []byte("w")})
+		require.ErrorIs(t, err, client.ErrNodeDown)
+		require.True(t, client.SafeToRetry(err))
+	}
+	require.Equal(t, "v", get(t, plain, "k"))
+	require.NoError(t, c.Close())
+}

@@ -165,6 +165,9 @@ func (n *node) connect(i int) (*pipe.Conn, error) {
 		return nil, err
 	}
 	can, err := learn(ctx, nc)
+	if err == nil && can.tier == Tier0 && n.c.cfg.Keys == AnyKeys {
+		err = errAnyKeys
+	}
 	if err != nil {
 		_ = nc.Close()
 		return nil, err

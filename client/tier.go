@@ -60,6 +60,10 @@ const probe = "version\r\nmn\r\n"
 // something else than memcached would.
 var errNotMemcached = errors.New("memherd: what answers there is no memcached")
 
+// errAnyKeys is why a node is not used whose server has no flag b: what stands for a
+// binary key would be a plain key there, perhaps another's.
+var errAnyKeys = errors.New("memherd: the node's server is older than memcached 1.6.13 and can't keep Config.Keys = AnyKeys; upgrade it or use PlainKeys")
+
 // maxProbeReply bounds the answer to the probe, in bytes.
 const maxProbeReply = 1 << 10
 

@@ -26,7 +26,8 @@ const (
 	// No two keys share a stored form unless they have the same first 153 bytes and
 	// the same SHA-256: nothing else is stored in 186 bytes with a zero byte among
 	// them. A key that does not travel as it is costs an allocation of 250 bytes, and
-	// needs nodes whose meta protocol has the flag b, as memcached 1.6.18 does.
+	// needs nodes whose meta protocol has the flag b, as memcached 1.6.18 does: a Tier0
+	// node counts as down.
 	AnyKeys
 )
 
