@@ -15,7 +15,7 @@ import (
 
 // A loader takes what its client takes.
 func TestAnyKeysThroughALoader(t *testing.T) {
-	onBoth(t, func(t *testing.T, nodes []ring.Node) {
+	onMeta(t, func(t *testing.T, nodes []ring.Node) {
 		c, err := client.New(client.Config{Nodes: nodes, ReplicationFactor: 2, Keys: client.AnyKeys})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, c.Close()) })

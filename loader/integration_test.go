@@ -23,21 +23,18 @@ import (
 // onBoth runs a test with the addresses of three embedded nodes, new, old and of all
 // ages, and of three real memcached processes.
 func onBoth(t *testing.T, run func(t *testing.T, nodes []ring.Node)) {
+	onMeta(t, run)
 	for name, profiles := range map[string][3]nodeserver.Profile{
-		"memnode": {}, "memnode 1.5.22": {nodeserver.Profile15, nodeserver.Profile15, nodeserver.Profile15},
+		"memnode 1.5.22":       {nodeserver.Profile15, nodeserver.Profile15, nodeserver.Profile15},
 		"memnodes of all ages": {nodeserver.Profile15, nodeserver.Profile1618, nodeserver.ProfileNewest},
 	} {
-		t.Run(name, func(t *testing.T) {
-			var addrs []string
-			for _, p := range profiles {
-				n, err := nodeserver.Start(nodeserver.Config{Profile: p})
-				require.NoError(t, err)
-				t.Cleanup(func() { require.NoError(t, n.Close()) })
-				addrs = append(addrs, n.Addr().String())
-			}
-			run(t, ring.Addrs(addrs...))
-		})
+		t.Run(name, func(t *testing.T) { run(t, embedded(t, profiles)) })
 	}
+}
+
+// onMeta is onBoth without nodes that know no meta commands.
+func onMeta(t *testing.T, run func(t *testing.T, nodes []ring.Node)) {
+	t.Run("memnode", func(t *testing.T) { run(t, embedded(t, [3]nodeserver.Profile{})) })
 	t.Run("memcached", func(t *testing.T) {
 		var addrs []string
 		for range 3 {
@@ -45,6 +42,17 @@ func onBoth(t *testing.T, run func(t *testing.T, nodes []ring.Node)) {
 		}
 		run(t, ring.Addrs(addrs...))
 	})
+}
+
+func embedded(t *testing.T, profiles [3]nodeserver.Profile) []ring.Node {
+	var addrs []string
+	for _, p := range profiles {
+		n, err := nodeserver.Start(nodeserver.Config{Profile: p})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, n.Close()) })
+		addrs = append(addrs, n.Addr().String())
+	}
+	return ring.Addrs(addrs...)
 }
 
 // newProcess makes what one process of a fleet has: a client and a loader of its own.
