@@ -13,10 +13,12 @@ import (
 // read reads and completes calls until me is complete (true) or ctx ends (false).
 // The caller has the reader's role and has passed it on when read returns.
 func (c *Conn) read(ctx context.Context, me *Call) bool {
-	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() { c.interrupt(me) })
-		defer stop()
-	}
+	var stop func() bool // takes the interrupt back that ctx's end would cause
+	defer func() {
+		if stop != nil {
+			stop()
+		}
+	}()
 	for {
 		if err := c.parse(me); err != nil {
 			// The reply that broke the stream may have come after ours.
@@ -33,6 +35,13 @@ func (c *Conn) read(ctx context.Context, me *Call) bool {
 				c.failAll()
 			}
 			return true
+		}
+		if c.tryFill() {
+			continue
+		}
+		if stop == nil && ctx.Done() != nil {
+			// Only now: a reader who need not wait is never in need of an interrupt.
+			stop = context.AfterFunc(ctx, func() { c.interrupt(me) })
 		}
 		err := c.fill()
 		if err == nil {
@@ -79,6 +88,9 @@ func (c *Conn) drain() {
 			return
 		}
 		c.mu.Unlock()
+		if c.tryFill() {
+			continue
+		}
 		if err := c.fill(); err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) && !c.dead.Load() {
 				c.mu.Lock()
@@ -104,30 +116,27 @@ func (c *Conn) die(cause error) {
 	c.failAll()
 }
 
-// fill reads once from the socket: into the data block under way if much of it is
-// missing, else into rbuf.
-func (c *Conn) fill() error {
-	if c.inBody {
-		if missing := c.resp.BodyLen - c.bodyAt; missing >= directRead && c.r == c.w {
-			c.growBody()
-			n, err := c.receive(c.body[c.bodyAt:])
-			c.bodyAt += n
-			if n > 0 {
-				return nil
-			}
-			return readErr(err)
-		}
+// space is where the next bytes belong: the data block under way if much of it is
+// missing, else rbuf.
+func (c *Conn) space() (buf []byte, toBody bool) {
+	if c.inBody && c.resp.BodyLen-c.bodyAt >= directRead && c.r == c.w {
+		c.growBody()
+		return c.body[c.bodyAt:], true
 	}
 	if c.r > 0 {
 		copy(c.rbuf, c.rbuf[c.r:c.w])
 		c.r, c.w = 0, c.w-c.r
 	}
-	n, err := c.receive(c.rbuf[c.w:])
-	c.w += n
-	if n > 0 {
-		return nil // an error, if any, comes again with the next read
+	return c.rbuf[c.w:], false
+}
+
+// got takes n bytes that were read into space.
+func (c *Conn) got(n int, toBody bool) {
+	if toBody {
+		c.bodyAt += n
+	} else {
+		c.w += n
 	}
-	return readErr(err)
 }
 
 // With many calls under way replies come in a steady stream, and the next ones are due
@@ -137,17 +146,31 @@ const (
 	pollTries = 16 // how often; other goroutines run in between
 )
 
-// receive reads what is there, waiting for it if there is nothing.
-func (c *Conn) receive(buf []byte) (int, error) {
-	if c.poll != nil && c.pending.Load() >= pollCalls {
-		for range pollTries {
-			if n := c.poll.read(buf); n > 0 {
-				return n, nil
-			}
-			runtime.Gosched()
-		}
+// tryFill reads what is there without waiting; false if that was nothing.
+func (c *Conn) tryFill() bool {
+	if c.poll == nil || c.pending.Load() < pollCalls {
+		return false
 	}
-	return c.nc.Read(buf)
+	buf, toBody := c.space()
+	for range pollTries {
+		if n := c.poll.read(buf); n > 0 {
+			c.got(n, toBody)
+			return true
+		}
+		runtime.Gosched()
+	}
+	return false
+}
+
+// fill reads once from the socket, and waits for it.
+func (c *Conn) fill() error {
+	buf, toBody := c.space()
+	n, err := c.nc.Read(buf)
+	c.got(n, toBody)
+	if n > 0 {
+		return nil // an error, if any, comes again with the next read
+	}
+	return readErr(err)
 }
 
 func readErr(err error) error {
