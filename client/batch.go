@@ -27,8 +27,9 @@ type batch struct {
 	// each takes the outcome of a target: a flight that holds the reply, whose call is
 	// freed after, or nil and an error.
 	each func(t target, f *flight, left bool, err error)
-	// settler returns who learns a late reply; nil for nobody.
-	settler func(n *node, i int) pipe.Settler
+	// settler learns late replies; nil for nobody. key is the key it is told.
+	settler pipe.Settler
+	key     func(i int) string
 	// allowed says whether a node may be asked at all.
 	allowed func(n *node) bool
 }
@@ -98,7 +99,7 @@ func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
 		k := n.newCall()
 		b.request(t.i, k)
 		if b.settler != nil {
-			k.Settler = b.settler(n, t.i)
+			k.Settler, k.SettleKey = b.settler, b.key(t.i)
 		}
 		w.calls[i] = k
 		largest = max(largest, len(k.Req.Value))

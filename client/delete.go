@@ -149,7 +149,7 @@ func (d *batchDelete) send(ctx context.Context, ts []target) {
 		allowed: func(n *node) bool { return n.breaker.Writable() },
 	}
 	if ctx.Done() != nil {
-		b.settler = func(n *node, i int) pipe.Settler { return &lateWrite{n, d.keys[i]} }
+		b.settler, b.key = lateWrite{}, func(i int) string { return d.keys[i] }
 	}
 	b.run(ctx, ts)
 }

@@ -32,7 +32,7 @@ func (c *Client) handBack(ctx context.Context, f flight, key string) {
 	if !f.call.Resp.HasCAS {
 		k := f.n.newCall()
 		k.Req = tokenRequest(key)
-		k.Settler = lateHandBack{key}
+		k.Settler, k.SettleKey = lateHandBack{}, key
 		g := f.n.launch(ctx, f.op, k)
 		if _, err := g.wait(ctx); err != nil {
 			return
@@ -61,47 +61,48 @@ func postHandBack(conn *pipe.Conn, key string, cas uint64, stub bool) bool {
 	return conn.Post(k)
 }
 
-// lateHandBack goes on with handBack when its caller has left between its two steps.
-type lateHandBack struct{ key string }
+// nodeOf is the node a connection belongs to.
+func nodeOf(conn *pipe.Conn) *node { return conn.Owner().(*node) }
 
-func (s lateHandBack) Settle(conn *pipe.Conn, k *pipe.Call) {
+// lateHandBack goes on with handBack when its caller has left between its two steps.
+type lateHandBack struct{}
+
+func (lateHandBack) Settle(conn *pipe.Conn, k *pipe.Call) {
 	if k.Err == nil && k.Resp.Status == memproto.StatusHD && k.Resp.HasCAS {
-		postHandBack(conn, s.key, k.Resp.CAS, k.Resp.Size == 0 && k.Resp.ClientFlags == 0)
+		postHandBack(conn, k.SettleKey, k.Resp.CAS, k.Resp.Size == 0 && k.Resp.ClientFlags == 0)
 	}
 }
 
 // lateLease is the Settler of requests that may win a lease: if the caller has left
 // when the win arrives, it is given back on the same connection by whoever reads it.
-type lateLease struct {
-	n   *node
-	key string
-}
+type lateLease struct{}
 
-func (s *lateLease) Settle(conn *pipe.Conn, k *pipe.Call) {
+func (lateLease) Settle(conn *pipe.Conn, k *pipe.Call) {
+	n := nodeOf(conn)
 	if k.Err != nil && k.Sent == item.SentUnknown && k.Req.Flags.Has(memproto.FlagN) {
-		s.n.orphan(s.key)
+		n.orphan(k.SettleKey)
 	}
 	if k.Err != nil || !k.Resp.Flags.Has(memproto.FlagW) || !k.Resp.HasCAS {
 		return
 	}
-	s.n.c.counters.late.Add(1)
-	postHandBack(conn, s.key, k.Resp.CAS, tokenKind(k) == item.TokenStub)
+	n.c.counters.late.Add(1)
+	postHandBack(conn, k.SettleKey, k.Resp.CAS, tokenKind(k) == item.TokenStub)
 }
 
 // lateRead is the Settler of plain reads: they draw the win of an item that another
 // program marked stale even if their caller has left, and so it is handed back by
 // whoever reads it.
-type lateRead struct{ key string }
+type lateRead struct{}
 
-func (s lateRead) Settle(conn *pipe.Conn, k *pipe.Call) {
+func (lateRead) Settle(conn *pipe.Conn, k *pipe.Call) {
 	switch {
 	case k.Err != nil || !k.Resp.Flags.Has(memproto.FlagW):
 	case k.Resp.HasCAS:
-		postHandBack(conn, s.key, k.Resp.CAS, tokenKind(k) == item.TokenStub)
+		postHandBack(conn, k.SettleKey, k.Resp.CAS, tokenKind(k) == item.TokenStub)
 	default:
 		next := conn.NewCall()
-		next.Req = tokenRequest(s.key)
-		next.Settler = lateHandBack(s)
+		next.Req = tokenRequest(k.SettleKey)
+		next.Settler, next.SettleKey = lateHandBack{}, k.SettleKey
 		conn.Post(next)
 	}
 }

@@ -131,7 +131,7 @@ func (c *Client) collectTokens(ctx context.Context, op string, t *topology, hash
 		}
 		k := n.newCall()
 		o.request(&k.Req, l.Key)
-		k.Settler = &lateLease{n, l.Key}
+		k.Settler, k.SettleKey = lateLease{}, l.Key
 		flights = append(flights, n.launch(ctx, op, k))
 	}
 	var cancelled error

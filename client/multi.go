@@ -121,7 +121,7 @@ func (g *multiGet) round(ctx context.Context) bool {
 		allowed: func(n *node) bool { return n.breaker.Readable() },
 	}
 	if ctx.Done() != nil {
-		b.settler = func(_ *node, i int) pipe.Settler { return lateRead{g.keys[i]} }
+		b.settler, b.key = lateRead{}, func(i int) string { return g.keys[i] }
 	}
 	b.run(ctx, ts)
 	return true
@@ -209,7 +209,7 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 		allowed: func(n *node) bool { return n.breaker.Writable() },
 	}
 	if ctx.Done() != nil {
-		b.settler = func(n *node, i int) pipe.Settler { return &lateWrite{n, items[i].Key} }
+		b.settler, b.key = lateWrite{}, func(i int) string { return items[i].Key }
 	}
 	b.run(ctx, ts)
 	for _, it := range items {

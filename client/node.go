@@ -180,6 +180,7 @@ func (n *node) connect(i int) (*pipe.Conn, error) {
 		Calls:    &n.c.calls,
 		InFlight: &n.inFlight, MaxInFlight: n.c.cfg.MaxInFlight,
 		OnDead:  n.connDied,
+		Owner:   n,
 		Without: n.c.without.Parts,
 	})
 	n.mu.Lock()

@@ -35,7 +35,7 @@ func (c *Client) Get(ctx context.Context, key string) (item.Item, error) {
 // GetInto is Get with the caller's memory: the value is appended to dst[:0], and
 // Item.Value is the result, which has dst's memory if it was large enough. The Value
 // is never shared. It allocates nothing then, unless ctx can end: as in every call,
-// that costs up to 4 small allocations.
+// that costs up to 3 small allocations.
 func (c *Client) GetInto(ctx context.Context, key string, dst []byte) (item.Item, error) {
 	const op = "get"
 	if err := c.check(ctx, op, key); err != nil {
@@ -123,14 +123,14 @@ func (o *readOptions) request(r *memproto.Request, key string) {
 }
 
 // settler is who learns the reply if the caller leaves before it is there.
-func (o *readOptions) settler(n *node, key string) pipe.Settler {
+func (o *readOptions) settler() pipe.Settler {
 	switch {
 	case o.lease:
-		return &lateLease{n, key}
+		return lateLease{}
 	case o.flags.Has(memproto.FlagT):
-		return lateTouch{key}
+		return lateTouch{}
 	}
-	return lateRead{key}
+	return lateRead{}
 }
 
 // readHome sends a meta get for key to the home copy, and to the next copy when that fails.
@@ -164,7 +164,7 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 			o.request(&k.Req, key)
 			k.Borrow = o.borrow
 			if ctx.Done() != nil {
-				k.Settler = o.settler(n, key)
+				k.Settler, k.SettleKey = o.settler(), key
 			}
 			f := n.launch(ctx, op, k)
 			left, err := f.wait(ctx)
@@ -225,7 +225,7 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags | memproto.FlagLc}
 	setKey(&k.Req, key)
 	if ctx.Done() != nil {
-		k.Settler = lateRead{key}
+		k.Settler, k.SettleKey = lateRead{}, key
 	}
 	f := n.launch(ctx, op, k)
 	if _, err := f.wait(ctx); err != nil {

@@ -116,7 +116,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 	k := owner.newCall()
 	k.Req = req
 	if ctx.Done() != nil {
-		k.Settler = &lateRMW{owner, key}
+		k.Settler, k.SettleKey = lateRMW{}, key
 	}
 	f := owner.launch(ctx, op, k)
 	left, err := f.wait(ctx)
@@ -140,9 +140,6 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 // this client doesn't read the key. It never becomes debt: the owner's is the only
 // copy, and deleting a lock or a counter because one caller left would break it for
 // all the others.
-type lateRMW struct {
-	n   *node
-	key string
-}
+type lateRMW struct{}
 
-func (s *lateRMW) Settle(*pipe.Conn, *pipe.Call) { s.n.debt.Flight(s.key, -1) }
+func (lateRMW) Settle(conn *pipe.Conn, k *pipe.Call) { nodeOf(conn).debt.Flight(k.SettleKey, -1) }

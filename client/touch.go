@@ -62,7 +62,7 @@ func (c *Client) touch(ctx context.Context, op, key string, ttl time.Duration, o
 			k := n.newCall()
 			beside.request(&k.Req, key)
 			if ctx.Done() != nil {
-				k.Settler = beside.settler(n, key)
+				k.Settler, k.SettleKey = beside.settler(), key
 			}
 			others = append(others, n.launch(ctx, op, k))
 		}
@@ -112,10 +112,10 @@ func touched(conn *pipe.Conn, k *pipe.Call, key string) bool {
 }
 
 // lateTouch is the Settler of touches: the repair does not depend on the caller.
-type lateTouch struct{ key string }
+type lateTouch struct{}
 
-func (s lateTouch) Settle(conn *pipe.Conn, k *pipe.Call) {
+func (lateTouch) Settle(conn *pipe.Conn, k *pipe.Call) {
 	if k.Err == nil {
-		touched(conn, k, s.key)
+		touched(conn, k, k.SettleKey)
 	}
 }

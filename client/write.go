@@ -119,7 +119,7 @@ func (w *writing) send(ctx context.Context, nodes []*node, build func(*node) (me
 		k := n.newCall()
 		k.Req = req
 		if ctx.Done() != nil {
-			k.Settler = &lateWrite{n, w.key}
+			k.Settler, k.SettleKey = lateWrite{}, w.key
 		}
 		flights = append(flights, n.launch(ctx, w.op, k))
 	}
@@ -205,14 +205,12 @@ func (w *writing) finish(ctx context.Context) (item.Outcome, error) {
 // lateWrite is the Settler of writes: an abandoned write's late reply is its
 // outcome, and it becomes debt only if the connection dies first (consistency
 // rule 7).
-type lateWrite struct {
-	n   *node
-	key string
-}
+type lateWrite struct{}
 
-func (s *lateWrite) Settle(_ *pipe.Conn, k *pipe.Call) {
+func (lateWrite) Settle(conn *pipe.Conn, k *pipe.Call) {
+	n := nodeOf(conn)
 	if k.Err != nil {
-		s.n.owe(s.key, k.Sent != item.NotSent)
+		n.owe(k.SettleKey, k.Sent != item.NotSent)
 	}
-	s.n.debt.Flight(s.key, -1)
+	n.debt.Flight(k.SettleKey, -1)
 }

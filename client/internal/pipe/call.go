@@ -70,6 +70,8 @@ type Call struct {
 
 	// Settler is told the outcome if the caller leaves early. May be nil.
 	Settler Settler
+	// SettleKey is for the Settler alone: the key of the request as its caller knows it.
+	SettleKey string
 	// Text is the text of an error line or of VERSION.
 	Text string
 	// Stats are the lines of a stats reply, name and value by turns.
@@ -139,6 +141,7 @@ func (k *Call) Free() {
 	}
 	k.Borrow, k.Classic, k.quiet = false, false, false
 	k.Settler, k.Value, k.Stats, k.Err = nil, nil, nil, nil
+	k.SettleKey = ""
 	k.Text = ""
 	k.Sent = item.SentUnknown
 	k.waiting.Store(false)

@@ -46,6 +46,8 @@ type Config struct {
 	MaxInFlight int
 	// Calls is where the owner's Calls come from. Required.
 	Calls *Pool
+	// Owner is what Owner returns, for Settlers. May be nil.
+	Owner any
 	// Without switches parts off, to measure what they cost. The zero value, all parts
 	// on, is the only one for use.
 	Without Parts
@@ -149,6 +151,9 @@ func New(nc net.Conn, cfg Config) *Conn {
 	}
 	return c
 }
+
+// Owner is Config.Owner.
+func (c *Conn) Owner() any { return c.cfg.Owner }
 
 // NewCall returns an empty Call, for Settlers.
 func (c *Conn) NewCall() *Call { return c.cfg.Calls.New() }
