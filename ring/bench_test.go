@@ -39,7 +39,7 @@ func BenchmarkLookup10(b *testing.B)   { benchLookups(b, 10) }
 func BenchmarkLookup1000(b *testing.B) { benchLookups(b, 1000) }
 
 func benchLookups(b *testing.B, n int) {
-	for _, p := range []Placement{Rendezvous, Classic} {
+	for _, p := range []Placement{Rendezvous, Classic, Ketama} {
 		b.Run(p.String(), func(b *testing.B) {
 			benchLookup(b, Config{Nodes: benchFleet(n), Placement: p, Copies: 3})
 		})
@@ -72,6 +72,7 @@ func BenchmarkNew(b *testing.B) {
 		{"rendezvous-1000-8copies-3zones", 1000, 8, Rendezvous, zones},
 		{"classic-10", 10, 2, Classic, nil},
 		{"classic-1000", 1000, 3, Classic, nil},
+		{"ketama-1000", 1000, 3, Ketama, nil},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
 			cfg := Config{Nodes: benchFleet(bc.n), Placement: bc.p, Copies: bc.copies}

@@ -43,6 +43,11 @@ func newClassic(p *plan) *classic {
 			c.points = append(c.points, point{hash: h, node: uint16(i)})
 		}
 	}
+	c.sort()
+	return c
+}
+
+func (c *classic) sort() {
 	// Points that collide are ordered by name, so that the result doesn't depend
 	// on the order in which nodes were listed.
 	slices.SortFunc(c.points, func(a, b point) int {
@@ -54,7 +59,6 @@ func newClassic(p *plan) *classic {
 		}
 		return int(a.node) - int(b.node)
 	})
-	return c
 }
 
 func (c *classic) fill(out []uint16, first, last int) {

@@ -15,52 +15,9 @@ const (
 	// the classic ring.
 	DefaultVirtualNodes = 160
 
-	// MaxPoints bounds the virtual nodes of a whole classic ring.
+	// MaxPoints bounds the virtual nodes of a whole ring, classic or ketama.
 	MaxPoints = 1 << 22
 )
-
-// Placement is an algorithm that orders the nodes for a key.
-type Placement uint8
-
-const (
-	// Rendezvous ranks the nodes of each slot by highest random weight
-	// (Thaler and Ravishankar 1998), weighted as in Schindelhauer and
-	// Schomaker 2005. It spreads keys most evenly and moves fewest.
-	Rendezvous Placement = iota
-
-	// Classic is consistent hashing with virtual nodes (Karger et al. 1997).
-	Classic
-)
-
-var placementNames = []string{Rendezvous: "rendezvous", Classic: "classic"}
-
-// String returns "rendezvous" or "classic".
-func (p Placement) String() string {
-	if int(p) < len(placementNames) {
-		return placementNames[p]
-	}
-	return fmt.Sprintf("Placement(%d)", uint8(p))
-}
-
-// MarshalText is String, for configuration files; unknown placements are
-// ErrBadPlacement.
-func (p Placement) MarshalText() ([]byte, error) {
-	if int(p) >= len(placementNames) {
-		return nil, fmt.Errorf("%w: %v", ErrBadPlacement, p)
-	}
-	return []byte(p.String()), nil
-}
-
-// UnmarshalText reads what MarshalText writes, so that a Placement can stand in
-// a configuration file or behind a flag.
-func (p *Placement) UnmarshalText(text []byte) error {
-	i := slices.Index(placementNames, string(text))
-	if i < 0 {
-		return fmt.Errorf("%w %q, want one of %q", ErrBadPlacement, text, placementNames)
-	}
-	*p = Placement(i)
-	return nil
-}
 
 // Config describes a placement. Only Nodes is needed.
 type Config struct {
@@ -78,8 +35,20 @@ type Config struct {
 
 	// VirtualNodes is how many points a node of weight 1 has on the Classic
 	// ring; a node of weight w has w times as many. Zero means 160. The whole
-	// ring is limited to 4,194,304 points. Rendezvous doesn't use it.
+	// ring is limited to 4,194,304 points, a ketama ring as well. Rendezvous doesn't use it.
+	//
+	// On a ketama ring zero means as many points as the C libraries compute, about
+	// 160 a node, shared out by weight. Set it to 160, or to another multiple of 4, for clients
+	// that multiply it by the weight instead: see the package's documentation, "Who agrees
+	// with whom".
 	VirtualNodes int
+
+	// KeyTag keeps related keys together: two characters, such as "{}". A key that has the
+	// first, later the second, and something between is placed by what is between alone, so
+	// "{user:42}:profile" and "{user:42}:friends" have one node list. Only the first pair
+	// counts; any other key is placed by all of it. Empty turns tags off. All clients of a fleet
+	// must agree on it; it is what twemproxy calls hash_tag.
+	KeyTag string `json:",omitempty"`
 }
 
 // plan is a validated Config: the input of every placement algorithm.
@@ -89,6 +58,10 @@ type plan struct {
 	zones  int    // distinct zones among the active nodes; 1 if there are no zones
 	copies int    // at least 1, at most len(active)
 	vnodes int    // points per unit of weight
+	tag    keyTag
+
+	placement Placement
+	points    []int // on a ketama ring, by index into active: how many points the node has
 }
 
 // node returns the i-th node that takes keys. Ordering by i is ordering by name.
@@ -101,7 +74,23 @@ func (cfg Config) plan() (*plan, error) {
 	if len(cfg.Nodes) > MaxNodes {
 		return nil, fmt.Errorf("%w: %d, want at most %d", ErrTooManyNodes, len(cfg.Nodes), MaxNodes)
 	}
-	p := &plan{nodes: make([]Node, 0, len(cfg.Nodes)), copies: cmp.Or(cfg.Copies, 1), vnodes: cmp.Or(cfg.VirtualNodes, DefaultVirtualNodes)}
+	p := &plan{
+		nodes:     make([]Node, 0, len(cfg.Nodes)),
+		copies:    cmp.Or(cfg.Copies, 1),
+		vnodes:    cmp.Or(cfg.VirtualNodes, DefaultVirtualNodes),
+		placement: cfg.Placement,
+	}
+	switch len(cfg.KeyTag) {
+	case 0:
+	case 2:
+		p.tag = keyTag{cfg.KeyTag[0], cfg.KeyTag[1]}
+		if p.tag.open > ' ' && p.tag.open < 0x7f && p.tag.close > ' ' && p.tag.close < 0x7f {
+			break
+		}
+		fallthrough
+	default:
+		return nil, fmt.Errorf(`%w %q: want two printable ASCII characters, such as "{}", or none`, ErrBadKeyTag, cfg.KeyTag)
+	}
 	for _, n := range cfg.Nodes {
 		n, err := n.Canonical()
 		if err != nil {
@@ -127,7 +116,7 @@ func (cfg Config) plan() (*plan, error) {
 	if err := p.checkCopies(); err != nil {
 		return nil, err
 	}
-	return p, p.checkPlacement(cfg.Placement)
+	return p, p.checkPlacement(cfg.VirtualNodes)
 }
 
 // checkDistinct also refuses one address under two names: the copies of a key
@@ -162,25 +151,4 @@ func (p *plan) checkCopies() error {
 		return fmt.Errorf("%w: %d copies of every key, but %d nodes take keys; add nodes or ask for fewer copies", ErrTooFewNodes, p.copies, len(p.active))
 	}
 	return nil
-}
-
-func (p *plan) checkPlacement(pl Placement) error {
-	switch pl {
-	case Rendezvous:
-		return nil
-	case Classic:
-		if p.vnodes < 0 {
-			return fmt.Errorf("%w: %d, want 0 (meaning %d) or more", ErrBadVirtualNodes, p.vnodes, DefaultVirtualNodes)
-		}
-		var points int64 // can't overflow: the loop ends at the limit
-		for i := range p.active {
-			points += int64(p.node(i).Weight)
-			if points > MaxPoints/int64(p.vnodes) {
-				return fmt.Errorf("%w: %d for each unit of weight makes more than %d in all; use smaller weights or fewer virtual nodes",
-					ErrBadVirtualNodes, p.vnodes, MaxPoints)
-			}
-		}
-		return nil
-	}
-	return fmt.Errorf("%w: %v, want Rendezvous or Classic", ErrBadPlacement, pl)
 }

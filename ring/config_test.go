@@ -34,6 +34,10 @@ func TestNewRefuses(t *testing.T) {
 		"negative copies":   {Config{Nodes: two, Copies: -1}, ErrBadCopies, "-1"},
 		"absurd copies":     {Config{Nodes: many[:100], Copies: 33}, ErrBadCopies, "32"},
 		"unknown placement": {Config{Nodes: two, Placement: 200}, ErrBadPlacement, "Placement(200)"},
+		"half a tag":        {Config{Nodes: two, KeyTag: "{"}, ErrBadKeyTag, `"{": want two`},
+		"long tag":          {Config{Nodes: two, KeyTag: "{{}}"}, ErrBadKeyTag, "two printable"},
+		"blank tag":         {Config{Nodes: two, KeyTag: "{\n"}, ErrBadKeyTag, "two printable"},
+		"tag outside ASCII": {Config{Nodes: two, KeyTag: "ä"}, ErrBadKeyTag, "two printable"},
 		"negative points":   {Config{Nodes: two, Placement: Classic, VirtualNodes: -1}, ErrBadVirtualNodes, "-1"},
 		"too many points":   {Config{Nodes: []Node{{Addr: "a", Weight: 30000}}, Placement: Classic}, ErrBadVirtualNodes, "smaller weights"},
 		"overflow":          {Config{Nodes: []Node{{Addr: "a", Weight: MaxWeight}}, Placement: Classic, VirtualNodes: 1 << 30}, ErrBadVirtualNodes, ""},
@@ -57,7 +61,7 @@ func TestNewCopiesConfig(t *testing.T) {
 }
 
 func TestPlacementText(t *testing.T) {
-	for _, p := range []Placement{Rendezvous, Classic} {
+	for _, p := range []Placement{Rendezvous, Classic, Ketama, KetamaHostPort} {
 		text, err := json.Marshal(p)
 		require.NoError(t, err)
 		var back Placement

@@ -16,4 +16,5 @@ var (
 	ErrBadCopies       = errors.New("ring: bad number of copies")
 	ErrBadPlacement    = errors.New("ring: unknown placement")
 	ErrBadVirtualNodes = errors.New("ring: bad number of virtual nodes")
+	ErrBadKeyTag       = errors.New("ring: bad key tag")
 )

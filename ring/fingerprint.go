@@ -7,16 +7,26 @@ import (
 )
 
 // placementVersion would change together with the meaning of the table: the key
-// hash and how it selects a slot.
-const placementVersion = "memherd ring 1"
+// hash and how it selects a slot; circleVersion with that of ketama's circle.
+const (
+	placementVersion = "memherd ring 1"
+	circleVersion    = "memherd circle 1"
+)
 
 // fingerprint hashes the compiled placement itself, so that it can't miss an
-// influence on it: the names of the nodes that take keys and the table of indexes
-// into them. All integers are little-endian.
-func fingerprint(p *plan, table []uint16) uint64 {
+// influence on it: the names of the nodes that take keys, the table of indexes
+// into them, the places of ketama's points, and what encloses a key's tag. All integers are
+// little-endian. A part that most rings lack comes last and adds nothing where it is absent.
+func fingerprint(p *plan, o *circle) uint64 {
+	table, places := o.table, o.places
 	buf := make([]byte, 0, 8192)
 	d := xxhash.New()
-	buf = append(buf, placementVersion...)
+	if places == nil {
+		buf = append(buf, placementVersion...)
+	} else {
+		buf = append(buf, circleVersion...)
+		buf = binary.LittleEndian.AppendUint64(buf, uint64(len(places)))
+	}
 	buf = binary.LittleEndian.AppendUint64(buf, uint64(p.copies))
 	buf = binary.LittleEndian.AppendUint64(buf, uint64(len(p.active)))
 	for i := range p.active {
@@ -39,6 +49,16 @@ func fingerprint(p *plan, table []uint16) uint64 {
 		}
 		table = table[n:]
 	}
+	for _, at := range places {
+		if len(buf)+4 > cap(buf) {
+			d.Write(buf)
+			buf = buf[:0]
+		}
+		buf = binary.LittleEndian.AppendUint32(buf, at)
+	}
 	d.Write(buf)
+	if p.tag.on() {
+		d.Write([]byte{p.tag.open, p.tag.close})
+	}
 	return d.Sum64()
 }

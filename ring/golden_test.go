@@ -72,6 +72,10 @@ func goldenFleets() []goldenFleet {
 		{Fleet: "classic-five", Config: Config{Nodes: fleet(5, "10.6.0.%d:11211", nil), Placement: Classic, Copies: 2}},
 		{Fleet: "classic-ten-weighted-40points", Config: Config{Nodes: fleet(10, "10.7.0.%d:11211", weigh), Placement: Classic, Copies: 3, VirtualNodes: 40}},
 		{Fleet: "classic-twelve-weighted-zones-drain", Config: Config{Nodes: fleet(12, "10.8.0.%d:11211", both), Placement: Classic, Copies: 4}},
+		{Fleet: "ketama-ten-weighted", Config: Config{Nodes: fleet(10, "10.9.0.%d:11211", weigh), Placement: Ketama, Copies: 3}},
+		{Fleet: "ketama-hostport-twelve-weighted-zones-drain", Config: Config{Nodes: fleet(12, "10.10.0.%d:11211", both), Placement: KetamaHostPort, Copies: 4}},
+		{Fleet: "ketama-hundred-160points-tags", Config: Config{Nodes: fleet(100, "cache%d.example.net", nil), Placement: Ketama, Copies: 2, VirtualNodes: 160, KeyTag: "{}"}},
+		{Fleet: "ten-tags", Config: Config{Nodes: fleet(10, "10.11.0.%d:11211", nil), Copies: 2, KeyTag: "{}"}},
 	}
 }
 
@@ -84,6 +88,9 @@ func goldenLists(t *testing.T, fleets []goldenFleet, rings []*Ring) []byte {
 		rng := rand.New(rand.NewPCG(goldenSeed, uint64(f)))
 		for range goldenKeys {
 			key := fmt.Sprintf("user:%d", rng.Uint32())
+			if fleets[f].Config.KeyTag != "" {
+				key = fmt.Sprintf("{%s}:page:%d", key, rng.IntN(100))
+			}
 			var names []string
 			for _, n := range r.Lookup(key) {
 				names = append(names, r.Node(n).Name)
@@ -104,7 +111,7 @@ func TestGolden(t *testing.T) {
 		text, err := os.ReadFile(fleetsFile)
 		require.NoError(t, err)
 		require.NoError(t, json.Unmarshal(text, &fleets))
-		require.GreaterOrEqual(t, len(fleets), 14)
+		require.GreaterOrEqual(t, len(fleets), 18)
 	}
 	rings := make([]*Ring, len(fleets))
 	for i := range fleets {

@@ -23,11 +23,16 @@ const (
 // concurrent use by any number of goroutines. The zero value is of no use; make
 // one with New.
 type Ring struct {
-	table       []uint16 // lists of copies node indexes, one a slot
-	shift       uint8    // a key's slot is its hash shifted right by so many bits
-	copies      int
+	// What a lookup reads comes first, on one cache line. Of the circle only a ketama ring
+	// has all; a slot table has no places and no buckets, and shift selects the slot.
+	circle
+	copies int
+	mixed  bool // Hash is more than the key's xxhash64
+
+	tag         keyTag
 	nodes       []Node // sorted by Name
 	fingerprint uint64
+	cfg         Config // without Nodes
 }
 
 // New validates cfg and compiles it. It does no I/O and resolves no names;
@@ -41,21 +46,24 @@ func New(cfg Config) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	var fill filler
+	r := &Ring{copies: p.copies, nodes: p.nodes, tag: p.tag, cfg: cfg}
+	r.cfg.Nodes = nil
 	switch cfg.Placement {
+	case Ketama, KetamaHostPort:
+		r.circle = compileCircle(newKetama(p))
 	case Classic:
-		fill = newClassic(p)
+		r.circle = circle{table: compile(newClassic(p), p.copies), shift: slotShift}
 	default: // plan has refused everything else
-		fill = newRendezvous(p)
+		r.circle = circle{table: compile(newRendezvous(p), p.copies), shift: slotShift}
 	}
-	r := &Ring{table: compile(fill, p.copies), shift: slotShift, copies: p.copies, nodes: p.nodes}
-	r.fingerprint = fingerprint(p, r.table)
+	r.mixed = r.places != nil || r.tag.on()
+	r.fingerprint = fingerprint(p, &r.circle)
 	if len(p.active) < len(p.nodes) {
 		for i, n := range r.table {
 			r.table[i] = uint16(p.active[n])
 		}
 	}
-	if len(p.active) == 1 {
+	if len(p.active) == 1 && r.places == nil {
 		// One list serves all keys; a large table of it would only cost every lookup a
 		// cache miss.
 		r.table, r.shift = slices.Clone(r.table[:r.copies]), 64
@@ -63,18 +71,49 @@ func New(cfg Config) (*Ring, error) {
 	return r, nil
 }
 
-// Hash returns the 64-bit hash that decides where key lives: its xxhash64.
-func (r *Ring) Hash(key string) uint64 { return xxhash.Sum64String(key) }
+// WithNodes returns a ring of other nodes and otherwise of the same settings. Its errors
+// are New's.
+func (r *Ring) WithNodes(nodes []Node) (*Ring, error) {
+	cfg := r.cfg
+	cfg.Nodes = nodes
+	return New(cfg)
+}
+
+// Hash returns the 64-bit hash that decides where key lives. On a slot table that is
+// the key's xxhash64, whose top 20 bits choose the slot; on a ketama ring the top 32 bits
+// are the key's place on the circle. A key's tag, where Config.KeyTag turns tags on, takes the
+// key's part in those bits. The bits below are always of the whole key's xxhash64: the hash
+// is as good for counting and caching as for placing.
+func (r *Ring) Hash(key string) uint64 {
+	if r.mixed {
+		return r.mixedHash(key)
+	}
+	return xxhash.Sum64String(key)
+}
 
 // Lookup returns the key's node list as indexes into Nodes(): the owner first,
 // then the nodes that hold its other copies, each of which is next in line
 // should those before it be down. Its length is Copies(). The list is shared by
 // all callers and must not be written to. Lookup doesn't allocate.
-func (r *Ring) Lookup(key string) []uint16 { return r.LookupHash(r.Hash(key)) }
+func (r *Ring) Lookup(key string) []uint16 {
+	if r.mixed {
+		return r.LookupHash(r.mixedHash(key))
+	}
+	h := xxhash.Sum64String(key)
+	i := int(h>>r.shift) * r.copies
+	return r.table[i : i+r.copies : i+r.copies]
+}
 
 // LookupHash is Lookup for a key whose Hash is known.
 func (r *Ring) LookupHash(h uint64) []uint16 {
-	i := int(h>>r.shift) * r.copies
+	i := int(h >> r.shift)
+	if r.places != nil {
+		i = int(r.buckets[i])
+		for r.places[i] < uint32(h>>32) {
+			i++
+		}
+	}
+	i *= r.copies
 	return r.table[i : i+r.copies : i+r.copies]
 }
 
@@ -105,13 +144,20 @@ func (r *Ring) Fingerprint() uint64 { return r.fingerprint }
 // Shares returns which fraction of the hash space each node owns, in the order of
 // Nodes(). The fractions add up to 1.
 func (r *Ring) Shares() []float64 {
-	owned := make([]int, len(r.nodes))
-	for i := 0; i < len(r.table); i += r.copies {
-		owned[r.table[i]]++
+	owned := make([]int64, len(r.nodes))
+	total := int64(0)
+	if r.places != nil {
+		r.circle.shares(owned, r.copies)
+		total = 1 << 32
+	} else {
+		for i := 0; i < len(r.table); i += r.copies {
+			owned[r.table[i]]++
+			total++
+		}
 	}
 	shares := make([]float64, len(owned))
 	for i, n := range owned {
-		shares[i] = float64(n*r.copies) / float64(len(r.table))
+		shares[i] = float64(n) / float64(total)
 	}
 	return shares
 }

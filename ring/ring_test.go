@@ -36,7 +36,7 @@ func TestLookupDoesNotAllocate(t *testing.T) {
 }
 
 func TestSingleNode(t *testing.T) {
-	for _, p := range []Placement{Rendezvous, Classic} {
+	for _, p := range []Placement{Rendezvous, Classic, Ketama, KetamaHostPort} {
 		r := mustNew(t, Config{Nodes: Addrs("only"), Placement: p})
 		require.Equal(t, []uint16{0}, r.Lookup("any"))
 		require.Equal(t, []float64{1}, r.Shares())
@@ -80,6 +80,11 @@ func TestFingerprint(t *testing.T) {
 		"zone":      with(base, 1, func(n *Node) { n.Zone = "2" }),
 		"copies":    {Nodes: base.Nodes, Copies: 1},
 		"placement": {Nodes: base.Nodes, Copies: 2, Placement: Classic},
+		"ketama":    {Nodes: base.Nodes, Copies: 2, Placement: Ketama},
+		"labels":    {Nodes: base.Nodes, Copies: 2, Placement: KetamaHostPort},
+		"key tag":   {Nodes: base.Nodes, Copies: 2, KeyTag: "{}"},
+		"other tag": {Nodes: base.Nodes, Copies: 2, KeyTag: "[]"},
+		"both":      {Nodes: base.Nodes, Copies: 2, Placement: Ketama, KeyTag: "{}"},
 		"points":    {Nodes: base.Nodes, Copies: 2, Placement: Classic, VirtualNodes: 159},
 		"one less":  without(base, 0),
 	}
