@@ -143,6 +143,8 @@ func TestBadConfigsAreRefused(t *testing.T) {
 		"no nodes":             {client.Config{}, ring.ErrNoNodes},
 		"a node twice":         {client.Config{Nodes: ring.Addrs("cache1", "cache1:11211")}, ring.ErrDuplicateNode},
 		"more copies":          {client.Config{Nodes: one, ReplicationFactor: 2}, ring.ErrTooFewNodes},
+		"half a key tag":       {client.Config{Nodes: one, KeyTag: "{"}, ring.ErrBadKeyTag},
+		"unknown placement":    {client.Config{Nodes: one, Placement: 77}, ring.ErrBadPlacement},
 		"bad address":          {client.Config{Nodes: ring.Addrs("no such host:x")}, ring.ErrBadAddress},
 		"negative timeout":     {client.Config{Nodes: one, Timeout: -1}, client.ErrConfig},
 		"negative copies":      {client.Config{Nodes: one, ReplicationFactor: -1}, client.ErrConfig},

@@ -18,11 +18,15 @@ type Config struct {
 	// Nodes are the servers, for example ring.Addrs("10.0.0.1:11211"). Required.
 	Nodes []ring.Node
 	// Placement is how keys are placed on the nodes; zero is ring.Rendezvous. All
-	// clients of a fleet must agree on it, on VirtualNodes and on Nodes.
+	// clients of a fleet must agree on it, on VirtualNodes, KeyTag and Nodes. A fleet shared
+	// with clients in other languages wants ring.Ketama or ring.KetamaHostPort.
 	Placement ring.Placement
-	// VirtualNodes is the number of points a node has on a ring.Classic ring; 0 is
-	// that placement's default.
+	// VirtualNodes is the number of points a node has on a ring.Classic ring, or on a
+	// ketama ring of a fixed number; 0 is that placement's default.
 	VirtualNodes int
+	// KeyTag, two characters such as "{}", keeps keys together that have the same text between
+	// them; empty turns it off. See ring.Config.
+	KeyTag string
 	// ReplicationFactor is the number of copies of each key; 0 means 1. More than
 	// there are nodes is an error.
 	ReplicationFactor int

@@ -44,6 +44,7 @@ func (c *Client) buildTopology(nodes []ring.Node, old *topology) (*topology, err
 		Nodes:        nodes,
 		Placement:    c.cfg.Placement,
 		VirtualNodes: c.cfg.VirtualNodes,
+		KeyTag:       c.cfg.KeyTag,
 		Copies:       copies,
 	})
 	if err != nil {

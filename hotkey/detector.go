@@ -77,7 +77,7 @@ func (d *Detector) SetNodes(nodes int) {
 }
 
 // Observe counts one access of key with a value of so many bytes (0 for a miss) and returns the key's level, which
-// this access may have raised. hash is the ring's xxhash64 of key. It takes no memory, except to copy the key of a new
+// this access may have raised. hash is the ring's hash of key. It takes no memory, except to copy the key of a new
 // resident of the heavy table, and waits for nobody: an access that finds its stripe busy is not counted.
 func (d *Detector) Observe(hash uint64, key string, bytes int) Level {
 	m := d.mixer.mix(hash)

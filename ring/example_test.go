@@ -99,3 +99,23 @@ func ExamplePlacement() {
 	// Output:
 	// classic <nil>
 }
+
+// The nodes of a twemproxy pool with "distribution: ketama", "hash: md5" and
+// "hash_tag: "{}"", in which servers have names.
+func ExampleConfig_ketama() {
+	r, err := ring.New(ring.Config{
+		Nodes: []ring.Node{
+			{Name: "alpha", Addr: "10.0.0.1:11211"},
+			{Name: "beta", Addr: "10.0.0.2:11211", Weight: 2},
+		},
+		Placement: ring.Ketama,
+		KeyTag:    "{}",
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(r.Owner("{user:42}:profile").Name == r.Owner("{user:42}:friends").Name)
+	// Output:
+	// true
+}
