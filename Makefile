@@ -10,7 +10,7 @@ NESTED     = bench/rivals
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-client bench-micro lint check tools soak-demo soak-race clean
+.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring lint check tools soak-demo soak-race clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,11 @@ bench-client: tools ## the client against gomemcache and others, 5 min; FLAGS=-q
 
 bench-micro: ## ring lookup, near-cache hit, sketch update
 	$(GO) test -run '^$$' -bench '^Benchmark(Lookup|Clock|NearHit|NearMiss|Observe)' -benchtime $(BENCHTIME) ./ring ./hotkey
+
+bench-ring: ## placements against others': cost, evenness, heirs, movement, 3 min; FLAGS=-quick for a look
+	@mkdir -p bin
+	@$(GO) -C bench/rivals build -o $(CURDIR)/bin/ring ./ring
+	@bin/ring $(FLAGS)
 
 lint: ## gofmt, go vet, staticcheck
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not gofmt'ed:"; echo "$$bad"; exit 1; fi
