@@ -197,25 +197,36 @@ func TestKetamaModel(t *testing.T) {
 }
 
 // TestKetamaFailover: a dead node keeps its points, and its keys go to those next to them
-// on the circle: where they would be if it left and all others kept their points.
+// on the circle: where they would be if it left, or were drained, and all others kept their
+// points. No other key moves, and the order in which nodes are listed doesn't matter.
 func TestKetamaFailover(t *testing.T) {
-	nodes := namedFleet(2, 12)
-	cfg := Config{Nodes: nodes, Placement: Ketama, Copies: 3, VirtualNodes: 160}
-	before := mustNew(t, cfg)
-	dead := before.Nodes()[4].Name
-	cfg.Nodes = slices.DeleteFunc(slices.Clone(nodes), func(n Node) bool { return n.Addr == dead })
-	require.Len(t, cfg.Nodes, 11)
-	after := mustNew(t, cfg)
-	for i := range scaled(20000) {
-		key := fmt.Sprint("user:", i)
-		list := minus(names(before, key), dead)
-		require.Equal(t, list, names(after, key)[:len(list)])
-	}
-	// Draining is leaving, for the points.
-	drained := before.Nodes()
-	drained[4].Drain = true
-	cfg.Nodes = drained
-	require.Equal(t, after.Fingerprint(), mustNew(t, cfg).Fingerprint())
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := drawConfig(t, traits{weights: true})
+		cfg.Placement = rapid.SampledFrom([]Placement{Ketama, KetamaHostPort}).Draw(t, "ketama")
+		cfg.VirtualNodes = rapid.SampledFrom([]int{4, 8}).Draw(t, "points")
+		cfg.Copies = min(cfg.Copies, len(cfg.Nodes)-1)
+		before, err := New(cfg)
+		require.NoError(t, err)
+
+		shuffled := cfg
+		shuffled.Nodes = rapid.Permutation(cfg.Nodes).Draw(t, "order")
+		same, err := New(shuffled)
+		require.NoError(t, err)
+		require.Equal(t, before, same)
+
+		i := rapid.IntRange(0, len(cfg.Nodes)-1).Draw(t, "dies")
+		dead := name(t, cfg, i)
+		after, err := New(without(cfg, i))
+		require.NoError(t, err)
+		for i := range 300 {
+			key := fmt.Sprint("user:", i)
+			list := minus(names(before, key), dead)
+			require.Equal(t, list, names(after, key)[:len(list)])
+		}
+		drained, err := New(with(cfg, i, func(n *Node) { n.Drain = true }))
+		require.NoError(t, err)
+		require.Equal(t, after.Fingerprint(), drained.Fingerprint())
+	})
 }
 
 func names(r *Ring, key string) []string {

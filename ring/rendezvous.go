@@ -14,6 +14,7 @@ type rendezvous struct {
 	per    int        // how many of a zone's best can matter
 	copies int
 	logs   *logTable // nil if all weights are equal
+	heavy  uint64    // the largest weight
 }
 
 // member is a node as seen by the score.
@@ -44,6 +45,7 @@ func rendezvousOf(p *plan) *rendezvous {
 			r.zones = append(r.zones, nil)
 		}
 		r.zones[z] = append(r.zones[z], member{a: h, b: mix64(h), weight: uint32(n.Weight), node: uint16(i)})
+		r.heavy = max(r.heavy, uint64(n.Weight))
 		if n.Weight != p.node(0).Weight {
 			r.logs = newLogTable()
 		}
@@ -104,10 +106,14 @@ func (r *rendezvous) rank(l *topList, members []member, sa, sb uint64) {
 		m := &members[i]
 		l.insert(r.draw(m, score(m, sa, sb)))
 	}
+	// Most nodes of a large fleet cost one score, not yet cut to its 48 bits, and one comparison.
 	if r.logs == nil {
 		worst := l.items[head-1].hash
 		for i := head; i < len(members); i++ {
 			m := &members[i]
+			if hi, lo := bits.Mul64(m.a^sa, m.b^sb); hi^lo <= worst {
+				continue
+			}
 			// A tie goes to the earlier name, which is in the list already.
 			if h := score(m, sa, sb); h > worst {
 				l.insert(candidate{hash: h, node: m.node})
@@ -117,8 +123,12 @@ func (r *rendezvous) rank(l *topList, members []member, sa, sb uint64) {
 		return
 	}
 	limit := l.limit()
+	least := leastScore(limit, r.heavy)
 	for i := head; i < len(members); i++ {
 		m := &members[i]
+		if hi, lo := bits.Mul64(m.a^sa, m.b^sb); hi^lo < least {
+			continue
+		}
 		h := score(m, sa, sb)
 		// The cost is worth computing only if the least it can be is within
 		// the limit, which is rounded up, so that no candidate is lost.
@@ -128,6 +138,7 @@ func (r *rendezvous) rank(l *topList, members []member, sa, sb uint64) {
 		}
 		l.insert(r.draw(m, h))
 		limit = l.limit()
+		least = leastScore(limit, r.heavy)
 	}
 }
 

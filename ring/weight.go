@@ -66,6 +66,16 @@ func (t *logTable) cost(h uint64) uint64 {
 // minCost is a bound that is never above cost(h), cheaper by far: -log2(u) ≥ 1-u.
 func minCost(h uint64) uint64 { return ^h >> (64 - costBits) }
 
+// leastScore is the smallest score that can be within the limit, a cost per unit of weight,
+// for a node no heavier than weight: minCost of any smaller one is over limit times weight.
+func leastScore(limit, weight uint64) uint64 {
+	hi, most := bits.Mul64(limit, weight)
+	if hi != 0 || most >= 1<<costBits-1 {
+		return 0
+	}
+	return -((most + 1) << (64 - costBits))
+}
+
 // candidate is a node's draw for a slot. Where all weights are equal, cost and
 // weight stay zero and hash alone decides.
 type candidate struct {

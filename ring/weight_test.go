@@ -2,6 +2,7 @@ package ring
 
 import (
 	"math"
+	"math/bits"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -94,4 +95,21 @@ func TestExtremeWeights(t *testing.T) {
 	require.InDelta(t, 0.4, shares[1], 0.005)
 	require.InDelta(t, 0.2, shares[2], 0.005)
 	require.InDelta(t, 0, shares[3], 1e-4)
+}
+
+// TestLeastScore: no score below it is within the limit, and the next is.
+func TestLeastScore(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		limit := rapid.Uint64Range(1, 1<<rapid.IntRange(1, 63).Draw(t, "bits")).Draw(t, "limit")
+		weight := rapid.Uint64Range(1, MaxWeight).Draw(t, "weight")
+		within := func(h uint64) bool {
+			hi, lo := bits.Mul64(limit, weight)
+			return hi != 0 || minCost(h) <= lo
+		}
+		least := leastScore(limit, weight)
+		require.True(t, within(least))
+		if least > 0 {
+			require.False(t, within(least-1))
+		}
+	})
 }
