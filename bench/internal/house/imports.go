@@ -68,6 +68,7 @@ var rules = []rule{
 	{"bench/internal/measure", nil, []string{hdr}},
 	{"bench/internal/rival", nil, []string{gomemc}},
 	{"bench/rivals", []string{"bench/internal/...", "nodeserver/..."}, []string{grafana, rueidis}},
+	{"bench/rivals/ring", []string{"ring"}, []string{xxhash, "github.com/dgryski/go-jump", "github.com/golang/groupcache/consistenthash", "github.com/serialx/hashring", "stathat.com/c/consistent"}},
 	{"bench/internal/...", []string{"ring", "hotkey", "client/...", "loader/...", "nodeserver/...", "bench/internal/..."}, []string{hdr, progress, xsync, xrate}},
 }
 

@@ -115,11 +115,11 @@ func builds(w io.Writer, nodes int) {
 	}
 }
 
-// sample returns n keys.
+// sample returns n keys of 16 bytes.
 func sample(n int) []string {
 	keys := make([]string, n)
 	for i := range keys {
-		keys[i] = "user:" + strconv.Itoa(1_000_000_000+i*7919)
+		keys[i] = "user:" + strconv.Itoa(10_000_000_000+i*7919)
 	}
 	return keys
 }

@@ -42,7 +42,7 @@ func run(args []string, out, stderr io.Writer) int {
 		o = options{fleets: min(*fleets, 3), keys: 100_000, rounds: 100}
 	}
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "cost of a lookup\tnodes\tns, best\tns, median\tallocs\tgives\tfloor")
+	fmt.Fprintln(t, "lookup, keys of 16 B\tnodes\tns, best\tns, median\tallocs\tgives\tfloor")
 	for _, n := range []int{10, 1000} {
 		costs(t, o, n)
 	}

@@ -6,9 +6,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/memherd/memherd/ring"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestRunRefuses(t *testing.T) {
 	for _, args := range [][]string{{"-fleets", "0"}, {"-no-such-flag"}, {"word"}} {

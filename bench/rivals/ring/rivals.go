@@ -34,6 +34,7 @@ var rivals = []rival{
 	{"groupcache", "owner", buildGroupcache},
 	{"stathat", "list of 3", buildStathat},
 	{"serialx", "list of 3", buildSerialx},
+	{"serialx, 160 points", "list of 3", buildSerialx160},
 	{"jump", "owner", buildJump},
 }
 
@@ -79,7 +80,16 @@ func (s stathatRing) list(key string) int      { l, _ := s.GetN(key, 3); return 
 
 type serialxRing struct{ *hashring.HashRing }
 
+// buildSerialx has one point a node, which is what nodes without weights get.
 func buildSerialx(nodes []string) placed { return serialxRing{hashring.New(nodes)} }
+
+func buildSerialx160(nodes []string) placed {
+	weights := make(map[string]int, len(nodes))
+	for _, n := range nodes {
+		weights[n] = 160
+	}
+	return serialxRing{hashring.NewWithWeights(weights)}
+}
 
 func (s serialxRing) owner(key string) string { n, _ := s.GetNode(key); return n }
 func (s serialxRing) list(key string) int     { l, _ := s.GetNodes(key, 3); return len(l) }
