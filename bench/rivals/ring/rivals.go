@@ -49,11 +49,6 @@ func buildOurs(p ring.Placement, copies int, nodes []string) *ring.Ring {
 	return r
 }
 
-type ours struct{ *ring.Ring }
-
-func (o ours) owner(key string) string { return o.Owner(key).Name }
-func (o ours) list(key string) int     { return len(o.Lookup(key)) }
-
 type groupcacheRing struct{ *consistenthash.Map }
 
 // buildGroupcache uses the 50 points that groupcache's own pool uses.
