@@ -90,7 +90,7 @@ func (n *node) runMender() {
 	paid := 0
 	for {
 		if n.breaker.State() == health.Down {
-			if !n.pause(n.nextProbe()) {
+			if !n.sleep(n.nextProbe()) {
 				return
 			}
 			if n.breaker.State() == health.Down && !n.probe() {
@@ -149,6 +149,17 @@ func (n *node) leave() bool {
 	return true
 }
 
+// sleep is pause for the whole of d. What wakes the mender of a node that is down is
+// mostly one more key that it is owed, and that is no reason to dial it again.
+func (n *node) sleep(d time.Duration) bool {
+	for end := time.Now().Add(d); d > 0; d = time.Until(end) {
+		if !n.pause(d) {
+			return false
+		}
+	}
+	return true
+}
+
 // pause sleeps for d or until poked; false when the client or the node is closing.
 func (n *node) pause(d time.Duration) bool {
 	t := time.NewTimer(d)
@@ -181,6 +192,9 @@ func (n *node) nextProbe() time.Duration {
 
 // probe dials the node and asks it something that only a working server answers.
 func (n *node) probe() bool {
+	n.mu.Lock()
+	n.pace.Note(time.Now())
+	n.mu.Unlock()
 	k, err := n.connect(0)
 	if err != nil {
 		return false

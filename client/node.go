@@ -50,6 +50,7 @@ type node struct {
 	mending bool       // the mender's goroutine runs
 	wake    chan struct{}
 	backoff health.Backoff
+	pace    health.Pace
 	upSince time.Time
 	ops     uint64 // requests sent on connections that are gone
 }
@@ -109,17 +110,33 @@ func (n *node) await(ctx context.Context, d *dialing) (*pipe.Conn, error) {
 // dial starts a dial of connection i, or joins the one under way. It runs detached
 // from its callers' contexts: whoever started it may leave while others need it.
 func (n *node) dial(i int) *dialing {
+	d, tooOften := n.startDial(i)
+	if tooOften {
+		n.dialFailed(errFlapping)
+	}
+	return d
+}
+
+// errFlapping is why a node that keeps losing its connections counts as down.
+var errFlapping = errors.New("memherd: the node was dialled too often within a second")
+
+func (n *node) startDial(i int) (d *dialing, tooOften bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if d := n.dialing[i]; d != nil {
-		return d
+		return d, false
 	}
-	d := &dialing{done: make(chan struct{})}
+	d = &dialing{done: make(chan struct{})}
 	if k := n.conns[i].Load(); k != nil && !k.Dead() {
 		// Another caller's dial has just ended.
 		d.conn = k
 		close(d.done)
-		return d
+		return d, false
+	}
+	if !n.pace.Take(time.Now()) {
+		d.err = errFlapping
+		close(d.done)
+		return d, true
 	}
 	n.dialing[i] = d
 	if n.closed || !n.c.group.Go(func() { n.runDial(i, d) }) {
@@ -129,7 +146,7 @@ func (n *node) dial(i int) *dialing {
 		}
 		close(d.done)
 	}
-	return d
+	return d, false
 }
 
 func (n *node) runDial(i int, d *dialing) {
@@ -137,13 +154,20 @@ func (n *node) runDial(i int, d *dialing) {
 	n.mu.Lock()
 	n.dialing[i] = nil
 	n.mu.Unlock()
-	if d.err != nil && n.connected() {
-		// A node that takes no more connections is not down.
-		n.noSpare.Store(int64(time.Since(n.c.born) + spareRetry))
-	} else if d.err != nil {
-		n.trip(d.err)
+	if d.err != nil {
+		n.dialFailed(d.err)
 	}
 	close(d.done)
+}
+
+// dialFailed draws the conclusion from a dial that failed, or was one too many.
+func (n *node) dialFailed(err error) {
+	if n.connected() {
+		// A node that takes no more connections is not down.
+		n.noSpare.Store(int64(time.Since(n.c.born) + spareRetry))
+		return
+	}
+	n.trip(err)
 }
 
 // connected reports whether any connection is alive.
