@@ -120,6 +120,12 @@ func cancelSchedules(t *testing.T, seed uint64, total map[string]int) {
 		callers.Wait()
 		time.Sleep(2 * time.Second) // what was left is drained, what is owed is paid
 		w.count("schedules")
+		for range 100 {
+			if !slices.ContainsFunc(c.Nodes(), func(n client.Status) bool { return n.InFlight > 0 }) {
+				break
+			}
+			time.Sleep(time.Millisecond) // an idle connection is being pinged
+		}
 		for _, n := range c.Nodes() {
 			require.Zero(t, n.InFlight, "schedule %d", schedule)
 			require.Zero(t, n.Debt, "schedule %d", schedule)

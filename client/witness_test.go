@@ -28,9 +28,10 @@ type witness struct {
 
 	mu     sync.Mutex // guards what follows
 	last   int
-	seen   map[int]bool
+	seen   map[int]int    // how often, on whatever node
 	safe   map[int]string // what a caller was told had not been sent
 	done   map[int]string // what a caller was told had been done
+	told   map[int]string // the operations whose end is known
 	counts map[string]int // of outcomes, by name
 }
 
@@ -41,7 +42,7 @@ const firstNumber = 100_000
 const hugeCount = 1_000_000_000_000_000
 
 func newWitness(t testing.TB) *witness {
-	return &witness{t: t, last: firstNumber, seen: map[int]bool{}, safe: map[int]string{}, done: map[int]string{}, counts: map[string]int{}}
+	return &witness{t: t, last: firstNumber, seen: map[int]int{}, safe: map[int]string{}, done: map[int]string{}, told: map[int]string{}, counts: map[string]int{}}
 }
 
 // number returns the number of a new write.
@@ -74,7 +75,7 @@ func (w *witness) saw(r *memproto.Request) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.seen[n] = true
+	w.seen[n]++
 }
 
 // intercept gives the Intercept of a node that tells w what it sees.
@@ -116,6 +117,7 @@ func (w *witness) count(what string) {
 func (w *witness) wrote(op string, n int, err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.told[n] = op
 	switch {
 	case err == nil:
 		w.done[n] = op
@@ -132,10 +134,10 @@ func (w *witness) verdict() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for n, op := range w.done {
-		assert.True(w.t, w.seen[n], "%s %d is said to be done, and no node has seen it", op, n)
+		assert.Positive(w.t, w.seen[n], "%s %d is said to be done, and no node has seen it", op, n)
 	}
 	for n, op := range w.safe {
-		assert.False(w.t, w.seen[n], "%s %d is said to be safe to retry, and a node has seen it", op, n)
+		assert.Zero(w.t, w.seen[n], "%s %d is said to be safe to retry, and a node has seen it", op, n)
 	}
 	w.counts["done"] += len(w.done)
 	w.counts["safe to retry"] += len(w.safe)
