@@ -65,6 +65,7 @@ func flap(f *memFleet, name string, fastest bool, rng *rand.Rand, kinds []string
 		case "hung":
 			f.network.Partition(name, true)
 			pause()
+			time.Sleep(client.DefaultTimeout) // or nobody would notice
 			f.network.Partition(name, false)
 		}
 		pause()
@@ -77,7 +78,7 @@ func TestDialsOfAFlappingNode(t *testing.T) {
 	for _, kinds := range [][]string{{"killed"}, {"reset"}, {"hung"}, {"killed", "reset", "hung"}} {
 		t.Run(fmt.Sprint(kinds), func(t *testing.T) {
 			most, dials, ops := 0, 0, 0
-			for seed := range scaled(t, 2) {
+			for seed := range scaled(t, 8) {
 				synctest.Test(t, func(t *testing.T) {
 					f := newMemFleet(t, 2, nodeserver.Config{})
 					var log dialLog
@@ -95,14 +96,14 @@ func TestDialsOfAFlappingNode(t *testing.T) {
 					var n int
 					var failed []error
 					var wg sync.WaitGroup
-					for id := range 16 {
+					for id := range 8 {
 						wg.Go(func() {
 							rng := rand.New(rand.NewPCG(uint64(seed), uint64(id)))
 							for {
 								select {
 								case <-stop:
 									return
-								case <-time.After(time.Duration(rng.IntN(20_000)) * time.Microsecond):
+								case <-time.After(time.Duration(rng.IntN(40_000)) * time.Microsecond):
 								}
 								key := fmt.Sprint("k", rng.IntN(100))
 								err := oneOf(c, key, rng)
@@ -130,7 +131,7 @@ func TestDialsOfAFlappingNode(t *testing.T) {
 			}
 			t.Logf("%d operations, %d dials, at most %d in one second", ops, dials, most)
 			require.LessOrEqual(t, most, 10)
-			require.Greater(t, dials, scaled(t, 2)*10)
+			require.Greater(t, dials, scaled(t, 8)*10)
 		})
 	}
 }
