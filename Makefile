@@ -10,7 +10,7 @@ NESTED     = bench/rivals
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring lint check tools soak-demo soak-race clean
+.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring lint check tools soak-demo soak-race soak-late soak-stray clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,12 @@ soak-demo: ## the demo ten times as long, three seeds
 
 soak-race: ## the race tests at full scale
 	MEMHERD_SCALE=1 $(GO) test -race -timeout 60m ./...
+
+soak-late: tools ## 10,000,000 operations, 1 % cancelled, 1 % of the replies late, on a real memcached: about 8 min
+	MEMHERD_SCALE=100 $(GO) test -timeout 60m -count 1 -v -run '^TestSoakLateReplies$$' ./client
+
+soak-stray: tools ## 1,000,000 operations on a memcached that sends a stray reply in a thousand: about 5 min
+	MEMHERD_SCALE=100 $(GO) test -timeout 60m -count 1 -v -run '^TestSoakStrayReplies$$' ./client
 
 tools: ## install memcached and the like where they are missing and can be had (apt, as root)
 	@.ci/tools
