@@ -10,7 +10,7 @@ NESTED     = bench/rivals
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring lint check tools soak-demo soak-race soak-late soak-stray clean
+.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late lint check tools soak-demo soak-race soak-late soak-stray clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
