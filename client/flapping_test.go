@@ -78,7 +78,7 @@ func TestDialsOfAFlappingNode(t *testing.T) {
 	for _, kinds := range [][]string{{"killed"}, {"reset"}, {"hung"}, {"killed", "reset", "hung"}} {
 		t.Run(fmt.Sprint(kinds), func(t *testing.T) {
 			most, dials, ops := 0, 0, 0
-			for seed := range scaled(t, 8) {
+			for seed := range scaled(t, 4) {
 				synctest.Test(t, func(t *testing.T) {
 					f := newMemFleet(t, 2, nodeserver.Config{})
 					var log dialLog
@@ -131,7 +131,7 @@ func TestDialsOfAFlappingNode(t *testing.T) {
 			}
 			t.Logf("%d operations, %d dials, at most %d in one second", ops, dials, most)
 			require.LessOrEqual(t, most, 10)
-			require.Greater(t, dials, scaled(t, 8)*10)
+			require.Greater(t, dials, scaled(t, 4)*10)
 		})
 	}
 }
