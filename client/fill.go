@@ -173,6 +173,9 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 	out, err := c.deleteKey(ctx, op, l.Key, copies)
 	if err != nil {
 		c.counters.errors.Add(1)
+		if !w.unheard() {
+			err = partly(op, err)
+		}
 		return out, err
 	}
 	out.Refused, out.Confirmed = out.Confirmed, 0 // none holds the value

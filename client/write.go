@@ -202,6 +202,11 @@ func (w *writing) finish(ctx context.Context) (item.Outcome, error) {
 	return w.out, errors.Join(append([]error{&item.Error{Op: w.op, Err: item.ErrTooFewAcks}}, w.errs...)...)
 }
 
+// unheard reports whether no copy can have heard the request.
+func (w *writing) unheard() bool {
+	return w.out.Confirmed+w.out.Refused == 0 && (len(w.errs) == 0 || item.SafeToRetry(errors.Join(w.errs...)))
+}
+
 // lateWrite is the Settler of writes: an abandoned write's late reply is its
 // outcome, and it becomes debt only if the connection dies first (consistency
 // rule 7).

@@ -95,9 +95,9 @@ func size(parts [][]byte) (n int) {
 	return n
 }
 
-// told reports whether stream has a reply line with this token, and the value after it
+// standsBehind reports whether stream has a reply line with this token, and the value after it
 // if the reply has one.
-func told(stream []byte, opaque string, o outcome) bool {
+func standsBehind(stream []byte, opaque string, o outcome) bool {
 	for rest := string(stream); ; {
 		line, after, ok := strings.Cut(rest, "\n")
 		if !ok {
@@ -146,7 +146,7 @@ func FuzzReplyStream(f *testing.F) {
 			if o.Fail != "" || opaques[n] == "" || o.Resp.Status.IsError() {
 				continue // an error line carries no token; it gives no value either
 			}
-			require.True(t, told(stream, opaques[n], o), "call %d got %+v", n, o)
+			require.True(t, standsBehind(stream, opaques[n], o), "call %d got %+v", n, o)
 		}
 	})
 }
