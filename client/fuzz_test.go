@@ -72,12 +72,16 @@ func (a *args) operations(c *client.Client) map[string]asked {
 	number := func(_ uint64, err error) error { return err }
 	get, set, del, arith := memproto.CmdMetaGet, memproto.CmdMetaSet, memproto.CmdMetaDelete, memproto.CmdMetaArith
 	return map[string]asked{
-		"Get":            {func() error { return read(c.Get(ctx, a.key)) }, get, 1, ""},
-		"GetInto":        {func() error { return read(c.GetInto(ctx, a.key, nil)) }, get, 1, ""},
-		"Gets":           {func() error { return read(c.Gets(ctx, a.key)) }, get, 1, ""},
-		"GetMulti":       {func() error { _, err := c.GetMulti(ctx, []string{a.key}); return err }, get, 1, ""},
-		"GetAndTouch":    {func() error { return read(c.GetAndTouch(ctx, a.key, a.ttl)) }, get, 1, "t"},
-		"Touch":          {func() error { return c.Touch(ctx, a.key, a.ttl) }, get, 1, "t"},
+		"Get":         {func() error { return read(c.Get(ctx, a.key)) }, get, 1, ""},
+		"GetInto":     {func() error { return read(c.GetInto(ctx, a.key, nil)) }, get, 1, ""},
+		"Gets":        {func() error { return read(c.Gets(ctx, a.key)) }, get, 1, ""},
+		"GetMulti":    {func() error { _, err := c.GetMulti(ctx, []string{a.key}); return err }, get, 1, ""},
+		"GetAndTouch": {func() error { return read(c.GetAndTouch(ctx, a.key, a.ttl)) }, get, 1, "t"},
+		"Touch":       {func() error { return c.Touch(ctx, a.key, a.ttl) }, get, 1, "t"},
+		"GetWith": {func() error {
+			_, _, err := c.GetWith(ctx, a.key, client.GetOptions{Touch: true, TTL: a.ttl})
+			return err
+		}, get, 1, "t"},
 		"Inspect":        {func() error { _, err := c.Inspect(ctx, a.key); return err }, get, 1, ""},
 		"Set":            {func() error { return wrote(c.Set(ctx, it)) }, set, 1, "vft"},
 		"SetMulti":       {func() error { _, err := c.SetMulti(ctx, []client.Item{it}); return err }, set, 1, "vft"},

@@ -189,6 +189,14 @@ func (w *witness) ops(c *client.Client, ctx context.Context, key, num string) ma
 			}
 			return err
 		},
+		"GetWith": func() error {
+			n := w.number()
+			it, _, err := c.GetWith(ctx, key, client.GetOptions{Touch: true, TTL: time.Duration(n) * time.Second})
+			if errors.Is(err, client.ErrCacheMiss) {
+				return err
+			}
+			return w.wrote("GetWith", n, read(it, err))
+		},
 		"Inspect": func() error { _, err := c.Inspect(ctx, key); return err },
 		"GetAndTouch": func() error {
 			n := w.number()
