@@ -73,13 +73,13 @@ func lateness(b *testing.B, patience time.Duration, wait func(context.Context), 
 		}
 		wait(ctx)
 		d := time.Since(end)
-		if ctx.Err() == nil {
-			b.Fatal("the answer was not late")
+		if ctx.Err() != nil { // otherwise the clock was later than the answer
+			late = append(late, d)
 		}
-		late = append(late, d)
 		cancel()
 		after()
 	}
+	require.NotEmpty(b, late)
 	slices.Sort(late)
 	for _, q := range []struct {
 		name string

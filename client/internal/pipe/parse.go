@@ -146,8 +146,11 @@ func (c *Conn) handOver(me *Call) {
 // finish moves a call out of its pending state and tells its owner: its caller, unless
 // that is us, or its Settler if the caller has left.
 func (c *Conn) finish(k, me *Call) {
+	// Read first: nothing holds the caller of a quiet call back, and once the state has
+	// moved it may have freed the call, and have it in use for another request.
+	quiet := k.quiet
 	if k.state.CompareAndSwap(statePending, stateDone) {
-		if k != me && !k.quiet {
+		if k != me && !quiet {
 			k.wake <- sigDone
 		}
 		return
