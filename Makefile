@@ -26,11 +26,11 @@ demo: ## five nodes, a real database, a hot-key storm, a node killed and back: a
 	@$(GO) run ./bench
 
 test: tools ## all tests; the last two lines say what was skipped and why, and how many passed
-	@$(GO) run ./bench/internal/testsum $(addprefix -also ,$(NESTED)) -timeout 4m ./...
+	@$(GO) run ./bench/internal/testsum $(addprefix -also ,$(NESTED)) -timeout 10m ./...
 
 race: ## all tests under the race detector, randomised counts scaled by SCALE
-	MEMHERD_SCALE=$(SCALE) $(GO) test -race -timeout 8m ./...
-	@set -e; for m in $(NESTED); do MEMHERD_SCALE=$(SCALE) $(GO) -C $$m test -race -timeout 8m ./...; done
+	MEMHERD_SCALE=$(SCALE) $(GO) test -race -timeout 20m ./...
+	@set -e; for m in $(NESTED); do MEMHERD_SCALE=$(SCALE) $(GO) -C $$m test -race -timeout 20m ./...; done
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@set -e; for pkg in $$($(GO) list ./...); do \

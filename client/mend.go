@@ -229,6 +229,11 @@ func (n *node) payDebt() (paid int, wait time.Duration, stuck bool) {
 		if len(due) == 0 {
 			return paid, w, false
 		}
+		if !n.reachable() {
+			// The other copies' turn comes first: they must not lose what they hold to a
+			// delete that the node would not hear anyway.
+			break
+		}
 		ok := n.c.payKeys(n, due)
 		n.debt.Paid(ok, time.Now())
 		paid += len(ok)
@@ -237,6 +242,14 @@ func (n *node) payDebt() (paid int, wait time.Duration, stuck bool) {
 		}
 	}
 	return paid, n.c.cfg.Timeout, true
+}
+
+// reachable reports whether the node has a connection, or can be given one now.
+func (n *node) reachable() bool {
+	ctx, cancel := context.WithTimeout(n.c.ctx, n.c.cfg.DialTimeout)
+	defer cancel()
+	_, err := n.conn(ctx, 0)
+	return err == nil
 }
 
 // payKeys deletes the keys on all their copies and returns those that n confirmed. A

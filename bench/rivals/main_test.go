@@ -83,13 +83,3 @@ func TestSomeTables(t *testing.T) {
 		}
 	}
 }
-
-func TestNoMemcached(t *testing.T) {
-	if _, err := os.Stat("/usr/bin/memcached"); err == nil {
-		t.Skip("memcached is installed where it is found whatever PATH says")
-	}
-	t.Setenv("PATH", "/nonexistent")
-	var out, errs bytes.Buffer
-	assert.Equal(t, 1, run(t.Context(), []string{"-tables", "get"}, &out, &errs))
-	assert.Contains(t, errs.String(), "memcached not installed")
-}

@@ -131,7 +131,7 @@ func FuzzReplyStream(f *testing.F) {
 	f.Add([]byte("VA 14 f1 O1\r\nVA 2 f1 O2\r\nhi\r\n\r\nEN O2\r\n"), []byte{0, 0}, uint16(12), uint16(2))
 	f.Fuzz(func(t *testing.T, stream, which []byte, cut1, cut2 uint16) {
 		if len(which) == 0 || len(which) > 40 || len(stream) > 1<<16 {
-			t.Skip()
+			return
 		}
 		kinds := make([]int, len(which))
 		for i, b := range which {
