@@ -74,7 +74,10 @@ type Conn struct {
 	// pending counts calls started and not completed. Read without mu for choosing
 	// among connections.
 	pending atomic.Int64
-	dead    atomic.Bool
+	// queued is out.calls for whoever gathers: it looks often, and would be in the way of
+	// those it waits for if it took the lock.
+	queued atomic.Int32
+	dead   atomic.Bool
 	// congested: the write under way is a large one.
 	congested atomic.Bool
 	replySize atomic.Int64  // moving average of the values in replies, in bytes

@@ -143,7 +143,7 @@ func (c *Conn) got(n int, toBody bool) {
 // sooner than it takes to park, be found by the network poller and be woken again.
 const (
 	pollCalls = 16 // calls under way from which it is worth asking a few times
-	pollTries = 16 // how often; other goroutines run in between
+	pollTries = 48 // how often; other goroutines run in between
 )
 
 // tryFill reads what is there without waiting; false if that was nothing.

@@ -130,6 +130,7 @@ func (c *Conn) enqueue(k *Call) {
 	}
 	k.offset = c.appended
 	c.appended += int64(c.out.add(k))
+	c.queued.Store(int32(c.out.calls))
 	// The bytes are in out: let go of the caller's memory.
 	k.Req.Key, k.Req.More, k.Req.Value, k.Req.Opaque, k.Req.Args = nil, nil, nil, nil, nil
 	c.queue = append(c.queue, k)
@@ -183,9 +184,7 @@ func (c *Conn) gather(expect int) {
 	last, idle := 1, 0
 	for last < expect && idle < gatherIdle {
 		runtime.Gosched()
-		c.mu.Lock()
-		n := c.out.calls
-		c.mu.Unlock()
+		n := int(c.queued.Load())
 		if n == last {
 			idle++
 			continue
