@@ -45,6 +45,11 @@ func NewSQLite(ctx context.Context, n int, key func(int) string, minSize, maxSiz
 		return nil, errors.Join(fmt.Errorf("cannot open the database: %w", err), s.Close())
 	}
 	if err := s.generate(ctx, n, key, minSize, maxSize, seed, tick); err != nil {
+		// A context that ends rolls the transaction back beside us: what we meet then may
+		// be a closed statement.
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
 		return nil, errors.Join(fmt.Errorf("cannot generate the database: %w", err), s.Close())
 	}
 	return s, nil
