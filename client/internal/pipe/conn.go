@@ -65,10 +65,11 @@ type Parts struct {
 // Conn is a pipelined connection. Its methods may be called concurrently.
 type Conn struct {
 	nc      net.Conn
-	bye     io.Closer // closes nc without waiting for the peer
+	rw      io.ReadWriter // reads and writes nc
+	bye     io.Closer     // closes nc without waiting for the peer
 	cfg     Config
 	base    time.Time // origin of the connection's clock
-	poll    *poller   // nil if nc is no plain socket
+	sock    *socket   // nil if nc is no plain socket
 	brittle bool      // nc can't be written to any more after a write that timed out
 
 	// pending counts calls started and not completed. Read without mu for choosing
@@ -139,7 +140,7 @@ const (
 // New makes a connection of nc, which it owns from now on.
 func New(nc net.Conn, cfg Config) *Conn {
 	c := &Conn{
-		nc: nc, cfg: cfg, base: time.Now(), poll: newPoller(nc),
+		nc: nc, cfg: cfg, base: time.Now(), sock: newSocket(nc),
 		rbuf: make([]byte, readBuffer),
 		lim:  memproto.Limits{MaxValue: cfg.MaxValue},
 		bye:  nc,
@@ -151,6 +152,10 @@ func New(nc net.Conn, cfg Config) *Conn {
 		// TLS takes leave of its peer when it is closed, and waits 5 s for one that does
 		// not listen; and a write that timed out is its last (both documented there).
 		c.bye, c.brittle = tc.NetConn(), true
+	}
+	c.rw = nc
+	if c.sock != nil {
+		c.rw = c.sock
 	}
 	return c
 }

@@ -1,6 +1,9 @@
 package pipe
 
-import "net"
+import (
+	"io"
+	"net"
+)
 
 // largeWrite is how many bytes in one write make whoever has a choice prefer another
 // connection until they are out.
@@ -89,10 +92,11 @@ func (p *parcel) size() (n int) {
 	return n
 }
 
-// write sends the parcel; what is left of it after an error stays in it.
-func (p *parcel) write(nc net.Conn) error {
+// write sends the parcel on nc, whose Write is w's; what is left of it after an error
+// stays in it.
+func (p *parcel) write(nc net.Conn, w io.Writer) error {
 	if len(p.bufs) == 1 {
-		n, err := nc.Write(p.bufs[0])
+		n, err := w.Write(p.bufs[0])
 		p.bufs[0] = p.bufs[0][n:]
 		return err
 	}

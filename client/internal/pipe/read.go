@@ -148,12 +148,12 @@ const (
 
 // tryFill reads what is there without waiting; false if that was nothing.
 func (c *Conn) tryFill() bool {
-	if c.poll == nil || c.pending.Load() < pollCalls {
+	if c.sock == nil || c.pending.Load() < pollCalls {
 		return false
 	}
 	buf, toBody := c.space()
 	for range pollTries {
-		if n := c.poll.read(buf); n > 0 {
+		if n := c.sock.poll(buf); n > 0 {
 			c.got(n, toBody)
 			return true
 		}
@@ -165,7 +165,7 @@ func (c *Conn) tryFill() bool {
 // fill reads once from the socket, and waits for it.
 func (c *Conn) fill() error {
 	buf, toBody := c.space()
-	n, err := c.nc.Read(buf)
+	n, err := c.rw.Read(buf)
 	c.got(n, toBody)
 	if n > 0 {
 		return nil // an error, if any, comes again with the next read

@@ -204,7 +204,7 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 			c.mu.Unlock()
 			return
 		}
-		blocks := c.taken-c.headAt > unansweredBlock || c.poll == nil && !c.brittle
+		blocks := c.taken-c.headAt > unansweredBlock || c.sock == nil && !c.brittle
 		if blocks && c.brittle && ctx.Done() != nil {
 			// An interrupt would be the end of the connection.
 			c.rest = *p
@@ -223,7 +223,7 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 		if blocks && ctx.Done() != nil {
 			stop = context.AfterFunc(ctx, func() { c.interrupt(me) })
 		}
-		err := p.write(c.nc)
+		err := p.write(c.nc, c.rw)
 		if stop != nil {
 			stop()
 		}
