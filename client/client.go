@@ -14,17 +14,18 @@ import (
 // Client talks to a fleet of memcached nodes. Make it with New. All methods may be
 // called concurrently; after Close they return ErrClosed.
 type Client struct {
-	cfg      Config
-	top      atomic.Pointer[topology]
-	detector *hotkey.Detector
-	near     *hotkey.Near // nil when Config.HotKeys is nil
-	group    group
-	calls    pipe.Pool
-	ctx      context.Context // ends with Close
-	cancel   context.CancelFunc
-	counters counters
-	born     time.Time
-	without  parts // nothing, except in the benchmark that measures what parts cost
+	cfg       Config
+	top       atomic.Pointer[topology]
+	detector  *hotkey.Detector
+	near      *hotkey.Near // nil when Config.HotKeys is nil
+	group     group
+	calls     pipe.Pool
+	multiGets sync.Pool       // of *multiGet
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
+	counters  counters
+	born      time.Time
+	without   parts // nothing, except in the benchmark that measures what parts cost
 
 	// topMu serialises changes of the topology; it is held while a new one is built
 	// and published, never across I/O. Before it: nothing. Under it: nothing.

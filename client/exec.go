@@ -40,8 +40,13 @@ func (n *node) launch(ctx context.Context, op string, k *pipe.Call) flight {
 			f.conn = conn
 			return f
 		}
-		if err == item.ErrBusy {
+		switch err {
+		case item.ErrBusy:
 			f.fail(item.NotSent, err)
+			return f
+		case pipe.ErrNoBurst:
+			k.Free()
+			f.call, f.err = nil, err
 			return f
 		}
 		if try == 2 {
@@ -167,6 +172,6 @@ func flagsIn(f uint32) uint32 {
 
 // isStub reports whether a reply with value and flags shows a lease stub rather than
 // a value.
-func isStub(k *pipe.Call) bool {
-	return k.Resp.Status == memproto.StatusVA && len(k.Value) == 0 && k.Resp.ClientFlags == 0
+func isStub(a *pipe.Answer) bool {
+	return a.Resp.Status == memproto.StatusVA && len(a.Value) == 0 && a.Resp.ClientFlags == 0
 }

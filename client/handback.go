@@ -27,9 +27,9 @@ func handBackRequest(key string, cas uint64, stub bool) memproto.Request {
 // handBack returns the win that a plain read has drawn by accident: another program
 // marked the item stale. The reply may not carry the token, so it is asked for first;
 // a change in between makes the token miss, and does no harm.
-func (c *Client) handBack(ctx context.Context, f flight, key string) {
-	conn, cas, stub := f.conn, f.call.Resp.CAS, isStub(f.call)
-	if !f.call.Resp.HasCAS {
+func (c *Client) handBack(ctx context.Context, f flight, a *pipe.Answer, key string) {
+	conn, cas, stub := f.conn, a.Resp.CAS, isStub(a)
+	if !a.Resp.HasCAS {
 		k := f.n.newCall()
 		k.Req = tokenRequest(key)
 		k.Settler, k.SettleKey = lateHandBack{}, key
@@ -86,7 +86,7 @@ func (lateLease) Settle(conn *pipe.Conn, k *pipe.Call) {
 		return
 	}
 	n.c.counters.late.Add(1)
-	postHandBack(conn, k.SettleKey, k.Resp.CAS, tokenKind(k) == item.TokenStub)
+	postHandBack(conn, k.SettleKey, k.Resp.CAS, tokenKind(&k.Answer) == item.TokenStub)
 }
 
 // lateRead is the Settler of plain reads: they draw the win of an item that another
@@ -95,29 +95,42 @@ func (lateLease) Settle(conn *pipe.Conn, k *pipe.Call) {
 type lateRead struct{}
 
 func (lateRead) Settle(conn *pipe.Conn, k *pipe.Call) {
+	if k.Err != nil {
+		return
+	}
+	keys, answers := k.Asked(), k.Answers()
+	if keys == nil {
+		settleRead(conn, &k.Answer, k.SettleKey)
+	}
+	for i, key := range keys {
+		settleRead(conn, &answers[i], key)
+	}
+}
+
+func settleRead(conn *pipe.Conn, a *pipe.Answer, key string) {
 	switch {
-	case k.Err != nil || !k.Resp.Flags.Has(memproto.FlagW):
-	case k.Resp.HasCAS:
-		postHandBack(conn, k.SettleKey, k.Resp.CAS, tokenKind(k) == item.TokenStub)
+	case !a.Resp.Flags.Has(memproto.FlagW):
+	case a.Resp.HasCAS:
+		postHandBack(conn, key, a.Resp.CAS, tokenKind(a) == item.TokenStub)
 	default:
 		next := conn.NewCall()
-		next.Req = tokenRequest(k.SettleKey)
-		next.Settler, next.SettleKey = lateHandBack{}, k.SettleKey
+		next.Req = tokenRequest(key)
+		next.Settler, next.SettleKey = lateHandBack{}, key
 		conn.Post(next)
 	}
 }
 
 // tokenKind tells what a reply to a request with N shows: a stub, a stale value we
 // may refresh, or an ordinary value.
-func tokenKind(k *pipe.Call) item.TokenKind {
-	size := len(k.Value)
-	if k.Resp.Flags.Has(memproto.FlagLs) {
-		size = int(k.Resp.Size)
+func tokenKind(a *pipe.Answer) item.TokenKind {
+	size := len(a.Value)
+	if a.Resp.Flags.Has(memproto.FlagLs) {
+		size = int(a.Resp.Size)
 	}
 	switch {
-	case size == 0 && k.Resp.ClientFlags == 0:
+	case size == 0 && a.Resp.ClientFlags == 0:
 		return item.TokenStub
-	case k.Resp.Flags.Has(memproto.FlagX):
+	case a.Resp.Flags.Has(memproto.FlagX):
 		return item.TokenStale
 	}
 	return item.TokenValue

@@ -78,7 +78,7 @@ func (c *Client) GetWith(ctx context.Context, key string, o GetOptions) (item.It
 		return item.Item{}, Info{}, err
 	}
 	defer f.call.Free()
-	it, info := itemOf(key, f.call), infoOf(&f)
+	it, info := itemOf(key, &f.call.Answer), infoOf(&f)
 	if o.Touch {
 		it.TTL = o.TTL
 	}
@@ -102,7 +102,7 @@ func (c *Client) look(ctx context.Context, op, key string, o readOptions) (fligh
 		return flight{}, c.readFailed(err)
 	}
 	r := &f.call.Resp
-	stub := tokenKind(f.call) == item.TokenStub
+	stub := tokenKind(&f.call.Answer) == item.TokenStub
 	if r.Flags.Has(memproto.FlagW) {
 		postHandBack(f.conn, key, r.CAS, stub)
 	}

@@ -44,7 +44,7 @@ func lagged(t *testing.T, n int, run func(t *testing.T, l *logged, slow *lag)) {
 }
 
 // markStale does what another program's "md key I T30" does.
-func (l *logged) markStale(node, key string) {
+func (l *memFleet) markStale(node, key string) {
 	nc, err := l.network.DialContext(context.Background(), "", node)
 	require.NoError(l.t, err)
 	defer nc.Close()

@@ -76,19 +76,19 @@ func (c *Client) readLease(l *item.Lease, f *flight, hash uint64) {
 	token := func() item.Token {
 		return item.Token{
 			Version: item.Version{Node: f.n.Name, Life: f.life},
-			CAS:     k.Resp.CAS, Kind: tokenKind(k), Won: won,
+			CAS:     k.Resp.CAS, Kind: tokenKind(&k.Answer), Won: won,
 		}
 	}
 	switch {
 	case k.Resp.Status != memproto.StatusVA:
 		// No stub could be made: out of memory, or an error line of its own.
 		l.State = item.LeaseNone
-	case isStub(k) && k.Resp.CAS == 0:
+	case isStub(&k.Answer) && k.Resp.CAS == 0:
 		// The node runs without CAS (-C): there are no tokens, and 0 compares with
 		// everything.
 		l.State = item.LeaseNone
-	case !isStub(k):
-		l.Item = itemOf(l.Key, k)
+	case !isStub(&k.Answer):
+		l.Item = itemOf(l.Key, &k.Answer)
 		l.Level = item.FromNode
 		l.Stale = k.Resp.Flags.Has(memproto.FlagX)
 		switch {
@@ -98,7 +98,7 @@ func (c *Client) readLease(l *item.Lease, f *flight, hash uint64) {
 				postHandBack(f.conn, l.Key, k.Resp.CAS, false)
 			}
 			c.counters.nodeHits.Add(1)
-			c.observe(*f, hash, l.Key, l.Generation)
+			c.observe(*f, &k.Answer, hash, l.Key, l.Generation)
 			return
 		case won:
 			l.State = item.LeaseWon
@@ -148,7 +148,7 @@ func (c *Client) collectTokens(ctx context.Context, op string, t *topology, hash
 		if k := f.call; k.Resp.Status == memproto.StatusHD && k.Resp.CAS != 0 {
 			l.Tokens = append(l.Tokens, item.Token{
 				Version: item.Version{Node: f.n.Name, Life: f.life},
-				CAS:     k.Resp.CAS, Kind: tokenKind(k), Won: k.Resp.Flags.Has(memproto.FlagW),
+				CAS:     k.Resp.CAS, Kind: tokenKind(&k.Answer), Won: k.Resp.Flags.Has(memproto.FlagW),
 			})
 		}
 		f.call.Free()

@@ -3,6 +3,7 @@ package client
 import (
 	"time"
 
+	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/memproto"
 	"github.com/memherd/memherd/hotkey"
 )
@@ -19,11 +20,10 @@ func (c *Client) NearStats() hotkey.NearStats { return c.near.Stats() }
 
 // fillNear holds the value of a reply in memory, unless a write of this client has
 // moved the key's generation since gen, or the reply is no sound value: a stub, a
-// stale mark, another caller's refresh under way, or anything that did not come from
+// stale mark or one that was not asked for, another caller's refresh under way, or anything that did not come from
 // the home copy of the present topology (consistency rule 19).
-func (c *Client) fillNear(f flight, hash uint64, key string, gen uint64) {
-	k := f.call
-	if k.Resp.Flags&(memproto.FlagX|memproto.FlagW|memproto.FlagZ) != 0 || isStub(k) {
+func (c *Client) fillNear(f flight, a *pipe.Answer, hash uint64, key string, gen uint64) {
+	if a.Resp.Flags&(memproto.FlagX|memproto.FlagW|memproto.FlagZ) != 0 || isStub(a) || a.Bare {
 		return
 	}
 	t := c.top.Load()
@@ -33,11 +33,11 @@ func (c *Client) fillNear(f flight, hash uint64, key string, gen uint64) {
 	if f.n.life.Load() != f.life {
 		return
 	}
-	v := hotkey.Value{Bytes: k.Value, Flags: flagsIn(k.Resp.ClientFlags), CAS: k.Resp.CAS, Node: f.n.Name, Epoch: f.life}
-	if k.Resp.TTL > 0 {
-		v.TTL = time.Duration(k.Resp.TTL) * time.Second
+	v := hotkey.Value{Bytes: a.Value, Flags: flagsIn(a.Resp.ClientFlags), CAS: a.Resp.CAS, Node: f.n.Name, Epoch: f.life}
+	if a.Resp.TTL > 0 {
+		v.TTL = time.Duration(a.Resp.TTL) * time.Second
 	}
-	if !c.near.Put(hash, key, v, gen, f.conn.Time(k.SentAt())) {
+	if !c.near.Put(hash, key, v, gen, f.conn.Time(f.call.SentAt())) {
 		return
 	}
 	if f.n.life.Load() != f.life || c.top.Load() != t {

@@ -127,7 +127,7 @@ func (n *node) sweepOrphans() time.Duration {
 		all[i] = target{n, i}
 	}
 	send(all, func(i int, k *pipe.Call) { k.Req = tokenRequest(keys[i]) }, func(i int, k *pipe.Call) {
-		if k.Resp.Status == memproto.StatusHD && k.Resp.HasCAS && tokenKind(k) == item.TokenStub {
+		if k.Resp.Status == memproto.StatusHD && k.Resp.HasCAS && tokenKind(&k.Answer) == item.TokenStub {
 			tokens[i] = k.Resp.CAS
 			stubs = append(stubs, target{n, i})
 		}

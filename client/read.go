@@ -62,9 +62,9 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 	k := f.call
 	defer k.Free()
 	if k.Resp.Flags.Has(memproto.FlagW) {
-		c.handBack(ctx, f, key)
+		c.handBack(ctx, f, &f.call.Answer, key)
 	}
-	if k.Resp.Status != memproto.StatusVA || isStub(k) {
+	if k.Resp.Status != memproto.StatusVA || isStub(&k.Answer) {
 		c.detector.Observe(hash, key, 0)
 		c.counters.misses.Add(1)
 		return item.Item{}, item.ErrCacheMiss
@@ -73,9 +73,9 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 		c.counters.nodeHits.Add(1)
 	}
 	if !c.without.detection {
-		c.observe(f, hash, key, gen)
+		c.observe(f, &k.Answer, hash, key, gen)
 	}
-	it := itemOf(key, k)
+	it := itemOf(key, &k.Answer)
 	if dst != nil {
 		it.Value = append(dst[:0], it.Value...)
 	}
@@ -83,10 +83,10 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 }
 
 // itemOf makes an item of a reply to a read with getFlags.
-func itemOf(key string, k *pipe.Call) item.Item {
-	it := item.Item{Key: key, Value: k.Value, Flags: flagsIn(k.Resp.ClientFlags), CAS: k.Resp.CAS}
-	if k.Resp.TTL > 0 {
-		it.TTL = time.Duration(k.Resp.TTL) * time.Second
+func itemOf(key string, a *pipe.Answer) item.Item {
+	it := item.Item{Key: key, Value: a.Value, Flags: flagsIn(a.Resp.ClientFlags), CAS: a.Resp.CAS}
+	if a.Resp.TTL > 0 {
+		it.TTL = time.Duration(a.Resp.TTL) * time.Second
 	}
 	return it
 }
@@ -233,26 +233,25 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 	}
 	defer f.call.Free()
 	if f.call.Resp.Flags.Has(memproto.FlagW) {
-		c.handBack(ctx, f, key)
+		c.handBack(ctx, f, &f.call.Answer, key)
 	}
-	if f.call.Resp.Status != memproto.StatusVA || isStub(f.call) {
+	if f.call.Resp.Status != memproto.StatusVA || isStub(&f.call.Answer) {
 		c.counters.misses.Add(1)
 		return item.Item{}, item.ErrCacheMiss
 	}
 	c.counters.nodeHits.Add(1)
 	c.detector.Observe(hash, key, len(f.call.Value))
-	it := itemOf(key, f.call)
+	it := itemOf(key, &f.call.Answer)
 	it.Version = item.Version{Node: n.Name, Life: f.life}
 	return it, nil
 }
 
 // observe counts a hit and, if the key is among the hottest, puts the value into the
 // near-cache: only what the home copy said may be there.
-func (c *Client) observe(f flight, hash uint64, key string, gen uint64) {
-	k := f.call
-	level := c.detector.Observe(hash, key, len(k.Value))
+func (c *Client) observe(f flight, a *pipe.Answer, hash uint64, key string, gen uint64) {
+	level := c.detector.Observe(hash, key, len(a.Value))
 	if level < nearLevel || c.near == nil {
 		return
 	}
-	c.fillNear(f, hash, key, gen)
+	c.fillNear(f, a, hash, key, gen)
 }

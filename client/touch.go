@@ -27,7 +27,7 @@ func (c *Client) GetAndTouch(ctx context.Context, key string, ttl time.Duration)
 		return item.Item{}, err
 	}
 	defer f.call.Free()
-	it := itemOf(key, f.call)
+	it := itemOf(key, &f.call.Answer)
 	it.TTL, it.CAS = ttl, 0
 	return it, nil
 }
@@ -100,7 +100,7 @@ func touched(conn *pipe.Conn, k *pipe.Call, key string) bool {
 	if !k.Resp.HasCAS {
 		return false
 	}
-	kind := tokenKind(k)
+	kind := tokenKind(&k.Answer)
 	if kind == item.TokenStub {
 		postHandBack(conn, key, k.Resp.CAS, true)
 		return true

@@ -59,11 +59,8 @@ type Call struct {
 	sentAt  int64       // nanoseconds on the connection's clock
 	offset  int64       // where in the outgoing stream the request starts
 
-	// Resp is what the reply line said.
-	Resp Reply
-	// Value is the reply's data block, in memory of its own, or, with Borrow, in
-	// memory that Free takes back.
-	Value []byte
+	// Answer is the reply.
+	Answer
 	// Err is set when there was no valid reply; Sent says how far the request got.
 	Err  error
 	Sent item.Sent
@@ -81,6 +78,7 @@ type Call struct {
 	own     []byte           // memory for borrowed values, kept from use to use
 	bulk    []byte           // the whole request, if its value is large, until it is queued
 	line    []byte           // the request's line as it goes out; the memory is kept from use to use
+	burst   *burst           // the keys, if they are many
 	classic classic.Exchange // with Classic: which replies are due
 
 	// Req is the request. Opaque is set by Start; the other byte slices must stay
@@ -95,6 +93,8 @@ type Call struct {
 type Pool struct {
 	p    sync.Pool
 	bufs sync.Pool // of *[]byte: memory for large requests
+
+	bursts sync.Pool // of *burst
 }
 
 // buf returns memory for n bytes, of length 0.
@@ -138,6 +138,10 @@ func (k *Call) Free() {
 	if k.bulk != nil { // never queued
 		k.pool.putBuf(k.bulk)
 		k.bulk = nil
+	}
+	if k.burst != nil {
+		k.pool.putBurst(k.burst)
+		k.burst = nil
 	}
 	k.Borrow, k.Classic, k.quiet = false, false, false
 	k.Settler, k.Value, k.Stats, k.Err = nil, nil, nil, nil

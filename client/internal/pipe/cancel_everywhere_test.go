@@ -24,8 +24,8 @@ func (s slow) Read(p []byte) (int, error) {
 }
 
 // dribble takes requests and gives replies at one byte a millisecond: reply to the
-// first request, to any other its answer.
-func (g *rig) dribble(reply string) {
+// first call, of so many commands, to any other its answer.
+func (g *rig) dribble(reply string, commands int) {
 	g.r = bufio.NewReader(slow{g.peer})
 	g.wg.Go(func() {
 		for i := 0; ; i++ {
@@ -34,7 +34,10 @@ func (g *rig) dribble(reply string) {
 				return
 			}
 			out := answer(r)
-			if i == 0 {
+			switch {
+			case i < commands-1:
+				continue
+			case i == commands-1:
 				out = reply
 			}
 			for j := range len(out) {
@@ -56,8 +59,13 @@ type keeper struct {
 func (s *keeper) Settle(_ *Conn, k *Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var b *burst
+	if k.burst != nil {
+		b = &burst{keys: slices.Clone(k.Asked()), answers: slices.Clone(k.Answers())}
+	}
 	s.got = append(s.got, &Call{
-		Resp: k.Resp, Value: bytes.Clone(k.Value), Text: k.Text, Stats: slices.Clone(k.Stats), Err: k.Err, Sent: k.Sent,
+		burst:  b,
+		Answer: Answer{Resp: k.Resp, Value: bytes.Clone(k.Value)}, Text: k.Text, Stats: slices.Clone(k.Stats), Err: k.Err, Sent: k.Sent,
 	})
 }
 
@@ -79,17 +87,15 @@ func TestLeaveAtEveryByte(t *testing.T) {
 	for n, name := range map[neighbour]string{nobody: "alone", whileSent: "read for", whileRead: "reading"} {
 		t.Run(name, func(t *testing.T) {
 			for _, kind := range replyKinds {
-				req := kind.req
-				req.Key, req.Opaque = []byte("key"), []byte("1")
-				wire := len(req.Append(nil))
+				wire, commands := wire(kind.req, kind.asks)
 				left := 0
 				// A few steps past the end, where nobody leaves any more.
 				for at := range 2 * (wire + len(kind.reply) + 3) {
 					synctest.Test(t, func(t *testing.T) {
 						g := newRig(t)
-						g.dribble(kind.reply)
+						g.dribble(kind.reply, commands)
 						where := fmt.Sprintf("%s left after %d half milliseconds", kind.name, at)
-						if !leave(t, g, where, g.call(kind.req), kind.check, n, time.Duration(at)*time.Millisecond/2, time.Duration(wire)*time.Millisecond) {
+						if !leave(t, g, where, g.call(kind.req).asking(kind.asks), kind.check, n, time.Duration(at)*time.Millisecond/2, time.Duration(wire)*time.Millisecond) {
 							left++
 						}
 						g.close()

@@ -68,7 +68,7 @@ func TestCutClassicReplies(t *testing.T) {
 					}
 					cells++
 					synctest.Test(t, func(t *testing.T) {
-						cut(newClassicRig(t), kind.req, kind.reply, kind.check, fault, at)
+						cut(newClassicRig(t), kind.req, nil, kind.reply, kind.check, fault, at)
 					})
 				}
 			}

@@ -94,7 +94,7 @@ type Conn struct {
 	flying    parcel // what the flusher is writing; its own
 	rest      parcel // what an interrupted flusher did not get out; goes before out
 	queue     []*Call
-	started   uint64      // calls ever queued
+	started   uint64      // requests ever queued
 	appended  int64       // bytes ever queued
 	taken     int64       // bytes handed to a flusher: any of these may have left
 	headAt    int64       // offset of the oldest pending call; meaningful while headSent is not 0
@@ -181,7 +181,7 @@ func (c *Conn) Congested() bool { return c.congested.Load() }
 // ReplySize is about how many bytes of value the latest replies brought.
 func (c *Conn) ReplySize() int { return int(c.replySize.Load()) }
 
-// Started is the number of calls ever queued.
+// Started is the number of requests ever queued.
 func (c *Conn) Started() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -190,14 +190,15 @@ func (c *Conn) Started() uint64 {
 
 // landed counts calls that are under way no more.
 func (c *Conn) landed(ks []*Call) {
-	counted, bytes := int64(0), int64(0)
+	counted, bytes, values := int64(0), int64(0), int64(0)
 	for _, k := range ks {
 		if !k.quiet {
 			counted++
 		}
-		bytes += int64(len(k.Value))
+		bytes += int64(k.valueBytes())
+		values += int64(k.weight())
 	}
-	if n := int64(len(ks)); n > 0 {
+	if n := values; n > 0 {
 		// Only whoever has the reader's role comes here.
 		was := c.replySize.Load()
 		if now := was + (bytes/n-was)/4; now != was {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -45,6 +47,7 @@ type outcome struct {
 	Resp              Reply
 	Value, Text, Fail string
 	Stats             []string
+	Answers           []Answer
 	Sent              item.Sent
 }
 
@@ -63,6 +66,7 @@ func listen(t *testing.T, kinds []int, parts ...[]byte) (out []outcome, opaques 
 		ks[i] = calls.New()
 		ks[i].Req = replyKinds[kind].req
 		ks[i].Req.Key = []byte("key")
+		ks[i].asking(replyKinds[kind].asks)
 	}
 	require.NoError(t, c.StartAll(context.Background(), ks))
 	for _, k := range ks {
@@ -71,13 +75,16 @@ func listen(t *testing.T, kinds []int, parts ...[]byte) (out []outcome, opaques 
 	held := 0
 	for _, k := range ks {
 		require.True(t, c.Wait(context.Background(), k))
-		o := outcome{Resp: k.Resp, Value: string(k.Value), Text: k.Text, Stats: k.Stats, Sent: k.Sent}
+		o := outcome{Resp: k.Resp, Value: string(k.Value), Text: k.Text, Stats: k.Stats, Answers: slices.Clone(k.Answers()), Sent: k.Sent}
 		if k.Err != nil {
 			// Where the stream broke may depend on how it was cut, but not for whom.
 			o = outcome{Fail: "failed", Sent: k.Sent}
 			require.True(t, errors.Is(k.Err, item.ErrConnLost) || errors.Is(k.Err, item.ErrDesync) || errors.Is(k.Err, item.ErrServer), "%v", k.Err)
 		}
 		held += cap(k.Value)
+		for _, a := range k.Answers() {
+			held += cap(a.Value)
+		}
 		out = append(out, o)
 	}
 	require.LessOrEqual(t, held+cap(c.body), 2*size(parts)+(len(ks)+1)*firstBody, "memory follows what arrives")
@@ -112,16 +119,30 @@ func standsBehind(stream []byte, opaque string, o outcome) bool {
 	}
 }
 
+// standsUnder reports whether stream has a classic reply that gives key this value.
+func standsUnder(stream []byte, key, value string) bool {
+	for rest := string(stream); ; {
+		line, after, ok := strings.Cut(rest, "\n")
+		if !ok {
+			return false
+		}
+		if f := strings.Fields(line); len(f) >= 4 && f[0] == "VALUE" && f[1] == key && strings.HasPrefix(after, value+"\r\n") {
+			return true
+		}
+		rest = after
+	}
+}
+
 // FuzzReplyStream: whatever a peer says to a pipeline of requests of any kinds, in
 // whatever pieces, every call ends, nothing panics, memory follows what has arrived,
 // how the stream is cut changes nothing, and no call is given a reply, or a value, that
 // does not stand behind its own token.
 func FuzzReplyStream(f *testing.F) {
-	order := []byte{0, 3, 4, 7, 8, 10, 13, 1, 2, 5, 6, 9, 11, 12}
+	order := []byte{0, 3, 4, 14, 7, 8, 10, 15, 13, 1, 2, 5, 6, 16, 9, 11, 12}
 	for n := 1; n <= len(order); n++ {
 		var stream []byte
 		for i, kind := range order[:n] {
-			opaque := " O" + string("123456789abcde"[i])
+			opaque := " O" + string("123456789abcdefgh"[i])
 			stream = append(stream, strings.ReplaceAll(replyKinds[kind].reply, " O1", opaque)...)
 		}
 		f.Add(stream, order[:n], uint16(n*7), uint16(n*3))
@@ -145,6 +166,15 @@ func FuzzReplyStream(f *testing.F) {
 		for n, o := range whole {
 			if o.Fail != "" || opaques[n] == "" || o.Resp.Status.IsError() {
 				continue // an error line carries no token; it gives no value either
+			}
+			if asks := replyKinds[kinds[n]].asks; asks != nil {
+				require.Len(t, o.Answers, len(asks))
+				for i, a := range o.Answers {
+					require.True(t, a.Resp.Status != memproto.StatusVA || i == len(asks)-1 || standsUnder(stream, asks[i], string(a.Value)), "call %d got %+v", n, o)
+				}
+				last := o.Answers[len(asks)-1]
+				require.True(t, standsBehind(stream, opaques[n]+"."+strconv.Itoa(len(asks)-1), outcome{Resp: last.Resp, Value: string(last.Value)}), "call %d got %+v", n, o)
+				continue
 			}
 			require.True(t, standsBehind(stream, opaques[n], o), "call %d got %+v", n, o)
 		}

@@ -30,6 +30,11 @@ type outbox struct {
 // add queues an encoded request and returns its length.
 func (o *outbox) add(k *Call) int {
 	o.calls++
+	if k.burst != nil {
+		o.calls += len(k.burst.keys) - 1
+		o.small = append(o.small, k.burst.line...)
+		return len(k.burst.line)
+	}
 	if k.bulk == nil {
 		before := len(o.small)
 		o.small = append(o.small, k.line...)

@@ -115,10 +115,21 @@ func (c *Conn) takeBody() (bool, error) {
 // complete puts the reply in resp into the head call.
 func (c *Conn) complete() {
 	k := c.mine[c.mhead]
+	c.served = true
+	if k.burst != nil {
+		value := c.body
+		c.inBody, c.body = false, nil
+		if !k.burst.take(&c.resp, value) {
+			return
+		}
+		c.mine[c.mhead] = nil
+		c.mhead++
+		c.ready = append(c.ready, k)
+		return
+	}
 	c.mine[c.mhead] = nil
 	c.mhead++
 	k.Resp.set(&c.resp)
-	c.served = true
 	if c.inBody {
 		k.Value = c.body
 		if k.Borrow {
@@ -172,11 +183,14 @@ func (c *Conn) finish(k, me *Call) {
 func (c *Conn) noteHead() {
 	c.mu.Lock()
 	if len(c.ready) > 0 {
-		c.lastBatch = len(c.ready)
+		c.lastBatch = 0
+		for _, k := range c.ready {
+			c.lastBatch += k.weight()
+		}
 	}
 	switch {
 	case c.mhead < len(c.mine):
-		c.headSent, c.headAt = c.mine[c.mhead].sentAt, c.mine[c.mhead].offset
+		c.headSent, c.headAt = c.mine[c.mhead].sentAt, c.mine[c.mhead].at()
 	case len(c.queue) > 0:
 		c.headSent, c.headAt = c.queue[0].sentAt, c.queue[0].offset
 	default:
@@ -198,6 +212,9 @@ func (c *Conn) match(k *Call) (bool, error) {
 	}
 	switch cmd := k.cmd; cmd {
 	case memproto.CmdMetaGet, memproto.CmdMetaSet, memproto.CmdMetaDelete, memproto.CmdMetaArith:
+		if k.burst != nil {
+			return k.burst.match(r, k.opaque[:k.opaqueN])
+		}
 		if r.Status < memproto.StatusHD || r.Status > memproto.StatusEX {
 			return false, misfit(r.Status, cmd)
 		}

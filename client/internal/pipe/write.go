@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"runtime"
-	"strconv"
 	"time"
 
 	"github.com/memherd/memherd/client/item"
@@ -23,9 +22,21 @@ const unansweredBlock = 48 << 10
 
 // Start queues k and sends it, together with whatever others have queued, unless
 // somebody else is sending already. The value and the key have been copied when it
-// returns. It fails, with k not sent, if the connection is dead or MaxInFlight is reached; k then
-// still belongs to the caller.
+// returns. It fails, with k not sent, if the connection is dead, if MaxInFlight is reached,
+// or with ErrNoBurst; k then still belongs to the caller.
 func (c *Conn) Start(ctx context.Context, k *Call) error {
+	err := c.queueOne(k)
+	if err == nil {
+		c.beginFlush(ctx, k)
+	}
+	return err
+}
+
+// queueOne queues k, and leaves mu locked unless it fails.
+func (c *Conn) queueOne(k *Call) error {
+	if k.burst != nil && c.cfg.Classic {
+		return ErrNoBurst
+	}
 	c.encode(k)
 	c.mu.Lock()
 	if c.dead.Load() {
@@ -39,7 +50,6 @@ func (c *Conn) Start(ctx context.Context, k *Call) error {
 		return item.ErrBusy
 	}
 	c.enqueue(k)
-	c.beginFlush(ctx, k)
 	return nil
 }
 
@@ -109,10 +119,12 @@ func (c *Conn) encode(k *Call) {
 		return
 	}
 	if k.cmd.Meta() && k.cmd != memproto.CmdMetaNoop && k.cmd != memproto.CmdMetaDebug && !c.cfg.Without.Opaque {
-		op := strconv.AppendUint(k.opaque[:0], c.seq.Add(1), 36)
-		k.opaqueN = uint8(len(op))
-		k.Req.Opaque = op
+		k.Req.Opaque = c.opaque(k)
 		k.Req.Flags |= memproto.FlagO
+	}
+	if k.burst != nil {
+		k.burst.encode(&k.Req, k.Req.Opaque)
+		return
 	}
 	k.line = k.Req.AppendLine(k.line[:0])
 	if k.cmd.Storage() && len(k.Req.Value) >= bulkRequest {
@@ -134,7 +146,7 @@ func (c *Conn) enqueue(k *Call) {
 	// The bytes are in out: let go of the caller's memory.
 	k.Req.Key, k.Req.More, k.Req.Value, k.Req.Opaque, k.Req.Args = nil, nil, nil, nil, nil
 	c.queue = append(c.queue, k)
-	c.started++
+	c.started += uint64(k.weight())
 	c.pending.Add(1)
 }
 

@@ -1,0 +1,228 @@
+package pipe
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// Answer is what there is of a valid reply.
+type Answer struct {
+	// Resp is what the reply line said.
+	Resp Reply
+	// Value is the reply's data block, in memory of its own, or, with Borrow, in
+	// memory that Free takes back.
+	Value []byte
+	// Bare says that it was the reply to a classic get, which tells neither marks nor TTL
+	// although they were asked for.
+	Bare bool
+}
+
+// ErrNoBurst is what Start returns for a burst on a connection whose requests travel in
+// classic words.
+var ErrNoBurst = errors.New("memherd: a server without meta commands takes no bursts")
+
+// burst makes a Call carry reads of many keys, with one slot in the queue, one wake-up and
+// one piece of memory. It belongs to whoever owns the Call.
+//
+// Most keys travel in classic get commands of many keys, which cost memcached a third
+// of as many meta gets: it writes the replies of 20 commands at a time at most (its
+// option -R), those to one command together. Classic replies carry no token. So the last key
+// is asked for with a meta get, and nothing is believed before that one's reply has come
+// with its token: whatever had been lost, doubled or mixed in before would stand in its
+// place. And each value comes with its key, of which there is one in a burst.
+type burst struct {
+	keys    []string
+	metas   int   // how many of keys, the last, go by meta get
+	ends    []int // by classic command: the position in keys behind its last
+	done    int   // classic commands whose END has come
+	form    func(r *memproto.Request, key string)
+	answers []Answer
+	bytes   int              // of all values so far
+	line    []byte           // the requests as they go out
+	req     memproto.Request // the one being encoded
+	token   [20]byte         // its opaque: the call's, a dot, and the key's position in base 36
+}
+
+// Ask adds a key to those that k asks for: k is a burst from then on. The key must be
+// plain, and none may be asked for twice. Of the reply there will be the value and the client
+// flags, no more.
+func (k *Call) Ask(key string) {
+	b := k.burst
+	if b == nil {
+		b, _ = k.pool.bursts.Get().(*burst)
+		if b == nil {
+			b = &burst{}
+		}
+		k.burst = b
+	}
+	b.keys = append(b.keys, key)
+}
+
+// AskMeta is Ask, after all others, for keys that are not plain, or of which the reply is to
+// tell what Req asks for. form puts the key into a request like Req.
+func (k *Call) AskMeta(key string, form func(r *memproto.Request, key string)) {
+	k.Ask(key)
+	k.burst.metas++
+	k.burst.form = form
+}
+
+// Asked are the keys of a burst, nil if k is none.
+func (k *Call) Asked() []string {
+	if k.burst == nil {
+		return nil
+	}
+	return k.burst.keys
+}
+
+// Answers are the replies to the keys of a burst that is complete, in the order in which
+// they were asked; nil if they have not all come, because the connection died.
+func (k *Call) Answers() []Answer {
+	if k.burst == nil || len(k.burst.answers) < len(k.burst.keys) {
+		return nil
+	}
+	return k.burst.answers
+}
+
+// valueBytes is how many bytes of value the replies to k brought.
+func (k *Call) valueBytes() int {
+	if k.burst == nil {
+		return len(k.Value)
+	}
+	return k.burst.bytes
+}
+
+// weight is how many keys k asks for.
+func (k *Call) weight() int {
+	if k.burst == nil {
+		return 1
+	}
+	return len(k.burst.keys)
+}
+
+// at tells how far the replies to the oldest call have come: no two requests of a
+// connection have the same, since each is longer than one byte.
+func (k *Call) at() int64 {
+	if k.burst == nil {
+		return k.offset
+	}
+	return k.offset + int64(len(k.burst.answers))
+}
+
+// maxGetLine is the longest classic get command written: memcached treats one of more
+// than 2,048 bytes as a special case.
+const maxGetLine = 2000
+
+// encode writes all requests, those with tokens with ones that begin with op.
+func (b *burst) encode(like *memproto.Request, op []byte) {
+	b.metas = max(b.metas, 1)
+	classic := len(b.keys) - b.metas
+	line, start := b.line[:0], 0
+	b.ends = b.ends[:0]
+	for i, key := range b.keys[:classic] {
+		if i == 0 || len(line)-start+len(key)+3 > maxGetLine {
+			if i > 0 {
+				line = append(line, '\r', '\n')
+				b.ends = append(b.ends, i)
+			}
+			start = len(line)
+			line = append(line, "get"...)
+		}
+		line = append(append(line, ' '), key...)
+	}
+	if classic > 0 {
+		line = append(line, '\r', '\n')
+		b.ends = append(b.ends, classic)
+	}
+	b.req = *like
+	flags := b.req.Flags
+	for i, key := range b.keys[classic:] {
+		b.req.Flags = flags
+		if b.form == nil {
+			b.req.Key = memproto.StringBytes(key)
+		} else {
+			b.form(&b.req, key)
+		}
+		if len(op) > 0 {
+			b.req.Opaque = b.appendToken(op, classic+i)
+		}
+		line = b.req.AppendLine(line)
+	}
+	b.line, b.req = line, memproto.Request{}
+}
+
+// appendToken makes the token of the key at position i.
+func (b *burst) appendToken(op []byte, i int) []byte {
+	return strconv.AppendUint(append(append(b.token[:0], op...), '.'), uint64(i), 36)
+}
+
+// match proves that r is the reply that comes next; op is the call's part of the tokens.
+// It returns false if r is no key's answer.
+func (b *burst) match(r *memproto.Response, op []byte) (bool, error) {
+	if b.done == len(b.ends) {
+		if r.Status != memproto.StatusVA && r.Status != memproto.StatusHD && r.Status != memproto.StatusEN {
+			return false, misfit(r.Status, memproto.CmdMetaGet)
+		}
+		if len(op) > 0 && string(r.Opaque) != string(b.appendToken(op, len(b.answers))) {
+			return false, fmt.Errorf("%w: wrong opaque token in a reply to one of many keys", item.ErrDesync)
+		}
+		return true, nil
+	}
+	end := b.ends[b.done]
+	switch r.Status {
+	case memproto.StatusEnd:
+		b.missed(end)
+		b.done++
+		return false, nil
+	case memproto.StatusValue:
+		// In the order of the keys, and nothing for those that are not there.
+		for i := len(b.answers); i < end; i++ {
+			if b.keys[i] == string(r.Key) {
+				b.missed(i)
+				r.Status = memproto.StatusVA
+				return true, nil
+			}
+		}
+		return false, fmt.Errorf("%w: a value of a key that was not asked for", item.ErrDesync)
+	}
+	return false, misfit(r.Status, memproto.CmdGet)
+}
+
+// missed answers all keys before position end that have no answer.
+func (b *burst) missed(end int) {
+	for len(b.answers) < end {
+		b.answers = append(b.answers, Answer{Resp: Reply{Status: memproto.StatusEN}})
+	}
+}
+
+// take adds the reply to the key that is next; true if it was the last.
+func (b *burst) take(r *memproto.Response, value []byte) bool {
+	b.answers = append(b.answers, Answer{Value: value, Bare: b.done < len(b.ends)})
+	b.answers[len(b.answers)-1].Resp.set(r)
+	b.bytes += len(value)
+	return len(b.answers) == len(b.keys)
+}
+
+// keepBurst is the most memory for requests that an unused burst keeps.
+const keepBurst = 64 << 10
+
+func (p *Pool) putBurst(b *burst) {
+	clear(b.keys)
+	clear(b.answers) // their values are the callers'
+	b.keys, b.answers, b.bytes, b.form = b.keys[:0], b.answers[:0], 0, nil
+	b.metas, b.done = 0, 0
+	if cap(b.line) > keepBurst {
+		b.line = nil
+	}
+	p.bursts.Put(b)
+}
+
+// opaque gives k a token and returns it.
+func (c *Conn) opaque(k *Call) []byte {
+	op := strconv.AppendUint(k.opaque[:0], c.seq.Add(1), 36)
+	k.opaqueN = uint8(len(op))
+	return op
+}

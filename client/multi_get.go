@@ -1,0 +1,356 @@
+package client
+
+import (
+	"context"
+	"slices"
+
+	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// GetMulti returns the items of keys that are in the cache, by key, pipelined over
+// all nodes at once. Missing keys are missing from the map. Keys whose home copy
+// fails are asked from their next copy; if some could not be read anywhere, the
+// error joins the failures, one per node, and the map still holds what was found:
+// a key that is absent beside a nil error is a miss. Duplicates are asked once. Item.TTL
+// and Item.CAS are not asked for, and are 0: see GetWith and Gets.
+func (c *Client) GetMulti(ctx context.Context, keys []string) (map[string]item.Item, error) {
+	const op = "get"
+	for _, key := range keys {
+		if err := c.check(ctx, op, key); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.checkCall(ctx, op); err != nil {
+		return nil, err
+	}
+	g, ok := c.multiGets.Get().(*multiGet)
+	if !ok {
+		g = &multiGet{c: c, op: op}
+	}
+	defer g.free()
+	g.t, g.found = c.top.Load(), make(map[string]item.Item, len(keys))
+	g.admit(keys)
+	// Each round asks every key still open from the next of its copies.
+	for range g.t.ring.Copies() {
+		if !g.round(ctx) {
+			break
+		}
+	}
+	// As for one key: a copy that was passed over may be up now.
+	for i := range g.asks {
+		g.asks[i].next = 0
+	}
+	for range g.t.ring.Copies() {
+		if !g.skipped || !g.round(ctx) {
+			break
+		}
+	}
+	return g.found, g.err(ctx)
+}
+
+// multiGet is a GetMulti under way. Its memory is used again.
+type multiGet struct {
+	c            *Client
+	op           string
+	t            *topology
+	asks         []ask
+	slots        []int32 // hash table of the asks: position plus 1, 0 for none; its length is a power of two
+	groups       []share // by the node's position in the topology: what this round asks of it
+	used         []int32 // the groups that are not empty
+	flying       []burstFlight
+	plain        []target // asked of nodes that take no bursts
+	found        map[string]item.Item
+	failed       map[string]error // by the node's name; nil for none
+	hits, misses uint64           // for the counters, in which they are counted once a call
+	skipped      bool             // some copy was passed over because its node was down
+}
+
+// ask is one key that memory can't serve.
+type ask struct {
+	key       string
+	hash, gen uint64
+	next      int  // which of its copies is asked next
+	open      bool // not answered yet
+	barred    bool // some copy may not be read because of what it is owed
+}
+
+// share is the asks, by position, that one node gets.
+type share []int32
+
+// burstFlight is a run of a node's group under way.
+type burstFlight struct {
+	flight
+	asks share
+}
+
+// keepAsks is the largest call whose memory is kept.
+const keepAsks = 1024
+
+func (g *multiGet) free() {
+	if len(g.asks) > keepAsks || len(g.groups) > keepAsks {
+		return
+	}
+	clear(g.asks)
+	clear(g.plain)
+	*g = multiGet{c: g.c, op: g.op, asks: g.asks[:0], slots: g.slots, groups: g.groups, used: g.used[:0], flying: g.flying[:0], plain: g.plain[:0]}
+	g.c.multiGets.Put(g)
+}
+
+// admit takes the keys that memory can't serve.
+func (g *multiGet) admit(keys []string) {
+	size := 8
+	for size < 2*len(keys) {
+		size *= 2
+	}
+	g.slots = slices.Grow(g.slots[:0], size)[:size]
+	clear(g.slots)
+	g.asks = slices.Grow(g.asks, len(keys))
+	for _, key := range keys {
+		hash := g.t.ring.Hash(key)
+		slot := g.slot(hash, key)
+		if *slot != 0 {
+			continue
+		}
+		if v, ok := g.c.near.Get(hash, key); ok {
+			if _, dup := g.found[key]; !dup {
+				g.c.detector.Observe(hash, key, len(v.Bytes))
+				g.found[key] = item.Item{Key: key, Value: v.Bytes, Flags: v.Flags}
+			}
+			continue
+		}
+		g.asks = append(g.asks, ask{key: key, hash: hash, gen: g.c.near.Generation(hash), open: true})
+		*slot = int32(len(g.asks))
+	}
+}
+
+// slot is where key is in the table, or belongs.
+func (g *multiGet) slot(hash uint64, key string) *int32 {
+	for i := hash; ; i++ {
+		s := &g.slots[i&uint64(len(g.slots)-1)]
+		if *s == 0 {
+			return s
+		}
+		if a := &g.asks[*s-1]; a.hash == hash && a.key == key {
+			return s
+		}
+	}
+}
+
+// round asks every open key that has a copy left to ask; false when there was none.
+func (g *multiGet) round(ctx context.Context) bool {
+	if n := len(g.t.nodes); len(g.groups) < n {
+		g.groups = append(g.groups, make([]share, n-len(g.groups))...)
+	}
+	for i := range g.asks {
+		if a := &g.asks[i]; a.open {
+			g.assign(int32(i), a)
+		}
+	}
+	if len(g.used) == 0 {
+		return false
+	}
+	if !g.c.retriable(ctx) {
+		g.disband()
+		return false
+	}
+	// Windows over all nodes: the k-th window of every node is under way together.
+	for at := 0; ; at += batchWindow {
+		for _, i := range g.used {
+			if rest := g.groups[i]; at < len(rest) {
+				g.launch(ctx, g.t.nodes[i], rest[at:min(at+batchWindow, len(rest))])
+			}
+		}
+		if len(g.flying)+len(g.plain) == 0 {
+			break
+		}
+		if len(g.plain) > 0 {
+			g.askPlain(ctx)
+			clear(g.plain)
+			g.plain = g.plain[:0]
+		}
+		// Callers that begin with different nodes read for each other.
+		first := int(g.asks[0].hash % uint64(max(len(g.flying), 1)))
+		for i := range g.flying {
+			g.land(ctx, &g.flying[(first+i)%len(g.flying)])
+		}
+		clear(g.flying)
+		g.flying = g.flying[:0]
+	}
+	g.disband()
+	return true
+}
+
+func (g *multiGet) disband() {
+	for _, i := range g.used {
+		g.groups[i] = g.groups[i][:0]
+	}
+	g.used = g.used[:0]
+}
+
+// assign puts a, at position i, into the group of the next of its copies that may be
+// read.
+func (g *multiGet) assign(i int32, a *ask) {
+	list := g.t.ring.LookupHash(a.hash)
+	for a.next < len(list) {
+		at := list[a.next]
+		n := g.t.nodes[at]
+		a.next++
+		if n.debt.Blocks(a.key) {
+			a.barred = true
+			continue
+		}
+		if !n.breaker.Readable() {
+			g.skipped = true
+			if g.failed[n.Name] == nil {
+				g.fail(n, &item.Error{Op: g.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrNodeDown})
+			}
+			continue
+		}
+		if len(g.groups[at]) == 0 {
+			g.used = append(g.used, int32(at))
+		}
+		g.groups[at] = append(g.groups[at], i)
+		return
+	}
+}
+
+// launch sends a run of a node's share on its way as one burst.
+func (g *multiGet) launch(ctx context.Context, n *node, asks share) {
+	k := n.newCall()
+	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
+	// The asks in the order in which they go out: the last are those that must be meta gets.
+	plain := 0
+	for j, i := range asks {
+		if a := &g.asks[i]; g.c.plainRead(a.hash, a.key) {
+			asks[plain], asks[j] = i, asks[plain]
+			plain++
+			k.Ask(a.key)
+		}
+	}
+	for _, i := range asks[plain:] {
+		k.AskMeta(g.asks[i].key, setKey)
+	}
+	if ctx.Done() != nil {
+		k.Settler = lateRead{}
+	}
+	f := n.launch(ctx, g.op, k)
+	if f.err == pipe.ErrNoBurst {
+		for _, i := range asks {
+			g.plain = append(g.plain, target{n, int(i)})
+		}
+		return
+	}
+	g.flying = append(g.flying, burstFlight{f, asks})
+}
+
+// plainRead reports whether a classic get will do for key: it may be no more than read.
+// What goes to the near-cache must be known to be sound, and for how long.
+func (c *Client) plainRead(hash uint64, key string) bool {
+	if c.near != nil && c.detector.Level(hash, key) >= nearLevel {
+		return false
+	}
+	return c.cfg.Keys == PlainKeys || len(key) <= memproto.MaxKeyLen && item.PlainBytes(key)
+}
+
+// land waits for a burst and takes its answers.
+func (g *multiGet) land(ctx context.Context, f *burstFlight) {
+	if f.err == nil && !f.conn.Wait(ctx, f.call) {
+		f.call = nil
+	}
+	err := f.err
+	if err == nil {
+		_, err = f.landed(ctx)
+	}
+	if err != nil {
+		for _, i := range f.asks {
+			g.failure(&g.asks[i], f.n, err)
+		}
+		return
+	}
+	answers := f.call.Answers()
+	for j, i := range f.asks {
+		g.answer(ctx, f.flight, &answers[j], i)
+	}
+	f.call.Free()
+}
+
+// askPlain asks nodes that take no bursts.
+func (g *multiGet) askPlain(ctx context.Context) {
+	b := batch{c: g.c, op: g.op,
+		each: func(t target, f *flight, _ bool, err error) {
+			if err != nil {
+				g.failure(&g.asks[t.i], t.n, err)
+				return
+			}
+			g.answer(ctx, *f, &f.call.Answer, int32(t.i))
+		},
+		request: func(i int, k *pipe.Call) {
+			k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
+			setKey(&k.Req, g.asks[i].key)
+		},
+		allowed: func(n *node) bool { return n.breaker.Readable() },
+	}
+	if ctx.Done() != nil {
+		b.settler, b.key = lateRead{}, func(i int) string { return g.asks[i].key }
+	}
+	b.run(ctx, g.plain)
+}
+
+func (g *multiGet) fail(n *node, err error) {
+	if g.failed == nil {
+		g.failed = map[string]error{}
+	}
+	note(g.failed, n, err)
+}
+
+func (g *multiGet) failure(a *ask, n *node, err error) {
+	g.fail(n, err)
+	if a.next < g.t.ring.Copies() {
+		g.c.counters.failovers.Add(1)
+		g.c.cfg.Hooks.failover(g.op, n.Name, err)
+	}
+}
+
+// answer takes the answer to the ask at i, of a request that f is or was part of.
+func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32) {
+	q := &g.asks[i]
+	q.open = false
+	if a.Resp.Flags.Has(memproto.FlagW) {
+		g.c.handBack(ctx, f, a, q.key)
+	}
+	if a.Resp.Status != memproto.StatusVA || isStub(a) {
+		g.c.detector.Observe(q.hash, q.key, 0)
+		g.misses++
+		return
+	}
+	g.hits++
+	g.c.observe(f, a, q.hash, q.key, q.gen)
+	g.found[q.key] = itemOf(q.key, a)
+}
+
+// err is nil when every key was answered: a failure that another copy made good is
+// no failure, and neither is a key that no copy may be read for: see readHome.
+func (g *multiGet) err(ctx context.Context) error {
+	lost := false
+	for i := range g.asks {
+		switch a := &g.asks[i]; {
+		case !a.open:
+		case a.barred && g.c.retriable(ctx):
+			g.misses++
+		default:
+			lost = true
+		}
+	}
+	g.c.counters.nodeHits.Add(g.hits)
+	g.c.counters.misses.Add(g.misses)
+	if !lost {
+		return nil
+	}
+	g.c.counters.readErrors.Add(1)
+	if len(g.failed) == 0 {
+		return g.c.checkCall(ctx, g.op) // it ended before anything was sent
+	}
+	return joinByNode(g.failed)
+}

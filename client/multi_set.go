@@ -1,0 +1,122 @@
+package client
+
+import (
+	"context"
+	"errors"
+
+	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// SetMulti stores items on all their copies, pipelined over all nodes at once. It
+// returns the outcome of each by position, and an error that joins the failures, one
+// per node, if any item was confirmed by fewer than Config.MinWriteAcks copies. Bad
+// input among the items is found before anything is sent. The rules of Set apply to
+// each.
+func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcome, error) {
+	const op = "set"
+	reqs := make([]memproto.Request, len(items))
+	for i, it := range items {
+		var err error
+		if reqs[i], err = c.storeRequest(op, it); err != nil {
+			return nil, err
+		}
+		if err := c.check(ctx, op, it.Key); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.checkCall(ctx, op); err != nil {
+		return nil, err
+	}
+	c.counters.sets.Add(uint64(len(items)))
+	t := c.top.Load()
+	s := multiSet{c: c, op: op, items: items, outcomes: make([]item.Outcome, len(items)), failed: map[string]error{}}
+	var ts []target
+	for i, it := range items {
+		c.near.Drop(t.ring.Hash(it.Key), it.Key)
+		for _, at := range t.ring.Lookup(it.Key) {
+			ts = append(ts, target{t.nodes[at], i})
+		}
+	}
+	b := batch{c: c, op: op, each: s.answer,
+		request: func(i int, k *pipe.Call) { k.Req = reqs[i] },
+		allowed: func(n *node) bool { return n.breaker.Writable() },
+	}
+	if ctx.Done() != nil {
+		b.settler, b.key = lateWrite{}, func(i int) string { return items[i].Key }
+	}
+	b.run(ctx, ts)
+	for _, it := range items {
+		c.near.Drop(t.ring.Hash(it.Key), it.Key)
+	}
+	return s.outcomes, s.finish()
+}
+
+type multiSet struct {
+	c        *Client
+	op       string
+	items    []item.Item
+	outcomes []item.Outcome
+	failed   map[string]error
+	unsent   []target
+}
+
+func (s *multiSet) answer(t target, _ *flight, left bool, err error) {
+	o := &s.outcomes[t.i]
+	o.Copies++
+	if err != nil {
+		note(s.failed, t.n, err)
+	}
+	switch {
+	case left:
+		t.n.debt.Flight(s.items[t.i].Key, 1)
+		o.Owed++
+	case err == nil:
+		o.Confirmed++
+	case answered(err):
+		o.Refused++
+	case item.SafeToRetry(err):
+		s.unsent = append(s.unsent, t)
+	default:
+		o.Owed++
+		t.n.owe(s.items[t.i].Key, true)
+	}
+}
+
+// finish books the copies that heard nothing of a write that others heard.
+func (s *multiSet) finish() error {
+	for _, t := range s.unsent {
+		o := &s.outcomes[t.i]
+		if o.Confirmed+o.Refused+o.Owed > 0 {
+			o.Owed++
+			t.n.owe(s.items[t.i].Key, false)
+		}
+	}
+	return s.c.acksError(s.op, s.outcomes, s.failed)
+}
+
+// acksError is the error of a multi-key write: nil if each key was confirmed by enough
+// copies, else the nodes' failures.
+func (c *Client) acksError(op string, outcomes []item.Outcome, failed map[string]error) error {
+	short, few, done := false, false, false
+	for _, o := range outcomes {
+		done = done || o.Confirmed+o.Refused > 0
+		if o.Confirmed < c.cfg.MinWriteAcks {
+			short = true
+			few = few || o.Confirmed > 0
+		}
+	}
+	if !short {
+		return nil
+	}
+	c.counters.errors.Add(1)
+	err := joinByNode(failed)
+	switch {
+	case few:
+		return errors.Join(&item.Error{Op: op, Err: item.ErrTooFewAcks}, err)
+	case done:
+		return partly(op, err)
+	}
+	return err
+}
