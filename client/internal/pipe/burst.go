@@ -16,9 +16,6 @@ type Answer struct {
 	// Value is the reply's data block, in memory of its own, or, with Borrow, in
 	// memory that Free takes back.
 	Value []byte
-	// Bare says that it was the reply to a classic get, which tells neither marks nor TTL
-	// although they were asked for.
-	Bare bool
 }
 
 // ErrNoBurst is what Start returns for a burst on a connection whose requests travel in
@@ -200,8 +197,10 @@ func (b *burst) missed(end int) {
 
 // take adds the reply to the key that is next; true if it was the last.
 func (b *burst) take(r *memproto.Response, value []byte) bool {
-	b.answers = append(b.answers, Answer{Value: value, Bare: b.done < len(b.ends)})
-	b.answers[len(b.answers)-1].Resp.set(r)
+	b.answers = append(b.answers, Answer{Value: value})
+	a := &b.answers[len(b.answers)-1]
+	a.Resp.set(r)
+	a.Resp.Bare = b.done < len(b.ends)
 	b.bytes += len(value)
 	return len(b.answers) == len(b.keys)
 }

@@ -58,6 +58,7 @@ type Call struct {
 	wake    chan signal // capacity 2: a role and the completion may both be under way
 	sentAt  int64       // nanoseconds on the connection's clock
 	offset  int64       // where in the outgoing stream the request starts
+	burst   *burst      // the keys, if they are many
 
 	// Answer is the reply.
 	Answer
@@ -78,7 +79,6 @@ type Call struct {
 	own     []byte           // memory for borrowed values, kept from use to use
 	bulk    []byte           // the whole request, if its value is large, until it is queued
 	line    []byte           // the request's line as it goes out; the memory is kept from use to use
-	burst   *burst           // the keys, if they are many
 	classic classic.Exchange // with Classic: which replies are due
 
 	// Req is the request. Opaque is set by Start; the other byte slices must stay

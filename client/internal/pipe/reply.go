@@ -16,8 +16,6 @@ type Reply struct {
 	CAS uint64
 	// TTL: meta t in seconds, -1 for no expiry.
 	TTL int64
-	// Number: the result of classic incr and decr.
-	Number uint64
 	// Size: meta s, in bytes. LastAccess: meta l, seconds since the last access. Both
 	// stop at the largest number that fits.
 	Size, LastAccess uint32
@@ -27,11 +25,14 @@ type Reply struct {
 	HasCAS      bool
 	// Hit: meta h.
 	Hit bool
+	// Bare says that it was the reply to a classic get, which tells neither marks nor TTL
+	// although they were asked for.
+	Bare bool
 }
 
 // set takes over what is worth keeping of a decoded line.
 func (r *Reply) set(d *memproto.Response) {
-	r.Flags, r.CAS, r.TTL, r.Number = d.Flags, d.CAS, d.TTL, d.Number
+	r.Flags, r.CAS, r.TTL = d.Flags, d.CAS, d.TTL
 	r.Size, r.LastAccess = clamp(d.Size), clamp(d.LastAccess)
 	r.ClientFlags, r.Status, r.HasCAS, r.Hit = d.ClientFlags, d.Status, d.HasCAS, d.Hit
 }
