@@ -55,6 +55,9 @@ bench-ring: ## placements against others': cost, evenness, heirs, movement, 3 mi
 	@$(GO) -C bench/rivals build -o $(CURDIR)/bin/ring ./ring
 	@bin/ring $(FLAGS)
 
+bench-late: ## how long after its deadline a caller returns; for an idle machine
+	$(GO) test -run '^$$' -bench '^BenchmarkLateReturn$$' -benchtime 1000x ./client
+
 lint: ## gofmt, go vet, staticcheck
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not gofmt'ed:"; echo "$$bad"; exit 1; fi
 	$(GO) vet ./...
