@@ -75,12 +75,11 @@ type window struct {
 	ts    []target
 	conn  *pipe.Conn
 	calls []*pipe.Call
-	life  uint64
 	err   error
 }
 
 func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
-	w := window{n: n, ts: ts, life: n.life.Load()}
+	w := window{n: n, ts: ts}
 	if err := ctx.Err(); err != nil {
 		w.err = &item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: err}
 		return w
@@ -140,7 +139,7 @@ func (b *batch) land(ctx context.Context, w *window) {
 			b.each(t, nil, false, w.err)
 			continue
 		}
-		f := flight{n: w.n, conn: w.conn, call: w.calls[i], op: b.op, life: w.life}
+		f := flight{n: w.n, conn: w.conn, call: w.calls[i], op: b.op}
 		left, err := f.landed(ctx)
 		if err == nil {
 			err = f.refusal()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/hotkey"
 	"github.com/memherd/memherd/ring"
 )
@@ -76,6 +77,12 @@ type Config struct {
 	// LeaseTTL is how long the winner of a lease has to fill, 0 means 10 s, clamped
 	// to 2 s to 60 s.
 	LeaseTTL time.Duration
+	// EpochKey is the item of each node by which clients tell that its memory was lost or
+	// flushed, and with it the meaning of tokens; empty means DefaultEpochKey. Every
+	// connection makes it if it is missing, an item of 16 bytes without an end. NoEpoch
+	// is for nodes on which nothing may be written: they have no near-cache, and leases
+	// and CAS tokens end with any connection to the node.
+	EpochKey string
 	// Hooks observe the client.
 	Hooks Hooks
 }
@@ -151,6 +158,12 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.TLS != nil {
 		cfg.TLS = cfg.TLS.Clone()
+	}
+	if cfg.EpochKey == "" {
+		cfg.EpochKey = DefaultEpochKey
+	}
+	if err := item.CheckKey(cfg.EpochKey); err != nil {
+		return cfg, configError("EpochKey: %w", err)
 	}
 	cfg.Nodes = append([]ring.Node(nil), cfg.Nodes...)
 	return cfg, nil

@@ -20,13 +20,13 @@ type flight struct {
 	conn *pipe.Conn
 	call *pipe.Call // valid after wait returned nil; free it
 	op   string
-	life uint64 // the node's life before the request was sent
+	life uint64 // the stamp of conn before the request was sent
 	err  error
 }
 
 // launch sends k to n. A failure is kept for wait.
 func (n *node) launch(ctx context.Context, op string, k *pipe.Call) flight {
-	f := flight{n: n, call: k, op: op, life: n.life.Load()}
+	f := flight{n: n, call: k, op: op}
 	// A connection may die between being chosen and being used. Nothing was sent
 	// then, so any operation may take the next one; the dial decides whether the
 	// node is there at all.
@@ -36,6 +36,7 @@ func (n *node) launch(ctx context.Context, op string, k *pipe.Call) flight {
 			f.dialFailed(ctx, err)
 			return f
 		}
+		f.life = conn.Stamp()
 		if err = conn.Start(ctx, k); err == nil {
 			f.conn = conn
 			return f
@@ -47,6 +48,11 @@ func (n *node) launch(ctx context.Context, op string, k *pipe.Call) flight {
 		case pipe.ErrNoBurst:
 			k.Free()
 			f.call, f.err = nil, err
+			return f
+		case pipe.ErrStamp:
+			// The token the request carries is of a life that is over.
+			k.Free()
+			f.call, f.err = nil, &item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrLeaseLost}
 			return f
 		}
 		if try == 2 {

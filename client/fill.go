@@ -135,7 +135,7 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 	var mem [maxCopies]*node
 	copies := t.copies(hash, mem[:0])
 
-	w := writing{c: c, op: op, key: l.Key, always: true}
+	w := writing{c: c, op: op, key: l.Key, always: true, tokens: l.Tokens}
 	doubt := t.version != l.Placement
 	under := func(n *node) (memproto.Request, bool) {
 		for _, tok := range l.Tokens {
@@ -186,7 +186,7 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 // there since.
 func (n *node) storeUnder(req memproto.Request, tok item.Token) *pipe.Call {
 	k := n.newCall()
-	k.Req = req
+	k.Req, k.Under = req, tok.Life
 	k.Req.Flags |= memproto.FlagC
 	k.Req.CAS = tok.CAS
 	return k

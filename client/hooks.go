@@ -23,6 +23,9 @@ type Hooks struct {
 	// TierLearned: a connection was opened to a node whose server had not said before
 	// what it is, or says something else now. version is what it calls itself.
 	TierLearned func(node string, tier Tier, version string)
+	// EpochChanged: the node's memory was lost or flushed, or its sentinel evicted. Leases, CAS
+	// tokens and near-cache entries from before are void.
+	EpochChanged func(node string)
 	// TopologyChanged: SetNodes took effect; the number of nodes now.
 	TopologyChanged func(nodes int)
 }
@@ -66,6 +69,12 @@ func (h *Hooks) failover(op, node string, cause error) {
 func (h *Hooks) leaseLost(node string) {
 	if h.LeaseLost != nil {
 		h.LeaseLost(node)
+	}
+}
+
+func (h *Hooks) epochChanged(node string) {
+	if h.EpochChanged != nil {
+		h.EpochChanged(node)
 	}
 }
 

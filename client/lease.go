@@ -204,7 +204,7 @@ func (c *Client) giveBack(l *item.Lease) {
 			n.orphanWin(l.Key, tok)
 			continue
 		}
-		if conn, err := n.conn(c.ctx, 0); err != nil || !postHandBack(conn, l.Key, tok.CAS, tok.Kind == item.TokenStub) {
+		if conn, err := n.conn(c.ctx, 0); err != nil || conn.Stamp() != tok.Life || !postHandBack(conn, l.Key, tok.CAS, tok.Kind == item.TokenStub) {
 			n.orphanWin(l.Key, tok)
 		}
 	}

@@ -9,11 +9,11 @@ import (
 	"github.com/memherd/memherd/client/memproto"
 )
 
-// pingInterval is how often an idle connection is tried.
+// pingInterval is how often a connection is tried.
 const pingInterval = time.Second
 
-// maintain pings connections that nobody uses, so that one the node has shed, or a
-// node that has hung, is found before a caller finds it. It runs from the first
+// maintain pings the connections, so that one the node has shed, or a node that has hung,
+// is found before a caller finds it, and an epoch that is over soon. It runs from the first
 // connection until Close.
 func (c *Client) maintain() {
 	tick := time.NewTicker(pingInterval)
@@ -29,9 +29,14 @@ func (c *Client) maintain() {
 			if !n.breaker.Writable() {
 				continue
 			}
+			if n.met() && !n.connected() {
+				// What is held of it, in memory or as tokens, is worth what its epoch is worth.
+				wg.Go(func() { n.reachable() })
+				continue
+			}
 			for i := range n.conns {
-				if k := n.conns[i].Load(); k != nil && !k.Dead() && k.Pending() == 0 {
-					wg.Go(func() { c.ping(k) })
+				if k := n.conns[i].Load(); k != nil && !k.Dead() {
+					wg.Go(func() { c.ping(n, k) })
 				}
 			}
 		}
@@ -41,9 +46,16 @@ func (c *Client) maintain() {
 
 // ping asks for a sign of life. What it learns, the connection tells its node: an
 // overdue reply kills it.
-func (c *Client) ping(conn *pipe.Conn) {
+func (c *Client) ping(n *node, conn *pipe.Conn) {
 	ctx, cancel := context.WithTimeout(c.ctx, 2*c.cfg.Timeout)
 	defer cancel()
+	if c.cfg.EpochKey != NoEpoch {
+		n.checkEpoch(ctx, conn)
+		return
+	}
+	if conn.Pending() > 0 {
+		return
+	}
 	k := c.calls.New()
 	k.Req.Cmd = memproto.CmdMetaNoop
 	if conn.Start(ctx, k) != nil {

@@ -19,9 +19,7 @@ import (
 
 // connDied is what a connection calls when it has died and its calls have failed.
 func (n *node) connDied(k *pipe.Conn, cause error) {
-	n.life.Add(1)
-	// What the near-cache holds of this node was vouched for by a life that is over.
-	n.c.near.DropNode(n.Name)
+	n.endLife()
 	if errors.Is(cause, item.ErrClosed) || errors.Is(cause, errLeft) {
 		return
 	}

@@ -30,7 +30,7 @@ func (c *Client) fillNear(f flight, a *pipe.Answer, hash uint64, key string, gen
 	if c.home(t, hash, key) != f.n {
 		return
 	}
-	if f.n.life.Load() != f.life {
+	if f.n.life.Load() != f.life || !f.n.met() {
 		return
 	}
 	v := hotkey.Value{Bytes: a.Value, Flags: flagsIn(a.Resp.ClientFlags), CAS: a.Resp.CAS, Node: f.n.Name, Epoch: f.life}

@@ -24,10 +24,11 @@ type node struct {
 	breaker health.Breaker
 	debt    *debt.Ledger
 	orphans orphans
-	// life counts deaths of connections to the node. Tokens (CAS values, leases)
-	// are stamped with it and void once it has moved: the node may have restarted
-	// and count its CAS from the start again.
+	// life counts the epochs this client has seen of the node. Tokens (CAS values, leases)
+	// are of one, and void once it is over: see epoch.go. Written under mu.
 	life atomic.Uint64
+	// keepsEpoch says that the node has a sentinel.
+	keepsEpoch atomic.Bool
 
 	// can is what the server of the newest connection said it can do, nil before the
 	// first. Each connection goes by what its own said.
@@ -43,16 +44,17 @@ type node struct {
 
 	// mu guards what follows and is held for bookkeeping only, never across I/O.
 	// Lock order: node.mu before pipe's and debt's locks.
-	mu      sync.Mutex
-	closed  bool
-	gone    error      // why it is closed
-	dialing []*dialing // by connection index, nil when no dial is under way
-	mending bool       // the mender's goroutine runs
-	wake    chan struct{}
-	backoff health.Backoff
-	pace    health.Pace
-	upSince time.Time
-	ops     uint64 // requests sent on connections that are gone
+	mu       sync.Mutex
+	sentinel string // of the life under way; empty if the node keeps none
+	closed   bool
+	gone     error      // why it is closed
+	dialing  []*dialing // by connection index, nil when no dial is under way
+	mending  bool       // the mender's goroutine runs
+	wake     chan struct{}
+	backoff  health.Backoff
+	pace     health.Pace
+	upSince  time.Time
+	ops      uint64 // requests sent on connections that are gone
 }
 
 // dialing is one dial that any number of callers wait for.
@@ -74,6 +76,7 @@ func newNode(c *Client, rn ring.Node) *node {
 	if strings.HasPrefix(rn.Addr, "/") {
 		n.network = "unix"
 	}
+	n.life.Store(1) // 0 is nobody's
 	return n
 }
 
@@ -196,7 +199,13 @@ func (n *node) connect(i int) (*pipe.Conn, error) {
 		_ = nc.Close()
 		return nil, err
 	}
+	sentinel, err := n.askEpoch(ctx, nc, can.tier)
+	if err != nil {
+		_ = nc.Close()
+		return nil, err
+	}
 	k := pipe.New(nc, pipe.Config{
+		Stamp:    n.meet(sentinel),
 		Classic:  can.tier == Tier0,
 		Timeout:  n.c.cfg.Timeout,
 		MaxValue: n.c.cfg.MaxValueBytes + 1<<10, // other clients' values may be a little larger

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 
 	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
@@ -114,7 +115,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		return nil, w.out, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: err}
 	}
 	k := owner.newCall()
-	k.Req = req
+	k.Req, k.Under = req, v.Life
 	if ctx.Done() != nil {
 		k.Settler, k.SettleKey = lateRMW{}, key
 	}
@@ -130,6 +131,9 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		}
 	}
 	if err != nil {
+		if errors.Is(err, item.ErrLeaseLost) {
+			return nil, w.out, item.ErrCASConflict
+		}
 		c.counters.errors.Add(1)
 		return nil, w.out, err
 	}

@@ -93,6 +93,9 @@ type writing struct {
 	// heard in any case, a set that reached no copy at all has not happened.
 	always bool
 
+	// tokens are those that requests to their nodes are sent under.
+	tokens []item.Token
+
 	out      item.Outcome
 	errs     []error
 	refused  error
@@ -118,6 +121,11 @@ func (w *writing) send(ctx context.Context, nodes []*node, build func(*node) (me
 		}
 		k := n.newCall()
 		k.Req = req
+		for _, tok := range w.tokens {
+			if tok.Node == n.Name {
+				k.Under = tok.Life
+			}
+		}
 		if ctx.Done() != nil {
 			k.Settler, k.SettleKey = lateWrite{}, w.key
 		}

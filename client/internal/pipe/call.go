@@ -75,6 +75,10 @@ type Call struct {
 	// Stats are the lines of a stats reply, name and value by turns.
 	Stats []string
 
+	// Under, if not 0, is the stamp that a connection must have to take the call: Start
+	// fails with ErrStamp on any other.
+	Under uint64
+
 	pool    *Pool
 	own     []byte           // memory for borrowed values, kept from use to use
 	bulk    []byte           // the whole request, if its value is large, until it is queued
@@ -146,6 +150,7 @@ func (k *Call) Free() {
 	k.Borrow, k.Classic, k.quiet = false, false, false
 	k.Settler, k.Value, k.Stats, k.Err = nil, nil, nil, nil
 	k.SettleKey = ""
+	k.Under = 0
 	k.Text = ""
 	k.Sent = item.SentUnknown
 	k.waiting.Store(false)

@@ -48,6 +48,8 @@ type Config struct {
 	Calls *Pool
 	// Owner is what Owner returns, for Settlers. May be nil.
 	Owner any
+	// Stamp is the first value of Stamp.
+	Stamp uint64
 	// Without switches parts off, to measure what they cost. The zero value, all parts
 	// on, is the only one for use.
 	Without Parts
@@ -83,6 +85,7 @@ type Conn struct {
 	congested atomic.Bool
 	replySize atomic.Int64  // moving average of the values in replies, in bytes
 	seq       atomic.Uint64 // last opaque given out
+	mark      atomic.Uint64 // see Stamp
 
 	// mu guards everything down to the next blank comment. It is held for appends
 	// and list work only, never across I/O. Order: mu is a leaf; no other lock is
@@ -145,6 +148,7 @@ func New(nc net.Conn, cfg Config) *Conn {
 		lim:  memproto.Limits{MaxValue: cfg.MaxValue},
 		bye:  nc,
 	}
+	c.mark.Store(cfg.Stamp)
 	if c.cfg.InFlight == nil {
 		c.cfg.InFlight = new(atomic.Int64)
 	}
@@ -162,6 +166,12 @@ func New(nc net.Conn, cfg Config) *Conn {
 
 // Owner is Config.Owner.
 func (c *Conn) Owner() any { return c.cfg.Owner }
+
+// Stamp is what the owner has marked the connection with; see Call.Under.
+func (c *Conn) Stamp() uint64 { return c.mark.Load() }
+
+// SetStamp marks the connection anew. Calls that were started before are not affected.
+func (c *Conn) SetStamp(mark uint64) { c.mark.Store(mark) }
 
 // NewCall returns an empty Call, for Settlers.
 func (c *Conn) NewCall() *Call { return c.cfg.Calls.New() }

@@ -23,7 +23,7 @@ const unansweredBlock = 48 << 10
 // Start queues k and sends it, together with whatever others have queued, unless
 // somebody else is sending already. The value and the key have been copied when it
 // returns. It fails, with k not sent, if the connection is dead, if MaxInFlight is reached,
-// or with ErrNoBurst; k then still belongs to the caller.
+// or with ErrNoBurst or ErrStamp; k then still belongs to the caller.
 func (c *Conn) Start(ctx context.Context, k *Call) error {
 	err := c.queueOne(k)
 	if err == nil {
@@ -49,9 +49,18 @@ func (c *Conn) queueOne(k *Call) error {
 		c.mu.Unlock()
 		return item.ErrBusy
 	}
+	// Under the lock, so that a stamp changed after it cannot have been meant.
+	if k.Under != 0 && k.Under != c.mark.Load() {
+		c.cfg.InFlight.Add(-1)
+		c.mu.Unlock()
+		return ErrStamp
+	}
 	c.enqueue(k)
 	return nil
 }
+
+// ErrStamp is what Start returns for a call that asks for a connection with another stamp.
+var ErrStamp = errors.New("memherd: the connection has another stamp")
 
 // StartAll queues many calls under one lock and one write. Each is waited for by itself.
 // On failure none was sent.

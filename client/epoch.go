@@ -1,0 +1,234 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// An epoch is one life of a node's memory. Each node holds an item of random content,
+// the sentinel, which the first client that misses it makes: as long as it stays the same
+// the node counts its CAS values on, and what was taken or read before means what it
+// meant. A new one voids leases, CAS tokens and near-cache entries, and nothing else: it
+// doesn't prove that the node is empty, since the sentinel may have been evicted
+// (consistency rule 16). Within the client an epoch is a number, a node's life.
+//
+// Every connection reads the sentinel before it is used, and is stamped with its
+// life; requests that carry a token name the life it is from, and are not sent on a
+// connection with another. So a token can't reach a process that was started later: such
+// a process is on other connections. What is behind one connection may change all the same
+// (somebody flushed the node), and so each reads the sentinel again every second, which
+// also keeps it from being evicted.
+//
+// A node that does not keep the sentinel has no near-cache, and its life ends with any of
+// its connections.
+
+// DefaultEpochKey is where the sentinel is kept unless Config.EpochKey says otherwise.
+const DefaultEpochKey = "memherd:epoch"
+
+// NoEpoch as Config.EpochKey keeps no sentinel.
+const NoEpoch = "-"
+
+// sentinelBytes is the length of a sentinel this client makes; it takes any other's.
+const sentinelBytes = 16
+
+// maxEpochReply bounds the answer to the questions for the sentinel, in bytes.
+const maxEpochReply = 1 << 10
+
+// epochRequests make the sentinel if it is missing, and read it; the last proves
+// that no more replies are to come.
+func epochRequests(key string, tier Tier) []byte {
+	value := []byte(rand.Text()[:sentinelBytes])
+	add := memproto.Request{
+		Cmd: memproto.CmdMetaSet, Key: memproto.StringBytes(key), Value: value,
+		Flags: memproto.FlagM | memproto.FlagF, Mode: 'E', ClientFlags: item.FlagZero,
+	}
+	get := memproto.Request{Cmd: memproto.CmdMetaGet, Key: add.Key, Flags: memproto.FlagLv}
+	end := memproto.Request{Cmd: memproto.CmdMetaNoop}
+	if tier == Tier0 {
+		add = memproto.Request{Cmd: memproto.CmdAdd, Key: add.Key, Value: value, ClientFlags: item.FlagZero}
+		get.Cmd, get.Flags, end.Cmd = memproto.CmdGet, 0, memproto.CmdVersion
+	}
+	return end.Append(get.Append(add.Append(nil)))
+}
+
+// readEpoch reads what came back; whole says that it is all there. The sentinel is empty
+// if the server keeps none.
+func readEpoch(b []byte) (sentinel string, whole bool, err error) {
+	lim := memproto.Limits{MaxLine: maxEpochReply, MaxValue: maxEpochReply}
+	more := func(b []byte) (string, bool, error) {
+		if len(b) >= maxEpochReply {
+			return "", false, fmt.Errorf("%w: too much was said of the epoch", item.ErrDesync)
+		}
+		return "", false, nil
+	}
+	for all := b; ; {
+		var r memproto.Response
+		n, err := memproto.DecodeResponse(b, &lim, &r)
+		switch {
+		case err == memproto.ErrIncomplete:
+			return more(all)
+		case err != nil:
+			return "", false, fmt.Errorf("%w: %w", item.ErrDesync, err)
+		}
+		b = b[n:]
+		switch r.Status {
+		case memproto.StatusMN, memproto.StatusVersion:
+			if len(b) > 0 {
+				return "", false, fmt.Errorf("%w: more was said than was asked for", item.ErrDesync)
+			}
+			return sentinel, true, nil
+		case memproto.StatusVA, memproto.StatusValue:
+			if len(b) < r.BodyLen+2 {
+				return more(all)
+			}
+			sentinel = string(b[:r.BodyLen])
+			b = b[r.BodyLen+2:]
+		}
+		// Any other line says that the sentinel is there already, or can't be made. A
+		// server that refuses even to store it may answer the value as if it were a
+		// command: those lines, too, come before the last.
+	}
+}
+
+// askEpoch learns the sentinel behind a connection that nothing else uses.
+func (n *node) askEpoch(ctx context.Context, nc net.Conn, tier Tier) (string, error) {
+	if n.c.cfg.EpochKey == NoEpoch {
+		return "", nil
+	}
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	fail := func(err error) (string, error) {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return "", err
+	}
+	if _, err := nc.Write(epochRequests(n.c.cfg.EpochKey, tier)); err != nil {
+		return fail(err)
+	}
+	var reply []byte
+	for {
+		buf := make([]byte, 256)
+		k, err := nc.Read(buf)
+		reply = append(reply, buf[:k]...)
+		s, whole, bad := readEpoch(reply)
+		switch {
+		case bad != nil:
+			return fail(bad)
+		case whole && !stop():
+			return fail(ctx.Err())
+		case whole:
+			return s, nil
+		case err != nil:
+			return fail(err)
+		}
+	}
+}
+
+// meet takes note of the sentinel behind a connection and returns the life to stamp it
+// with. A life that is over is so before meet returns: nothing of it is served, or sent
+// on a connection stamped later.
+func (n *node) meet(sentinel string) (life uint64) {
+	n.mu.Lock()
+	known := n.sentinel
+	changed := known != sentinel
+	if changed {
+		n.sentinel = sentinel
+		n.life.Add(1)
+	}
+	life = n.life.Load()
+	n.keepsEpoch.Store(sentinel != "")
+	n.mu.Unlock()
+	if changed {
+		n.c.near.DropNode(n.Name)
+		if known != "" {
+			n.c.cfg.Hooks.epochChanged(n.Name)
+		}
+	}
+	return life
+}
+
+// met reports whether the node's epoch is known.
+func (n *node) met() bool { return n.keepsEpoch.Load() }
+
+// endLife ends the life of a node without a sentinel when one of its connections has died:
+// the process may have, too.
+func (n *node) endLife() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.sentinel != "" {
+		return
+	}
+	life := n.life.Add(1)
+	for i := range n.conns {
+		if k := n.conns[i].Load(); k != nil {
+			k.SetStamp(life)
+		}
+	}
+}
+
+// checkEpoch reads the sentinel behind a connection in use, and makes it again if it is
+// gone. It is what an idle connection is tried with.
+func (n *node) checkEpoch(ctx context.Context, conn *pipe.Conn) {
+	sentinel, err := n.readSentinel(ctx, conn)
+	if errors.Is(err, item.ErrCacheMiss) {
+		if n.post(ctx, conn, func(r *memproto.Request) {
+			*r = memproto.Request{
+				Cmd: memproto.CmdMetaSet, Key: memproto.StringBytes(n.c.cfg.EpochKey), Value: []byte(rand.Text()[:sentinelBytes]),
+				Flags: memproto.FlagM | memproto.FlagF, Mode: 'E', ClientFlags: item.FlagZero,
+			}
+		}) {
+			sentinel, err = n.readSentinel(ctx, conn)
+		}
+		if errors.Is(err, item.ErrCacheMiss) {
+			sentinel, err = "", nil
+		}
+	}
+	if err == nil {
+		conn.SetStamp(n.meet(sentinel))
+	}
+}
+
+// readSentinel reads the sentinel without u, which would let it age and be evicted.
+func (n *node) readSentinel(ctx context.Context, conn *pipe.Conn) (string, error) {
+	k := n.newCall()
+	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(n.c.cfg.EpochKey), Flags: memproto.FlagLv}
+	if err := conn.Start(ctx, k); err != nil {
+		k.Free()
+		return "", err
+	}
+	if !conn.Wait(ctx, k) {
+		return "", ctx.Err()
+	}
+	defer k.Free()
+	switch {
+	case k.Err != nil:
+		return "", k.Err
+	case k.Resp.Status != memproto.StatusVA || len(k.Value) == 0:
+		return "", item.ErrCacheMiss
+	}
+	return string(k.Value), nil
+}
+
+// post sends a request on conn and reports whether any reply came.
+func (n *node) post(ctx context.Context, conn *pipe.Conn, fill func(*memproto.Request)) bool {
+	k := n.newCall()
+	fill(&k.Req)
+	if conn.Start(ctx, k) != nil {
+		k.Free()
+		return false
+	}
+	if !conn.Wait(ctx, k) {
+		return false
+	}
+	defer k.Free()
+	return k.Err == nil
+}
