@@ -74,6 +74,11 @@ type Config struct {
 	// DebtLimit is how many keys a node may be owed; 0 means 1,000,000. Beyond it
 	// the node is not read until Readmit.
 	DebtLimit int
+	// RejoinDelay is how long a node that was down, and is the same process as before, is kept
+	// out of reads after it has heard of everything this client owes it: other clients need
+	// that time to do the same. 0 means 2 s, NoRejoinDelay none; a node that was
+	// restarted is read at once.
+	RejoinDelay time.Duration
 	// LeaseTTL is how long the winner of a lease has to fill, 0 means 10 s, clamped
 	// to 2 s to 60 s.
 	LeaseTTL time.Duration
@@ -96,11 +101,16 @@ const (
 	DefaultMaxValueBytes = 1<<20 - 1<<10
 	DefaultDebtLimit     = 1_000_000
 	DefaultLeaseTTL      = 10 * time.Second
+	DefaultRejoinDelay   = 2 * time.Second
 
 	minLeaseTTL     = 2 * time.Second
 	maxLeaseTTL     = 60 * time.Second
 	maxConnsPerNode = 16
 )
+
+// NoRejoinDelay as Config.RejoinDelay has nodes read as soon as this client owes them
+// nothing.
+const NoRejoinDelay time.Duration = -1
 
 // ErrConfig is what every error of New and SetNodes about bad settings is to
 // errors.Is, besides the causes of package ring.
@@ -135,6 +145,10 @@ func (cfg Config) withDefaults() (Config, error) {
 	orDuration(&cfg.Timeout, DefaultTimeout)
 	orDuration(&cfg.DialTimeout, DefaultDialTimeout)
 	orDuration(&cfg.LeaseTTL, DefaultLeaseTTL)
+	orDuration(&cfg.RejoinDelay, DefaultRejoinDelay)
+	if cfg.RejoinDelay < 0 && cfg.RejoinDelay != NoRejoinDelay {
+		return cfg, configError("RejoinDelay is negative; 0 chooses the default, NoRejoinDelay none")
+	}
 	cfg.LeaseTTL = clampLease(cfg.LeaseTTL)
 	if cfg.ConnsPerNode > maxConnsPerNode {
 		return cfg, configError("ConnsPerNode %d is over %d; one or two carry a node's full load", cfg.ConnsPerNode, maxConnsPerNode)

@@ -176,7 +176,7 @@ func newCutRig(t *testing.T) *cutRig {
 		return nodeserver.Verdict{}
 	})})
 	var err error
-	r.c, err = client.New(client.Config{Nodes: r.f.nodes(), DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+	r.c, err = client.New(client.Config{Nodes: r.f.nodes(), RejoinDelay: client.NoRejoinDelay, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		nc, err := r.f.dial(ctx, network, addr)
 		return &cuttable{Conn: nc, k: &r.k}, err
 	}})

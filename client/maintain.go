@@ -49,6 +49,7 @@ func (c *Client) maintain() {
 func (c *Client) ping(n *node, conn *pipe.Conn) {
 	ctx, cancel := context.WithTimeout(c.ctx, 2*c.cfg.Timeout)
 	defer cancel()
+	n.introduce(ctx, conn)
 	if c.cfg.EpochKey != NoEpoch {
 		n.checkEpoch(ctx, conn)
 		return

@@ -41,6 +41,9 @@ func (n *node) trip(cause error) {
 		return
 	}
 	n.failures.Add(1)
+	n.mu.Lock()
+	n.downSince = time.Now()
+	n.mu.Unlock()
 	n.c.cfg.Hooks.nodeDown(n.Name, cause)
 	n.killConns(item.ErrConnLost)
 	n.mend()
@@ -86,6 +89,10 @@ func (n *node) poke() {
 
 func (n *node) runMender() {
 	paid := 0
+	// Of a node that was down: how long reads keep away once it is owed nothing, and until
+	// when that is.
+	var heldUntil, haunted time.Time
+	var quarantine time.Duration
 	for {
 		if n.breaker.State() == health.Down {
 			if !n.sleep(n.nextProbe()) {
@@ -95,14 +102,37 @@ func (n *node) runMender() {
 				continue
 			}
 			n.orphans.postpone(time.Now().Add(n.c.replayPause()))
+			quarantine, heldUntil = n.recognise(), time.Time{}
+		}
+		look, ok := n.waitForFence(&haunted)
+		if !ok {
+			return
 		}
 		done, wait, stuck := n.payDebt()
+		if look > 0 && (wait == 0 || look < wait) {
+			wait = look
+		}
 		paid += done
 		if w := n.sweepOrphans(); w != 0 && (wait == 0 || w < wait) {
 			wait = w
 		}
 		if n.breaker.State() == health.Down {
 			continue
+		}
+		if quarantine > 0 && !stuck && n.breaker.State() == health.Mending {
+			if heldUntil.IsZero() {
+				heldUntil = time.Now().Add(quarantine)
+			}
+			if left := time.Until(heldUntil); left > 0 {
+				if wait == 0 || left < wait {
+					wait = left
+				}
+				if !n.pause(wait) {
+					return
+				}
+				continue
+			}
+			quarantine = 0
 		}
 		if !stuck && !n.debt.Overflow() && n.breaker.Close() {
 			// All debt has been paid at least once. Keys that wait for their second

@@ -44,17 +44,21 @@ type node struct {
 
 	// mu guards what follows and is held for bookkeeping only, never across I/O.
 	// Lock order: node.mu before pipe's and debt's locks.
-	mu       sync.Mutex
-	sentinel string // of the life under way; empty if the node keeps none
-	closed   bool
-	gone     error      // why it is closed
-	dialing  []*dialing // by connection index, nil when no dial is under way
-	mending  bool       // the mender's goroutine runs
-	wake     chan struct{}
-	backoff  health.Backoff
-	pace     health.Pace
-	upSince  time.Time
-	ops      uint64 // requests sent on connections that are gone
+	mu        sync.Mutex
+	sentinel  string // of the life under way; empty if the node keeps none
+	closed    bool
+	ghosts    []ghost    // see fence.go
+	fenceless time.Time  // when a connection died whose end at the node can't be looked for
+	proc      *process   // who ran at the node when it was last asked, nil if never
+	downSince time.Time  // when the breaker opened last
+	gone      error      // why it is closed
+	dialing   []*dialing // by connection index, nil when no dial is under way
+	mending   bool       // the mender's goroutine runs
+	wake      chan struct{}
+	backoff   health.Backoff
+	pace      health.Pace
+	upSince   time.Time
+	ops       uint64 // requests sent on connections that are gone
 }
 
 // dialing is one dial that any number of callers wait for.
@@ -212,9 +216,10 @@ func (n *node) connect(i int) (*pipe.Conn, error) {
 		Go:       n.c.group.Go,
 		Calls:    &n.c.calls,
 		InFlight: &n.inFlight, MaxInFlight: n.c.cfg.MaxInFlight,
-		OnDead:  n.connDied,
-		Owner:   n,
-		Without: n.c.without.Parts,
+		OnDoomed: n.haunt,
+		OnDead:   n.connDied,
+		Owner:    n,
+		Without:  n.c.without.Parts,
 	})
 	n.mu.Lock()
 	if n.closed {

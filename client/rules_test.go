@@ -181,8 +181,8 @@ func TestRule7AnAbandonedWriteIsNotReadAndNotOwed(t *testing.T) {
 	})
 }
 
-// If the connection dies first, the abandoned write is debt: a delete, paid twice,
-// because the write may still lie in the dead connection's buffers.
+// If the connection dies first, the abandoned write is debt: a delete, paid once the node
+// has done with the dead connection, in whose buffers the write may still lie.
 func TestRule7AnAbandonedWriteOfADeadConnectionIsOwed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLogged(t, 2)
@@ -209,7 +209,7 @@ func TestRule7AnAbandonedWriteOfADeadConnectionIsOwed(t *testing.T) {
 				deletes++
 			}
 		}
-		require.Equal(t, 2, deletes)
+		require.Equal(t, 1, deletes)
 		_, err = c.Get(t.Context(), key)
 		require.ErrorIs(t, err, client.ErrCacheMiss)
 		l.closeAll(c)

@@ -27,6 +27,7 @@ type Server struct {
 	stats     serverStats
 	watch     watchers
 	verbosity atomic.Uint32
+	pid       uint64 // what stats shows, see pidOf
 
 	// done is closed when the server stops: waits inside connections end then.
 	done chan struct{}
@@ -42,6 +43,14 @@ type Server struct {
 	closing   bool // no new listeners or connections
 }
 
+// servers counts those made in this process.
+var servers atomic.Uint64
+
+// pidOf is what stats shows as pid: the process's, and for every server of the process
+// after the first as much more as no process id reaches. Clients tell by it that a server
+// was replaced by another, which has none of its memory.
+func pidOf(before uint64) uint64 { return uint64(os.Getpid()) + before<<22 }
+
 // New validates cfg and returns a server that does not listen yet: see Serve.
 func New(cfg Config) (*Server, error) {
 	cfg, err := cfg.withDefaults()
@@ -52,6 +61,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:       cfg,
 		clock:     newClock(cfg.Now),
 		limits:    memproto.Limits{MaxValue: int(cfg.MaxItemBytes)},
+		pid:       pidOf(servers.Add(1) - 1),
 		done:      make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),

@@ -3,7 +3,6 @@ package nodeserver
 import (
 	"bytes"
 	"net"
-	"os"
 	"runtime"
 	"strconv"
 	"sync/atomic"
@@ -79,7 +78,7 @@ func (c *conn) statsGeneral() {
 	s.mu.Unlock()
 	now := s.clock.now()
 	user, system := cpuTimes()
-	c.statNum("pid", uint64(os.Getpid()))
+	c.statNum("pid", s.pid)
 	c.statNum("uptime", uint64(now.Sub(s.clock.start)/time.Second))
 	c.statNum("time", uint64(now.Unix()))
 	c.stat("version", c.srv.cfg.Profile.Version())

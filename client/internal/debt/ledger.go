@@ -19,16 +19,18 @@ type Ledger struct {
 	entries  atomic.Int64
 	overflow atomic.Bool
 
-	mu   sync.Mutex // guards m, seq; a leaf in the lock order
+	mu   sync.Mutex // guards what follows; a leaf in the lock order
 	m    map[string]entry
 	seq  uint64
 	owed int
+	last time.Time // when a key was last owed
 }
 
 type entry struct {
 	seq    uint64    // changes whenever the key is owed anew
 	due    time.Time // not to be paid before
 	again  time.Time // pay a second time at, zero for no second time
+	second bool      // it has been paid once, and due is the second time
 	owed   bool
 	flight int32 // writes under way that nobody waits for
 }
@@ -48,6 +50,7 @@ func (l *Ledger) Owe(key string, now time.Time, secondAfter time.Duration) bool 
 	if !e.owed {
 		if l.owed >= l.limit {
 			l.overflow.Store(true)
+			l.last = now
 			return false
 		}
 		l.owed++
@@ -60,7 +63,8 @@ func (l *Ledger) Owe(key string, now time.Time, secondAfter time.Duration) bool 
 		e.again = second
 	}
 	l.seq++
-	e.seq, e.due = l.seq, now
+	e.seq, e.due, e.second = l.seq, now, false
+	l.last = now
 	l.m[key] = e
 	if !ok {
 		l.entries.Add(1)
@@ -147,7 +151,7 @@ func (l *Ledger) Paid(ps []Payment, now time.Time) {
 			if !now.Before(e.again) {
 				e.due = now
 			}
-			e.again = time.Time{}
+			e.again, e.second = time.Time{}, true
 			l.m[p.Key] = e
 			continue
 		}
@@ -160,6 +164,55 @@ func (l *Ledger) Paid(ps []Payment, now time.Time) {
 		}
 		l.m[p.Key] = e
 	}
+}
+
+// Seq counts what was owed so far.
+func (l *Ledger) Seq() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seq
+}
+
+// Fenced takes note that no write can run any more that was left in the connections of
+// before: what was owed up to seq need be paid but once, from now on.
+func (l *Ledger) Fenced(seq uint64, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, e := range l.m {
+		if e.owed && e.seq <= seq && (!e.again.IsZero() || e.due.After(now)) {
+			e.again, e.due, e.second = time.Time{}, now, false
+			l.m[key] = e
+		}
+	}
+}
+
+// Haunted takes note that such a write may still run: everything owed is to be paid a
+// second time, not before at.
+func (l *Ledger) Haunted(at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, e := range l.m {
+		if !e.owed {
+			continue
+		}
+		// Either is the last payment: the one after this, or the one that is due.
+		switch {
+		case !e.again.IsZero():
+			e.again = at
+		case e.second:
+			e.due = at
+		default:
+			continue // never unsure
+		}
+		l.m[key] = e
+	}
+}
+
+// LastOwed is when a key was last owed, the zero time if none ever was.
+func (l *Ledger) LastOwed() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
 }
 
 // Depth is the number of keys owed.

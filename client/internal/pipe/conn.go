@@ -53,6 +53,9 @@ type Config struct {
 	// Without switches parts off, to measure what they cost. The zero value, all parts
 	// on, is the only one for use.
 	Without Parts
+	// OnDoomed is called once when the connection has died, before any of its calls is
+	// completed, with how many of them had perhaps been sent. It must not block. May be nil.
+	OnDoomed func(c *Conn, unanswered int)
 	// OnDead is called once when the connection has died, after its calls were
 	// completed, with the cause. May be nil.
 	OnDead func(c *Conn, cause error)
@@ -261,6 +264,15 @@ func (c *Conn) failAll() {
 	c.mine, c.mhead, c.queue = nil, 0, nil
 	c.headSent = 0
 	c.mu.Unlock()
+	if c.cfg.OnDoomed != nil {
+		unanswered := 0
+		for _, k := range all {
+			if k.offset < taken {
+				unanswered++
+			}
+		}
+		c.cfg.OnDoomed(c, unanswered)
+	}
 	c.landed(all)
 	for _, k := range all {
 		k.Err = cause
