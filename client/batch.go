@@ -115,6 +115,10 @@ func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
 		if err = conn.StartBatch(ctx, w.calls); err == nil {
 			return w
 		}
+		if err == pipe.ErrStamp {
+			w.drop(&item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrLeaseLost})
+			return w
+		}
 		if try == 2 {
 			w.drop(&item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: asConnLost(err)})
 			return w

@@ -24,6 +24,8 @@ type Client struct {
 	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc
 	counters  counters
+	cold      cold
+	reviver   reviver
 	born      time.Time
 	without   parts // nothing, except in the benchmark that measures what parts cost
 

@@ -74,6 +74,11 @@ type Config struct {
 	// DebtLimit is how many keys a node may be owed; 0 means 1,000,000. Beyond it
 	// the node is not read until Readmit.
 	DebtLimit int
+	// ColdWindow is how long a node that lost its memory, or has joined the fleet, is taken to
+	// lack keys that their other copies have: a miss there asks those, and hits bring
+	// keys back to it. 0 means 10 min, NoColdWindow that a miss is a miss at once. It is
+	// of use with two copies and more.
+	ColdWindow time.Duration
 	// RejoinDelay is how long a node that was down, and is the same process as before, is kept
 	// out of reads after it has heard of everything this client owes it: other clients need
 	// that time to do the same. 0 means 2 s, NoRejoinDelay none; a node that was
@@ -102,6 +107,7 @@ const (
 	DefaultDebtLimit     = 1_000_000
 	DefaultLeaseTTL      = 10 * time.Second
 	DefaultRejoinDelay   = 2 * time.Second
+	DefaultColdWindow    = 10 * time.Minute
 
 	minLeaseTTL     = 2 * time.Second
 	maxLeaseTTL     = 60 * time.Second
@@ -111,6 +117,9 @@ const (
 // NoRejoinDelay as Config.RejoinDelay has nodes read as soon as this client owes them
 // nothing.
 const NoRejoinDelay time.Duration = -1
+
+// NoColdWindow as Config.ColdWindow restores nothing.
+const NoColdWindow time.Duration = -1
 
 // ErrConfig is what every error of New and SetNodes about bad settings is to
 // errors.Is, besides the causes of package ring.
@@ -146,6 +155,10 @@ func (cfg Config) withDefaults() (Config, error) {
 	orDuration(&cfg.DialTimeout, DefaultDialTimeout)
 	orDuration(&cfg.LeaseTTL, DefaultLeaseTTL)
 	orDuration(&cfg.RejoinDelay, DefaultRejoinDelay)
+	orDuration(&cfg.ColdWindow, DefaultColdWindow)
+	if cfg.ColdWindow < 0 && cfg.ColdWindow != NoColdWindow {
+		return cfg, configError("ColdWindow is negative; 0 chooses the default, NoColdWindow none")
+	}
 	if cfg.RejoinDelay < 0 && cfg.RejoinDelay != NoRejoinDelay {
 		return cfg, configError("RejoinDelay is negative; 0 chooses the default, NoRejoinDelay none")
 	}

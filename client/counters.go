@@ -9,6 +9,7 @@ type counters struct {
 	sets, deletes, fills, errors atomic.Uint64
 	leasesWon, leasesLost, late  atomic.Uint64
 	failovers, owed, orphans     atomic.Uint64
+	restored                     atomic.Uint64
 }
 
 // Counters are a Client's totals since New.
@@ -24,6 +25,9 @@ type Counters struct {
 	// rights that were lost with a connection, looked for and removed once the node
 	// answered again.
 	LeasesWon, LeasesLost, LateWins, Orphans uint64
+	// Restored counts copies that were brought back to a node that had lost its memory, or
+	// was new.
+	Restored uint64
 	// Failovers counts reads that left a node for the next copy, Errors calls that
 	// failed, Owed copies booked as debt.
 	Failovers, Errors, Owed uint64
@@ -37,7 +41,7 @@ func (c *Client) Counters() Counters {
 		NodeHits: c.counters.nodeHits.Load(), Misses: c.counters.misses.Load(),
 		Sets: c.counters.sets.Load(), Deletes: c.counters.deletes.Load(), Fills: c.counters.fills.Load(),
 		LeasesWon: c.counters.leasesWon.Load(), LeasesLost: c.counters.leasesLost.Load(),
-		LateWins: c.counters.late.Load(), Orphans: c.counters.orphans.Load(), Failovers: c.counters.failovers.Load(), Owed: c.counters.owed.Load(),
+		LateWins: c.counters.late.Load(), Orphans: c.counters.orphans.Load(), Restored: c.counters.restored.Load(), Failovers: c.counters.failovers.Load(), Owed: c.counters.owed.Load(),
 	}
 	failed := c.counters.readErrors.Load()
 	n.Gets = n.NearHits + n.NodeHits + n.Misses + failed

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
@@ -40,7 +41,24 @@ func deleteRequest(key string) memproto.Request {
 }
 
 // deleteKey is the delete of rule 2 on the copies given, owner first in the list.
+//
+// A copy that is restored from another waits for hold, so that deletes under way have
+// passed all of them. One that took longer is repeated: it may have passed the copy before
+// its token was taken, and the source after that was read (rule 4).
 func (c *Client) deleteKey(ctx context.Context, op, key string, copies []*node) (item.Outcome, error) {
+	for try := 0; ; try++ {
+		began := time.Now()
+		out, err := c.deleteOnce(ctx, op, key, copies)
+		if len(copies) == 1 || try == maxRepeats || time.Since(began) <= hold || ctx.Err() != nil {
+			return out, err
+		}
+	}
+}
+
+// maxRepeats is how often a write that took longer than hold is repeated.
+const maxRepeats = 3
+
+func (c *Client) deleteOnce(ctx context.Context, op, key string, copies []*node) (item.Outcome, error) {
 	w := writing{c: c, op: op, key: key, always: true}
 	req := deleteRequest(key)
 	same := func(*node) (memproto.Request, bool) { return req, true }
@@ -137,8 +155,15 @@ func (d *batchDelete) run(ctx context.Context) {
 			others = append(others, target{d.payee, i})
 		}
 	}
-	d.send(ctx, others)
-	d.send(ctx, owners)
+	for try := 0; ; try++ {
+		began := time.Now()
+		clear(d.outcomes)
+		d.send(ctx, others)
+		d.send(ctx, owners)
+		if len(others) == 0 || try == maxRepeats || time.Since(began) <= hold || ctx.Err() != nil {
+			return // else see deleteKey
+		}
+	}
 }
 
 func (d *batchDelete) send(ctx context.Context, ts []target) {

@@ -150,6 +150,7 @@ func (n *node) meet(sentinel string) (life uint64) {
 	if changed {
 		n.c.near.DropNode(n.Name)
 		if known != "" {
+			n.chill()
 			n.c.cfg.Hooks.epochChanged(n.Name)
 		}
 	}

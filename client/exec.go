@@ -176,6 +176,13 @@ func flagsIn(f uint32) uint32 {
 	return f
 }
 
+// sound reports whether a reply to a read with getFlags shows a value that may be stored
+// elsewhere, and has enough of its life left for that.
+func sound(a *pipe.Answer) bool {
+	return a.Resp.Status == memproto.StatusVA && !isStub(a) && !a.Resp.Flags.Has(memproto.FlagX) &&
+		a.Resp.Flags.Has(memproto.FlagLt) && (a.Resp.TTL < 0 || a.Resp.TTL > 1)
+}
+
 // isStub reports whether a reply with value and flags shows a lease stub rather than
 // a value.
 func isStub(a *pipe.Answer) bool {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
@@ -157,13 +158,15 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 		return memproto.Request{}, false
 	}
 	settled := func() bool { return !doubt && !w.conflict && !w.left && w.refused == nil }
+	began := time.Now()
 	if settled() {
 		w.send(ctx, copies[1:], under)
 	}
 	if settled() {
 		w.send(ctx, copies[:1], under)
 	}
-	if settled() {
+	// One that took longer than hold is not known to be on every copy: see deleteKey.
+	if settled() && (len(copies) == 1 || time.Since(began) <= hold) {
 		out, err := w.finish(ctx)
 		if err != nil {
 			c.counters.errors.Add(1)

@@ -46,6 +46,14 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 	}
 	defer f.call.Free()
 	c.readLease(&l, &f, hash)
+	if l.State == item.LeaseWon && !l.Stale && f.n.cold() {
+		if it, ok := c.restore(ctx, op, t, hash, key, f.n, &l.Tokens[0]); ok {
+			l.State, l.Item, l.Level, l.Tokens = item.LeaseHit, it, item.FromNode, nil
+			c.counters.nodeHits.Add(1)
+			c.counters.misses.Add(^uint64(0)) // it was counted as one
+			return l, nil
+		}
+	}
 	if l.State == item.LeaseWon {
 		c.counters.leasesWon.Add(1)
 		err = c.collectTokens(ctx, op, t, hash, &l, o.TTL, f.n)
@@ -98,6 +106,9 @@ func (c *Client) readLease(l *item.Lease, f *flight, hash uint64) {
 				postHandBack(f.conn, l.Key, k.Resp.CAS, false)
 			}
 			c.counters.nodeHits.Add(1)
+			if c.cold.nodes.Load() > 0 {
+				c.revive(hash, l.Key, f.n)
+			}
 			c.observe(*f, &k.Answer, hash, l.Key, l.Generation)
 			return
 		case won:

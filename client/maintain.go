@@ -24,6 +24,7 @@ func (c *Client) maintain() {
 			return
 		case <-tick.C:
 		}
+		c.thaw()
 		var wg sync.WaitGroup
 		for _, n := range c.top.Load().nodes {
 			if !n.breaker.Writable() {

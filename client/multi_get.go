@@ -47,6 +47,9 @@ func (c *Client) GetMulti(ctx context.Context, keys []string) (map[string]item.I
 			break
 		}
 	}
+	if len(g.cold) > 0 {
+		g.restoreMany(ctx)
+	}
 	return g.found, g.err(ctx)
 }
 
@@ -61,6 +64,7 @@ type multiGet struct {
 	used         []int32 // the groups that are not empty
 	flying       []burstFlight
 	plain        []target // asked of nodes that take no bursts
+	cold         []target // missed by a home copy that is cold
 	found        map[string]item.Item
 	failed       map[string]error // by the node's name; nil for none
 	hits, misses uint64           // for the counters, in which they are counted once a call
@@ -94,7 +98,8 @@ func (g *multiGet) free() {
 	}
 	clear(g.asks)
 	clear(g.plain)
-	*g = multiGet{c: g.c, op: g.op, asks: g.asks[:0], slots: g.slots, groups: g.groups, used: g.used[:0], flying: g.flying[:0], plain: g.plain[:0]}
+	clear(g.cold)
+	*g = multiGet{c: g.c, op: g.op, asks: g.asks[:0], slots: g.slots, groups: g.groups, used: g.used[:0], flying: g.flying[:0], plain: g.plain[:0], cold: g.cold[:0]}
 	g.c.multiGets.Put(g)
 }
 
@@ -197,7 +202,7 @@ func (g *multiGet) assign(i int32, a *ask) {
 		at := list[a.next]
 		n := g.t.nodes[at]
 		a.next++
-		if n.debt.Blocks(a.key) {
+		if n.debt.Blocks(a.key) || g.c.cold.nodes.Load() > 0 && n.cold() && owedLater(g.t.copies(a.hash, nil)[a.next:], a.key) {
 			a.barred = true
 			continue
 		}
@@ -323,9 +328,15 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 	if a.Resp.Status != memproto.StatusVA || isStub(a) {
 		g.c.detector.Observe(q.hash, q.key, 0)
 		g.misses++
+		if a.Resp.Status == memproto.StatusEN && g.c.cold.nodes.Load() > 0 && f.n.cold() {
+			g.cold = append(g.cold, target{f.n, int(i)})
+		}
 		return
 	}
 	g.hits++
+	if g.c.cold.nodes.Load() > 0 {
+		g.c.revive(q.hash, q.key, f.n)
+	}
 	g.c.observe(f, a, q.hash, q.key, q.gen)
 	g.found[q.key] = itemOf(q.key, a)
 }

@@ -21,9 +21,10 @@ type node struct {
 	c       *Client
 	network string // "tcp" or "unix"
 
-	breaker health.Breaker
-	debt    *debt.Ledger
-	orphans orphans
+	breaker  health.Breaker
+	debt     *debt.Ledger
+	orphans  orphans
+	coldness coldNode
 	// life counts the epochs this client has seen of the node. Tokens (CAS values, leases)
 	// are of one, and void once it is over: see epoch.go. Written under mu.
 	life atomic.Uint64

@@ -65,9 +65,22 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 		c.handBack(ctx, f, &f.call.Answer, key)
 	}
 	if k.Resp.Status != memproto.StatusVA || isStub(&k.Answer) {
+		if k.Resp.Status == memproto.StatusEN && c.cold.nodes.Load() > 0 && f.n.cold() {
+			if it, ok := c.restore(ctx, op, c.top.Load(), hash, key, f.n, nil); ok {
+				c.counters.nodeHits.Add(1)
+				c.detector.Observe(hash, key, len(it.Value))
+				if dst != nil {
+					it.Value = append(dst[:0], it.Value...)
+				}
+				return it, nil
+			}
+		}
 		c.detector.Observe(hash, key, 0)
 		c.counters.misses.Add(1)
 		return item.Item{}, item.ErrCacheMiss
+	}
+	if c.cold.nodes.Load() > 0 {
+		c.revive(hash, key, f.n)
 	}
 	if !c.without.stats {
 		c.counters.nodeHits.Add(1)
@@ -155,7 +168,7 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 			continue
 		}
 		asked |= 1 << i
-		if n.debt.Blocks(key) {
+		if n.debt.Blocks(key) || c.cold.nodes.Load() > 0 && n.cold() && owedLater(copies[i+1:], key) {
 			barred = true
 			continue
 		}

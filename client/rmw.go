@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
@@ -103,6 +104,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 	c.near.Drop(hash, key)
 	defer c.near.Drop(hash, key)
 	w := writing{c: c, op: op, key: key, always: true}
+	began := time.Now()
 	if len(copies) > 1 {
 		del := deleteRequest(key)
 		w.send(ctx, copies[1:], func(*node) (memproto.Request, bool) { return del, true })
@@ -136,6 +138,11 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		}
 		c.counters.errors.Add(1)
 		return nil, w.out, err
+	}
+	if len(copies) > 1 && time.Since(began) > hold {
+		again := writing{c: c, op: op, key: key, always: true} // see deleteKey
+		del := deleteRequest(key)
+		again.send(ctx, copies[1:], func(*node) (memproto.Request, bool) { return del, true })
 	}
 	return f.call, w.out, nil
 }

@@ -63,6 +63,9 @@ func (c *Client) buildTopology(nodes []ring.Node, old *topology) (*topology, err
 		}
 		if n == nil {
 			n = newNode(c, rn)
+			if old != nil {
+				n.chill()
+			}
 		}
 		t.nodes = append(t.nodes, n)
 	}

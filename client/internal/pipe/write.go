@@ -78,6 +78,12 @@ func (c *Conn) StartAll(ctx context.Context, ks []*Call) error {
 		return err
 	}
 	for _, k := range ks {
+		if k.Under != 0 && k.Under != c.mark.Load() {
+			c.mu.Unlock()
+			return ErrStamp
+		}
+	}
+	for _, k := range ks {
 		if !k.quiet {
 			c.cfg.InFlight.Add(1)
 		}

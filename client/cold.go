@@ -1,0 +1,100 @@
+package client
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A copy is cold when its node has a new epoch, or has just joined the fleet: what it
+// should hold is on the key's other copies. For ColdWindow a miss there is no miss yet: who
+// wins the right to fill the key asks the other copies first (restore.go), and a hit on
+// one copy brings the key back to those that are cold (revive.go). So nodes may be restarted
+// one after the other without losing their keys (consistency rules 1 and 4).
+
+// cold is what a client knows of its cold copies.
+type cold struct {
+	// nodes is 0 while no node is cold, so that reads need look no further.
+	nodes atomic.Int64
+	// reads counts hits while any node was cold, revived the copies asked for because of
+	// them: the latter stay within reviveShare of the former.
+	reads, revived atomic.Int64
+}
+
+// coldNode is a node's part of it.
+type coldNode struct {
+	until atomic.Int64 // since Client.born, in nanoseconds; 0 for never
+	mu    sync.Mutex   // guards seen
+	seen  []uint64     // a bit for each key that this client has revived there, by hash
+}
+
+// seenBits is how many keys are told apart: one in so many is taken for another that has
+// been seen to, and is left to other clients, or to its own miss.
+const seenBits = 1 << 22
+
+// chill makes the node cold from now on.
+func (n *node) chill() {
+	window := n.c.cfg.ColdWindow
+	if window < 0 || n.c.cfg.ReplicationFactor < 2 {
+		return
+	}
+	n.coldness.mu.Lock()
+	n.coldness.seen = make([]uint64, seenBits/64)
+	n.coldness.mu.Unlock()
+	n.coldness.until.Store(int64(time.Since(n.c.born) + window))
+	n.c.cold.nodes.Add(1) // at least; see thaw
+}
+
+// cold reports whether a miss on the node may be no miss.
+func (n *node) cold() bool {
+	until := n.coldness.until.Load()
+	return until != 0 && int64(time.Since(n.c.born)) < until
+}
+
+// owedLater reports whether this client owes key to any of these later copies: then a cold
+// copy before them isn't read either, because another client may have restored it from the
+// one that is owed (consistency rule 7).
+func owedLater(later []*node, key string) bool {
+	for _, n := range later {
+		if n.debt.Blocks(key) {
+			return true
+		}
+	}
+	return false
+}
+
+// first reports whether the key with this hash has not been seen to on this node since it
+// is cold, and takes it that it is now.
+func (n *node) first(hash uint64) bool {
+	n.coldness.mu.Lock()
+	defer n.coldness.mu.Unlock()
+	if n.coldness.seen == nil {
+		return false
+	}
+	at := hash % seenBits
+	word, bit := &n.coldness.seen[at/64], uint64(1)<<(at%64)
+	if *word&bit != 0 {
+		return false
+	}
+	*word |= bit
+	return true
+}
+
+// thaw counts the cold nodes anew. maintain calls it once a second.
+func (c *Client) thaw() {
+	if c.cold.nodes.Load() == 0 {
+		return
+	}
+	// A node that chills between the count and the swap is not lost: the swap fails.
+	before, now := c.cold.nodes.Load(), int64(0)
+	for _, n := range c.top.Load().nodes {
+		if n.cold() {
+			now++
+			continue
+		}
+		n.coldness.mu.Lock()
+		n.coldness.seen = nil
+		n.coldness.mu.Unlock()
+	}
+	c.cold.nodes.CompareAndSwap(before, now)
+}

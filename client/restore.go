@@ -1,0 +1,169 @@
+package client
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// restoreFlags is what is asked of the copy that a value is to be brought back to: whether
+// it has one by now, and else the right to fill it.
+const restoreFlags = getFlags | memproto.FlagLc
+
+// hold is how long after the token's answer a filler reads another copy, if the copy it
+// fills is not the owner (consistency rule 4). A delete goes to the owner last. So one that
+// has passed the copy before the token was taken has passed the others, too, if that
+// copy is the owner; if not, it may be on its way, and is given this long.
+const hold = time.Second
+
+// restore brings key back to a home copy that is cold and has just missed it, from
+// another copy, and returns its value. tok is the right to fill, if the caller has won it;
+// else restore takes it, and gives it back if there is nothing to fill. It returns
+// false if no copy has the key, or somebody else is about to fill it.
+//
+// The order is what keeps a deleted value dead: the token first, then the other copy. A
+// delete that comes between the two voids the token, and one that came before has deleted the
+// other copy already, because it goes to the owner last. If the home copy is not the
+// owner (that one is down), the value is served and not stored.
+func (c *Client) restore(ctx context.Context, op string, t *topology, hash uint64, key string, home *node, tok *item.Token) (item.Item, bool) {
+	var mem [maxCopies]*node
+	copies := t.copies(hash, mem[:0])
+	if home.debt.Blocks(key) {
+		return item.Item{}, false
+	}
+	own := tok == nil
+	if own {
+		// A look first: a stub is made only for a key that some copy has. One that none has
+		// may be a counter about to be created, which a stub would be in the way of.
+		if _, there := c.readSources(ctx, op, copies, home, key); !there {
+			return item.Item{}, false
+		}
+		o := c.leaseRead(0, restoreFlags)
+		k := home.newCall()
+		o.request(&k.Req, key)
+		k.Settler, k.SettleKey = lateLease{}, key
+		f := home.launch(ctx, op, k)
+		left, err := f.wait(ctx)
+		if err != nil {
+			home.orphanLease(key, o.flags, left, err)
+			return item.Item{}, false
+		}
+		defer f.call.Free()
+		a := &f.call.Answer
+		switch won := a.Resp.Flags.Has(memproto.FlagW); {
+		case a.Resp.Status != memproto.StatusVA || a.Resp.CAS == 0:
+			return item.Item{}, false
+		case !isStub(a):
+			if won {
+				postHandBack(f.conn, key, a.Resp.CAS, false)
+			}
+			return itemOf(key, a), true // filled since we missed it
+		case !won:
+			return item.Item{}, false
+		}
+		tok = &item.Token{Version: item.Version{Node: home.Name, Life: f.life}, CAS: a.Resp.CAS, Kind: item.TokenStub, Won: true}
+	}
+	if it, ok := c.readSources(ctx, op, copies, home, key); ok {
+		if home == copies[0] {
+			c.refill(ctx, op, home, *tok, it)
+		} else {
+			c.giveBack(&item.Lease{Key: key, Tokens: []item.Token{*tok}})
+		}
+		it.CAS = 0
+		return it, true
+	}
+	if own {
+		c.giveBack(&item.Lease{Key: key, Tokens: []item.Token{*tok}})
+	}
+	return item.Item{}, false
+}
+
+// source reports whether n may serve as the source of a value for the copy on target.
+func (n *node) source(target *node, key string) bool {
+	return n != target && n.breaker.Readable() && !n.debt.Blocks(key)
+}
+
+// readSources reads key from the first of copies that has it, other than home.
+func (c *Client) readSources(ctx context.Context, op string, copies []*node, home *node, key string) (item.Item, bool) {
+	for _, n := range copies {
+		if n.source(home, key) {
+			if it, ok := c.readSource(ctx, op, n, key); ok {
+				return it, true
+			}
+		}
+	}
+	return item.Item{}, false
+}
+
+// readSource reads key from n, and takes no stub and no value marked stale for one.
+func (c *Client) readSource(ctx context.Context, op string, n *node, key string) (item.Item, bool) {
+	k := n.newCall()
+	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
+	setKey(&k.Req, key)
+	if ctx.Done() != nil {
+		k.Settler, k.SettleKey = lateRead{}, key
+	}
+	f := n.launch(ctx, op, k)
+	if _, err := f.wait(ctx); err != nil {
+		return item.Item{}, false
+	}
+	defer f.call.Free()
+	a := &f.call.Answer
+	if a.Resp.Flags.Has(memproto.FlagW) {
+		c.handBack(ctx, f, a, key)
+	}
+	return itemOf(key, a), sound(a)
+}
+
+// refill stores it under tok with what is left of its life. Whatever it comes to, the
+// caller has its value; a token that was not used up runs out.
+func (c *Client) refill(ctx context.Context, op string, n *node, tok item.Token, it item.Item) {
+	req, err := c.storeRequest(op, it)
+	if err != nil {
+		return
+	}
+	f := n.launch(ctx, op, n.storeUnder(req, tok))
+	if _, err := f.wait(ctx); err != nil {
+		n.orphanWin(it.Key, tok)
+		return
+	}
+	if f.call.Resp.Status == memproto.StatusHD {
+		c.counters.restored.Add(1)
+	}
+	f.call.Free()
+}
+
+// restoreMany is restore for the keys at these positions of a GetMulti, a few at a time.
+func (g *multiGet) restoreMany(ctx context.Context) {
+	const atATime = 16
+	var mu sync.Mutex // guards next and g.found
+	next := 0
+	work := func() {
+		for {
+			mu.Lock()
+			if next == len(g.cold) || ctx.Err() != nil {
+				mu.Unlock()
+				return
+			}
+			m := g.cold[next]
+			next++
+			mu.Unlock()
+			a := &g.asks[m.i]
+			if it, ok := g.c.restore(ctx, g.op, g.t, a.hash, a.key, m.n, nil); ok {
+				mu.Lock()
+				g.found[a.key] = it
+				g.hits++
+				g.misses--
+				mu.Unlock()
+			}
+		}
+	}
+	var wg sync.WaitGroup
+	for range min(atATime, len(g.cold)) {
+		wg.Go(work)
+	}
+	wg.Wait()
+}
