@@ -28,6 +28,8 @@ const (
 	// startSlack is by how much a process may seem to have started before the old one was
 	// found gone, and yet have come after it.
 	startSlack = 5 * time.Second
+	// startLate is by how much a process may have started before it seems to have.
+	startLate = 2 * time.Second
 )
 
 // process asks the node who it is; ok is false if it doesn't say.
@@ -77,7 +79,7 @@ func (n *node) recognise() (quarantine time.Duration) {
 	if old == nil || !p.another(*old, gone) {
 		return n.c.cfg.rejoinDelay()
 	}
-	if p.started.After(n.debt.LastOwed()) {
+	if p.started.Add(-startLate).After(n.debt.LastOwed()) {
 		n.debt.Forgive()
 	}
 	return 0
