@@ -26,6 +26,7 @@ type Client struct {
 	counters  counters
 	cold      cold
 	reviver   reviver
+	slow      atomic.Int64 // how many nodes are
 	born      time.Time
 	without   parts // nothing, except in the benchmark that measures what parts cost
 

@@ -9,7 +9,7 @@ type counters struct {
 	sets, deletes, fills, errors atomic.Uint64
 	leasesWon, leasesLost, late  atomic.Uint64
 	failovers, owed, orphans     atomic.Uint64
-	restored                     atomic.Uint64
+	restored, steered            atomic.Uint64
 }
 
 // Counters are a Client's totals since New.
@@ -28,6 +28,8 @@ type Counters struct {
 	// Restored counts copies that were brought back to a node that had lost its memory, or
 	// was new.
 	Restored uint64
+	// Steered counts reads served by another copy because the owner was slow.
+	Steered uint64
 	// Failovers counts reads that left a node for the next copy, Errors calls that
 	// failed, Owed copies booked as debt.
 	Failovers, Errors, Owed uint64
@@ -41,7 +43,7 @@ func (c *Client) Counters() Counters {
 		NodeHits: c.counters.nodeHits.Load(), Misses: c.counters.misses.Load(),
 		Sets: c.counters.sets.Load(), Deletes: c.counters.deletes.Load(), Fills: c.counters.fills.Load(),
 		LeasesWon: c.counters.leasesWon.Load(), LeasesLost: c.counters.leasesLost.Load(),
-		LateWins: c.counters.late.Load(), Orphans: c.counters.orphans.Load(), Restored: c.counters.restored.Load(), Failovers: c.counters.failovers.Load(), Owed: c.counters.owed.Load(),
+		LateWins: c.counters.late.Load(), Orphans: c.counters.orphans.Load(), Restored: c.counters.restored.Load(), Steered: c.counters.steered.Load(), Failovers: c.counters.failovers.Load(), Owed: c.counters.owed.Load(),
 	}
 	failed := c.counters.readErrors.Load()
 	n.Gets = n.NearHits + n.NodeHits + n.Misses + failed

@@ -1,5 +1,7 @@
 package client
 
+import "time"
+
 // Hooks observe a Client, for metrics and logs. Any of them may be nil. They are
 // called without locks held, from the goroutine on which the event happened, and
 // must return quickly; several may run at once.
@@ -23,6 +25,9 @@ type Hooks struct {
 	// TierLearned: a connection was opened to a node whose server had not said before
 	// what it is, or says something else now. version is what it calls itself.
 	TierLearned func(node string, tier Tier, version string)
+	// NodeSlow: reads go around the node where they can: its median of the last second was took,
+	// several times that of the others.
+	NodeSlow func(node string, took, others time.Duration)
 	// EpochChanged: the node's memory was lost or flushed, or its sentinel evicted. Leases, CAS
 	// tokens and near-cache entries from before are void.
 	EpochChanged func(node string)
@@ -69,6 +74,12 @@ func (h *Hooks) failover(op, node string, cause error) {
 func (h *Hooks) leaseLost(node string) {
 	if h.LeaseLost != nil {
 		h.LeaseLost(node)
+	}
+}
+
+func (h *Hooks) nodeSlow(node string, took, others time.Duration) {
+	if h.NodeSlow != nil {
+		h.NodeSlow(node, took, others)
 	}
 }
 

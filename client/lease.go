@@ -35,6 +35,12 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 	}
 	l.Placement, l.Copies = t.version, t.ring.Copies()
 	l.Generation = c.near.Generation(hash)
+	if c.slow.Load() > 0 {
+		if it, ok := c.readAround(ctx, op, hash, key); ok {
+			l.Item, l.Level = it, item.FromNode
+			return l, nil
+		}
+	}
 	f, err := c.readHome(ctx, op, hash, key, c.leaseRead(o.TTL, getFlags|memproto.FlagLc))
 	if errors.Is(err, errNothing) {
 		c.counters.misses.Add(1)

@@ -25,6 +25,7 @@ func (c *Client) maintain() {
 		case <-tick.C:
 		}
 		c.thaw()
+		c.measure()
 		var wg sync.WaitGroup
 		for _, n := range c.top.Load().nodes {
 			if !n.breaker.Writable() {

@@ -32,8 +32,9 @@ func (c *Client) GetMulti(ctx context.Context, keys []string) (map[string]item.I
 	defer g.free()
 	g.t, g.found = c.top.Load(), make(map[string]item.Item, len(keys))
 	g.admit(keys)
-	// Each round asks every key still open from the next of its copies.
-	for range g.t.ring.Copies() {
+	// Each round asks every key still open from the next of its copies; one more, if an
+	// owner is slow, is for other copies before.
+	for range g.t.ring.Copies() + 1 {
 		if !g.round(ctx) {
 			break
 		}
@@ -77,6 +78,7 @@ type ask struct {
 	hash, gen uint64
 	next      int  // which of its copies is asked next
 	open      bool // not answered yet
+	detour    bool // asked of another copy than the owner, which is slow
 	barred    bool // some copy may not be read because of what it is owed
 }
 
@@ -197,6 +199,13 @@ func (g *multiGet) disband() {
 // assign puts a, at position i, into the group of the next of its copies that may be
 // read.
 func (g *multiGet) assign(i int32, a *ask) {
+	if a.next == 0 && !a.detour {
+		if at := g.c.detour(g.t, a.hash, a.key); at >= 0 {
+			a.detour = true
+			g.share(at, i)
+			return
+		}
+	}
 	list := g.t.ring.LookupHash(a.hash)
 	for a.next < len(list) {
 		at := list[a.next]
@@ -213,12 +222,17 @@ func (g *multiGet) assign(i int32, a *ask) {
 			}
 			continue
 		}
-		if len(g.groups[at]) == 0 {
-			g.used = append(g.used, int32(at))
-		}
-		g.groups[at] = append(g.groups[at], i)
+		g.share(int(at), i)
 		return
 	}
+}
+
+// share adds the ask at i to what the node at this position is asked.
+func (g *multiGet) share(at int, i int32) {
+	if len(g.groups[at]) == 0 {
+		g.used = append(g.used, int32(at))
+	}
+	g.groups[at] = append(g.groups[at], i)
 }
 
 // launch sends a run of a node's share on its way as one burst.
@@ -324,6 +338,13 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 	q.open = false
 	if a.Resp.Flags.Has(memproto.FlagW) {
 		g.c.handBack(ctx, f, a, q.key)
+	}
+	if q.detour && q.next == 0 {
+		if a.Resp.Status != memproto.StatusVA || isStub(a) || a.Resp.Flags.Has(memproto.FlagX) {
+			q.open = true // the owner's turn
+			return
+		}
+		g.c.counters.steered.Add(1)
 	}
 	if a.Resp.Status != memproto.StatusVA || isStub(a) {
 		g.c.detector.Observe(q.hash, q.key, 0)

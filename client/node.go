@@ -24,6 +24,7 @@ type node struct {
 	breaker  health.Breaker
 	debt     *debt.Ledger
 	orphans  orphans
+	slow     atomic.Bool // see steer.go
 	coldness coldNode
 	// life counts the epochs this client has seen of the node. Tokens (CAS values, leases)
 	// are of one, and void once it is over: see epoch.go. Written under mu.
@@ -295,6 +296,9 @@ type Status struct {
 	// "" before the first.
 	Tier    Tier
 	Version string
+	// Slow says that reads of its keys go to other copies where there are any, because
+	// it takes several times as long as the others.
+	Slow bool
 	// Debt is how many keys the node still has to hear a delete of; DebtOverflow
 	// that it was too many to remember.
 	Debt         int
@@ -313,7 +317,7 @@ func (c *Client) Nodes() []Status {
 		s := Status{
 			Tier: can.tier, Version: can.version,
 			Node: rn, State: n.breaker.State().String(), InFlight: int(n.inFlight.Load()),
-			Debt: n.debt.Depth(), DebtOverflow: n.debt.Overflow(),
+			Slow: n.slow.Load(), Debt: n.debt.Depth(), DebtOverflow: n.debt.Overflow(),
 			Ops: n.sent(), Failures: n.failures.Load(),
 		}
 		for j := range n.conns {

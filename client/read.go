@@ -54,6 +54,17 @@ func (c *Client) GetInto(ctx context.Context, key string, dst []byte) (item.Item
 
 // getFromNode reads from the home copy; into dst unless that is nil.
 func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key string, dst []byte) (item.Item, error) {
+	if c.slow.Load() > 0 {
+		if it, ok := c.readAround(ctx, op, hash, key); ok {
+			if dst != nil {
+				it.Value = append(dst[:0], it.Value...)
+			}
+			return it, nil
+		}
+		if err := c.checkCall(ctx, op); err != nil {
+			return item.Item{}, c.readFailed(err)
+		}
+	}
 	gen := c.near.Generation(hash)
 	f, err := c.readHome(ctx, op, hash, key, readOptions{flags: getFlags, borrow: dst != nil})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -94,11 +95,13 @@ type Conn struct {
 	// and list work only, never across I/O. Order: mu is a leaf; no other lock is
 	// taken under it.
 	mu        sync.Mutex
-	out       outbox // what is queued and not yet given to a flusher
-	stamp     int64  // the clock when the last write began, or the last call was queued alone
-	lastBatch int    // calls completed by the last batch of replies
-	flying    parcel // what the flusher is writing; its own
-	rest      parcel // what an interrupted flusher did not get out; goes before out
+	out       outbox            // what is queued and not yet given to a flusher
+	stamp     int64             // the clock when the last write began, or the last call was queued alone
+	lastBatch int               // calls completed by the last batch of replies
+	took      [32]time.Duration // how long the oldest call of each of the last batches of replies took
+	nTook     int               // batches since Took was asked
+	flying    parcel            // what the flusher is writing; its own
+	rest      parcel            // what an interrupted flusher did not get out; goes before out
 	queue     []*Call
 	started   uint64      // requests ever queued
 	appended  int64       // bytes ever queued
@@ -190,6 +193,16 @@ func (c *Conn) Pending() int { return int(c.pending.Load()) }
 
 // Congested reports whether a large write is under way.
 func (c *Conn) Congested() bool { return c.congested.Load() }
+
+// Took returns how long the latest replies took, and forgets them: of each batch of replies
+// the oldest, of 32 batches at most.
+func (c *Conn) Took() []time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := min(c.nTook, len(c.took))
+	c.nTook = 0
+	return slices.Clone(c.took[:n])
+}
 
 // ReplySize is about how many bytes of value the latest replies brought.
 func (c *Conn) ReplySize() int { return int(c.replySize.Load()) }

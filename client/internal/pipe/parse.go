@@ -3,6 +3,7 @@ package pipe
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	"github.com/memherd/memherd/client/internal/classic"
 	"github.com/memherd/memherd/client/item"
@@ -183,6 +184,8 @@ func (c *Conn) finish(k, me *Call) {
 func (c *Conn) noteHead() {
 	c.mu.Lock()
 	if len(c.ready) > 0 {
+		c.took[c.nTook%len(c.took)] = time.Duration(c.Now() - c.ready[0].sentAt)
+		c.nTook++
 		c.lastBatch = 0
 		for _, k := range c.ready {
 			c.lastBatch += k.weight()

@@ -1,0 +1,125 @@
+package client
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// Steering: a node that answers, but slowly, is not down, and its breaker is no help. Once a
+// second the client compares how long the nodes took, and reads of keys whose owner is
+// slow go to the next copy, except a few that tell when it is well again. A miss there
+// asks the owner before it is a miss (consistency rule 12); writes and leases go where they always go.
+
+const (
+	// slowFactor is how many times as long as the others' median a node's must be.
+	slowFactor = 4
+	// wellFactor is below how many times it counts as well again.
+	wellFactor = 2
+	// slowLeast is the shortest median that counts as slow: below it what differs is noise.
+	slowLeast = 2 * time.Millisecond
+	// slowProbe: one read of so many goes to a slow owner all the same.
+	slowProbe = 64
+)
+
+// measure compares the nodes. maintain calls it once a second.
+func (c *Client) measure() {
+	nodes := c.top.Load().nodes
+	medians := make([]time.Duration, len(nodes)) // 0: not known
+	for i, n := range nodes {
+		var took []time.Duration
+		for j := range n.conns {
+			if k := n.conns[j].Load(); k != nil {
+				took = append(took, k.Took()...)
+			}
+		}
+		medians[i] = median(took)
+	}
+	slow := int64(0)
+	for i, n := range nodes {
+		var others []time.Duration
+		for j, m := range medians {
+			if j != i && m > 0 {
+				others = append(others, m)
+			}
+		}
+		fleet := median(others)
+		switch is, m := n.slow.Load(), medians[i]; {
+		case m == 0 || fleet == 0:
+			// Nobody to ask, or nobody to compare with: as it was.
+		case !is && m >= slowLeast && m > slowFactor*fleet:
+			n.slow.Store(true)
+			c.cfg.Hooks.nodeSlow(n.Name, m, fleet)
+		case is && (m < slowLeast || m < wellFactor*fleet):
+			n.slow.Store(false)
+		}
+		if n.slow.Load() {
+			slow++
+		}
+	}
+	c.slow.Store(slow)
+}
+
+// median is the middle one, the lower of two; 0 of none.
+func median(ds []time.Duration) time.Duration {
+	if len(ds) == 0 {
+		return 0
+	}
+	slices.Sort(ds)
+	return ds[(len(ds)-1)/2]
+}
+
+// detour is the position in t.nodes of the copy to read instead of an owner that is slow; -1
+// if the owner is to be read.
+func (c *Client) detour(t *topology, hash uint64, key string) int {
+	if c.slow.Load() == 0 {
+		return -1
+	}
+	list := t.ring.LookupHash(hash)
+	if !t.nodes[list[0]].slow.Load() || rand.IntN(slowProbe) == 0 {
+		return -1
+	}
+	for _, at := range list[1:] {
+		if n := t.nodes[at]; !n.slow.Load() && n.breaker.Readable() && !n.debt.Blocks(key) && !n.cold() {
+			return int(at)
+		}
+	}
+	return -1
+}
+
+// readAround reads key from another copy if its owner is slow. It returns false if it is
+// not, or if the other copy has no sound value: then the owner has to be asked.
+func (c *Client) readAround(ctx context.Context, op string, hash uint64, key string) (item.Item, bool) {
+	t := c.top.Load()
+	at := c.detour(t, hash, key)
+	if at < 0 {
+		return item.Item{}, false
+	}
+	n := t.nodes[at]
+	k := n.newCall()
+	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
+	setKey(&k.Req, key)
+	if ctx.Done() != nil {
+		k.Settler, k.SettleKey = lateRead{}, key
+	}
+	f := n.launch(ctx, op, k)
+	if _, err := f.wait(ctx); err != nil {
+		return item.Item{}, false
+	}
+	defer f.call.Free()
+	a := &f.call.Answer
+	if a.Resp.Flags.Has(memproto.FlagW) {
+		c.handBack(ctx, f, a, key)
+	}
+	if a.Resp.Status != memproto.StatusVA || isStub(a) || a.Resp.Flags.Has(memproto.FlagX) {
+		return item.Item{}, false
+	}
+	c.counters.nodeHits.Add(1)
+	c.counters.steered.Add(1)
+	c.detector.Observe(hash, key, len(a.Value))
+	return itemOf(key, a), true
+}
