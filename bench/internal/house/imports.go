@@ -31,6 +31,7 @@ const (
 	xsync    = "golang.org/x/sync"
 	xrate    = "golang.org/x/time/rate"
 	compress = "github.com/klauspost/compress"
+	fsnotify = "github.com/fsnotify/fsnotify"
 	hdr      = "github.com/HdrHistogram/hdrhistogram-go"
 	kong     = "github.com/alecthomas/kong"
 	progress = "github.com/schollz/progressbar/v3"
@@ -48,7 +49,7 @@ var rules = []rule{
 	{"client/item", nil, nil},
 	{"client/memproto", nil, nil},
 	{"client/internal/...", []string{"client/item", "client/memproto", "client/internal/..."}, nil},
-	{"client/discovery/...", []string{"client", "client/item", "ring"}, nil},
+	{"client/discovery", []string{"client", "client/item", "ring"}, []string{fsnotify}},
 	{"client/gomc", []string{"client", "client/item", "ring", "hotkey"}, []string{gomemc}},
 	{"client/observe/...", []string{"client", "client/item", "client/observe/..."}, []string{"github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
 	{"loader", []string{"client/item", "loader/internal/..."}, []string{xsync, xrate}},
