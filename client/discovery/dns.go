@@ -199,7 +199,7 @@ func (d *DNS) service(ctx context.Context, name string) ([]ring.Node, error) {
 		}
 		n := ring.Node{Addr: net.JoinHostPort(host, strconv.Itoa(int(r.Port)))}
 		if d.Weights {
-			n.Weight = max(1, int(r.Weight))
+			n.Weight = int(r.Weight) // 0 is 1 to a ring
 		}
 		nodes = append(nodes, n)
 	}

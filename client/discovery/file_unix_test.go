@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -132,13 +133,21 @@ func TestConfigMap(t *testing.T) {
 		publish(list[len(list)-1]+list[0], strings.Join(list, "\n"))
 		w.sees(list...)
 	}
-	// A file behind one more link, in a folder elsewhere.
+	// A file behind one more link, in a folder elsewhere. Then the link leads to a third,
+	// where the file is changed later.
 	outer := filepath.Join(t.TempDir(), "link")
 	require.NoError(t, os.Symlink(path, outer))
 	w = watchFile(t, outer)
 	w.sees("b", "c", "d")
 	publish("9", "z\n")
 	w.sees("z")
+	third := filepath.Join(t.TempDir(), "nodes")
+	put(t, third, "y\n")
+	require.NoError(t, os.Symlink(third, outer+".new"))
+	require.NoError(t, os.Rename(outer+".new", outer))
+	w.sees("y")
+	put(t, third, "x\n")
+	w.sees("x")
 }
 
 // A folder that is not there yet, or is made anew, is watched when it comes.
@@ -208,6 +217,23 @@ func TestSettle(t *testing.T) {
 	require.NoError(t, err)
 	_, err = (&File{Path: path, Settle: time.Millisecond}).Nodes(context.Background())
 	require.NoError(t, err, "that it stays the same does")
+}
+
+// Half a list of one node a line is a list, too; that it is being written shows in time.
+func TestHalfWrittenLines(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nodes")
+	synctest.Test(t, func(t *testing.T) {
+		half := "a:112"
+		put(t, path, half)
+		for i, text := range []string{half + "11\n", half + "11\nb\n"} {
+			time.AfterFunc(DefaultSettle/2+time.Duration(i)*DefaultSettle, func() { put(t, path, text) })
+		}
+		start := time.Now() // long before the file's own time, so only that it stays counts
+		nodes, err := (&File{Path: path}).Nodes(context.Background())
+		require.NoError(t, err)
+		require.Equal(t, []string{"a", "b"}, namesOf(nodes))
+		require.Equal(t, 3*DefaultSettle, time.Since(start))
+	})
 }
 
 func TestFilesThatAreNone(t *testing.T) {
