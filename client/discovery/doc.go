@@ -25,8 +25,8 @@
 // A node's name, not its address, decides which keys it has (ring.Node). All processes of a
 // fleet must get the same names, so use one kind of source everywhere, and make the client
 // from the source that it will follow. With names that stay, a node that comes back with
-// another address keeps its keys; the client dials it by name and finds the new address as
-// soon as DNS has it, within a second of its next probes.
+// another address keeps its keys; the client dials it by name, at least once a second
+// while it is down, and so finds the new address as soon as the resolver has it.
 //
 // One name should have one address: of several, a dial within the client's DialTimeout tries
 // only the first if that does not answer at all. For a name that stands for many nodes use

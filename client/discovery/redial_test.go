@@ -98,11 +98,15 @@ func newAddress(t *testing.T, death string, later time.Duration, busy bool) {
 	for i := 0; placement.Owner(key).Name != "cache1"; i++ {
 		key = fmt.Sprint("k", i)
 	}
-	set := func() error {
-		_, err := c.Set(ctx, client.Item{Key: key, Value: []byte("v")})
+	use := func() error { // writes reach a node that comes back before reads do
+		if _, err := c.Set(ctx, client.Item{Key: key, Value: []byte("v")}); err != nil {
+			return err
+		}
+		_, err := c.Get(ctx, key)
 		return err
 	}
-	require.NoError(t, set())
+	require.NoError(t, use())
+	time.Sleep(2 * time.Second) // by then the client knows whom it talks to, and another from it
 
 	if death == "hung" {
 		n.network.Partition("10.0.0.1:11211", true)
@@ -113,7 +117,7 @@ func newAddress(t *testing.T, death string, later time.Duration, busy bool) {
 	died := time.Now()
 	for time.Since(died) < later {
 		if busy {
-			_ = set() // fails: there is nobody
+			_ = use() // fails: there is nobody
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -121,7 +125,7 @@ func newAddress(t *testing.T, death string, later time.Duration, busy bool) {
 	defer replacement.Close()
 	n.set("cache1", "10.0.1.77")
 	ready := time.Now()
-	for set() != nil {
+	for use() != nil {
 		time.Sleep(10 * time.Millisecond)
 	}
 	took := time.Since(ready)
