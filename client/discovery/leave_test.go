@@ -1,0 +1,104 @@
+package discovery_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/discovery"
+	"github.com/memherd/memherd/nodeserver"
+	"github.com/memherd/memherd/ring"
+)
+
+// told is a source that says what the test tells it.
+type told struct {
+	mu    sync.Mutex // guards nodes
+	nodes []string
+}
+
+func (s *told) Nodes(context.Context) ([]ring.Node, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return ring.Addrs(s.nodes...), nil
+}
+
+func (s *told) say(nodes ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nodes = nodes
+}
+
+// TestNodesLeaveARealClient: what a client says of its nodes is what the rules need. A node
+// that works stays though nothing lists it, whether it is talked to or not; one that is
+// killed or hangs leaves, whether anybody noticed or not; one that was only cut off for a
+// while stays.
+func TestNodesLeaveARealClient(t *testing.T) {
+	for _, used := range []bool{false, true} {
+		t.Run(fmt.Sprint("used=", used), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { nodesLeave(t, used) })
+		})
+	}
+}
+
+func nodesLeave(t *testing.T, used bool) {
+	network := nodeserver.NewMemNetwork()
+	all := []string{"listed", "works", "killed", "hung", "blinks"}
+	for _, name := range all {
+		s, err := nodeserver.Start(nodeserver.Config{Network: network, Addr: name + ":11211"})
+		require.NoError(t, err)
+		defer s.Close()
+	}
+	src := &told{}
+	src.say(all...)
+	ctx := context.Background()
+	c, f, err := discovery.NewClient(ctx, client.Config{DialContext: network.DialContext}, src, discovery.Config{})
+	require.NoError(t, err)
+	defer c.Close()
+	defer f.Close()
+	if used {
+		require.NoError(t, c.Ping(ctx))
+	}
+	fleet := func() []string {
+		var names []string
+		for _, s := range c.Nodes() {
+			names = append(names, s.Node.Name)
+		}
+		return names
+	}
+	missing := func() (names []string) {
+		for _, m := range f.State().Missing {
+			names = append(names, m.Node.Name)
+		}
+		return names
+	}
+
+	src.say("listed")
+	time.Sleep(10 * discovery.DefaultInterval)
+	synctest.Wait()
+	require.Len(t, fleet(), len(all), "all work")
+	require.Equal(t, []string{"blinks", "hung", "killed", "works"}, missing())
+
+	network.Kill("killed:11211")
+	network.Partition("hung:11211", true)
+	network.Partition("blinks:11211", true)
+	time.Sleep(discovery.DefaultInterval * 12 / 10) // at least one answer, two at most
+	network.Partition("blinks:11211", false)
+	require.Len(t, fleet(), len(all), "not before the third answer")
+	time.Sleep(4 * discovery.DefaultInterval)
+	synctest.Wait()
+	require.Equal(t, []string{"blinks", "listed", "works"}, fleet())
+	require.Equal(t, []string{"blinks", "works"}, missing())
+
+	require.NoError(t, f.Release("works"))
+	time.Sleep(discovery.DefaultCoalesce + time.Second)
+	synctest.Wait()
+	require.False(t, slices.Contains(fleet(), "works"))
+	network.Partition("hung:11211", false)
+}
