@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,6 +68,10 @@ func New(cfg Config) (*Client, error) {
 			c.cancel()
 			return nil, err
 		}
+	}
+	if z := cfg.ReadZone; z != "" && !slices.ContainsFunc(t.nodes, func(n *node) bool { return n.Zone == z }) {
+		c.cancel()
+		return nil, configError("ReadZone is %q, but no node is in that zone", z)
 	}
 	c.top.Store(t)
 	return c, nil

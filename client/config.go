@@ -31,6 +31,15 @@ type Config struct {
 	// ReplicationFactor is the number of copies of each key; 0 means 1. More than
 	// there are nodes is an error.
 	ReplicationFactor int
+	// ReadZone, if set, is the zone of the nodes that reads prefer, as the nodes have it: a
+	// read goes to the key's copy there, and to the owner if it is missed. ring puts
+	// the copies of a key into different zones where it can. Some node must be in it.
+	ReadZone string
+	// FailoverRMW lets the next copy of a key take its owner's part in Add, Replace,
+	// CompareAndSwap, Append, Prepend and the counters while that is down. Two clients that
+	// disagree on who is down may then both be granted one lock, or count on two copies: the default
+	// is ErrOwnerDown. When the owner is back, what its stand-in has is deleted.
+	FailoverRMW bool
 	// MinWriteAcks is how many copies must confirm a write for it to be no error; 0
 	// means 1. Whatever it is, a write waits for all live copies and owes the others.
 	MinWriteAcks int

@@ -28,7 +28,8 @@ type Counters struct {
 	// Restored counts copies that were brought back to a node that had lost its memory, or
 	// was new.
 	Restored uint64
-	// Steered counts reads served by another copy because the owner was slow.
+	// Steered counts reads served by another copy because the owner was slow, or in another
+	// zone than Config.ReadZone.
 	Steered uint64
 	// Failovers counts reads that left a node for the next copy, Errors calls that
 	// failed, Owed copies booked as debt.

@@ -35,7 +35,7 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 	}
 	l.Placement, l.Copies = t.version, t.ring.Copies()
 	l.Generation = c.near.Generation(hash)
-	if c.slow.Load() > 0 {
+	if c.steers() {
 		if it, ok := c.readAround(ctx, op, hash, key); ok {
 			l.Item, l.Level = it, item.FromNode
 			return l, nil

@@ -21,7 +21,7 @@ import (
 func TestGetMultiIsTheModel(t *testing.T) {
 	onEveryHerd(t, func(t *testing.T, h *herd) {
 		ctx := context.Background()
-		cfg := client.Config{Nodes: h.nodes, ReplicationFactor: 2, DialContext: h.dial, Hooks: client.Hooks{ConnLost: func(node string, cause error) {
+		cfg := client.Config{Nodes: h.nodes, ReplicationFactor: 2, DialContext: h.dial, Timeout: 10 * time.Second, Hooks: client.Hooks{ConnLost: func(node string, cause error) {
 			if cause != client.ErrClosed {
 				t.Errorf("connection to %s lost: %v", node, cause)
 			}

@@ -54,7 +54,7 @@ func (c *Client) GetInto(ctx context.Context, key string, dst []byte) (item.Item
 
 // getFromNode reads from the home copy; into dst unless that is nil.
 func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key string, dst []byte) (item.Item, error) {
-	if c.slow.Load() > 0 {
+	if c.steers() {
 		if it, ok := c.readAround(ctx, op, hash, key); ok {
 			if dst != nil {
 				it.Value = append(dst[:0], it.Value...)
@@ -241,7 +241,8 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 	}
 	t := c.top.Load()
 	hash := t.ring.Hash(key)
-	n := t.nodes[t.ring.LookupHash(hash)[0]]
+	var mem [maxCopies]*node
+	n := c.ownerFirst(t.copies(hash, mem[:0]), key)
 	if !n.breaker.Readable() || n.debt.Blocks(key) {
 		return item.Item{}, c.readFailed(&item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrOwnerDown})
 	}

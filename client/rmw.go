@@ -93,7 +93,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 	hash := t.ring.Hash(key)
 	var mem [maxCopies]*node
 	copies := t.copies(hash, mem[:0])
-	owner := copies[0]
+	owner := c.ownerFirst(copies, key)
 	if v != (item.Version{}) && (v.Node != owner.Name || v.Life != owner.life.Load()) {
 		return nil, item.Outcome{}, item.ErrCASConflict
 	}
@@ -145,6 +145,20 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		again.send(ctx, copies[1:], func(*node) (memproto.Request, bool) { return del, true })
 	}
 	return f.call, w.out, nil
+}
+
+// ownerFirst puts who plays the owner's part for key at the head of copies, and returns it:
+// the owner, or, with FailoverRMW and while that can't, the next copy that can.
+func (c *Client) ownerFirst(copies []*node, key string) *node {
+	if c.cfg.FailoverRMW {
+		for i, n := range copies {
+			if n.breaker.Readable() && !n.debt.Blocks(key) {
+				copies[0], copies[i] = copies[i], copies[0]
+				break
+			}
+		}
+	}
+	return copies[0]
 }
 
 // lateRMW is the Settler of an abandoned read-modify-write: until its reply is in,

@@ -10,10 +10,14 @@ import (
 	"github.com/memherd/memherd/client/memproto"
 )
 
-// Steering: a node that answers, but slowly, is not down, and its breaker is no help. Once a
+// Steering sends reads past the owner of a key, to another of its copies.
+//
+// A node that answers, but slowly, is not down, and its breaker is no help. Once a
 // second the client compares how long the nodes took, and reads of keys whose owner is
 // slow go to the next copy, except a few that tell when it is well again. A miss there
 // asks the owner before it is a miss (consistency rule 12); writes and leases go where they always go.
+//
+// The same way reads go to the copy in Config.ReadZone, where the owner is elsewhere.
 
 const (
 	// slowFactor is how many times as long as the others' median a node's must be.
@@ -73,26 +77,41 @@ func median(ds []time.Duration) time.Duration {
 	return ds[(len(ds)-1)/2]
 }
 
-// detour is the position in t.nodes of the copy to read instead of an owner that is slow; -1
-// if the owner is to be read.
+// steers reports whether any read may go to another copy than the home copy.
+func (c *Client) steers() bool { return c.cfg.ReadZone != "" || c.slow.Load() > 0 }
+
+// detour is the position in t.nodes of the copy to read instead of an owner that is slow, or
+// in another zone than reads prefer; -1 if the owner is to be read.
 func (c *Client) detour(t *topology, hash uint64, key string) int {
-	if c.slow.Load() == 0 {
+	if !c.steers() {
 		return -1
 	}
 	list := t.ring.LookupHash(hash)
-	if !t.nodes[list[0]].slow.Load() || rand.IntN(slowProbe) == 0 {
+	owner := t.nodes[list[0]]
+	slow := owner.slow.Load() && rand.IntN(slowProbe) > 0
+	zone := c.cfg.ReadZone
+	away := zone != "" && owner.Zone != zone
+	if !slow && !away {
 		return -1
 	}
+	best := -1
 	for _, at := range list[1:] {
-		if n := t.nodes[at]; !n.slow.Load() && n.breaker.Readable() && !n.debt.Blocks(key) && !n.cold() {
+		n := t.nodes[at]
+		if n.slow.Load() || !n.breaker.Readable() || n.debt.Blocks(key) || n.cold() {
+			continue
+		}
+		if zone == "" || n.Zone == zone {
 			return int(at)
 		}
+		if slow && best < 0 {
+			best = int(at)
+		}
 	}
-	return -1
+	return best
 }
 
-// readAround reads key from another copy if its owner is slow. It returns false if it is
-// not, or if the other copy has no sound value: then the owner has to be asked.
+// readAround reads key from another copy if that is where it should be read. It returns false
+// if not, or if the other copy has no sound value: then the owner has to be asked.
 func (c *Client) readAround(ctx context.Context, op string, hash uint64, key string) (item.Item, bool) {
 	t := c.top.Load()
 	at := c.detour(t, hash, key)
@@ -120,6 +139,9 @@ func (c *Client) readAround(ctx context.Context, op string, hash uint64, key str
 	}
 	c.counters.nodeHits.Add(1)
 	c.counters.steered.Add(1)
+	if c.cold.nodes.Load() > 0 {
+		c.revive(hash, key, n)
+	}
 	c.detector.Observe(hash, key, len(a.Value))
 	return itemOf(key, a), true
 }

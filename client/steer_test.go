@@ -13,6 +13,7 @@ import (
 	"github.com/memherd/memherd/client"
 	"github.com/memherd/memherd/client/memproto"
 	"github.com/memherd/memherd/nodeserver"
+	"github.com/memherd/memherd/ring"
 )
 
 // One of three nodes takes 20 ms for everything. Two seconds later nobody waits for it any
@@ -99,6 +100,100 @@ func TestReadsGoAroundASlowNode(t *testing.T) {
 				require.Equal(t, steered, c.Counters().Steered)
 				closeFleet(t, f, c)
 			})
+		})
+	}
+}
+
+// Reads go to the copy in the reader's zone, wherever the owner is; what that does not have
+// the owner is asked for, and if it is down the owner is read.
+func TestReadsPreferTheirZone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 4, nodeserver.Config{})
+		nodes := f.nodes()
+		for i := range nodes {
+			nodes[i].Zone = []string{"east", "west"}[i%2]
+		}
+		c := f.client(client.Config{Nodes: nodes, ReplicationFactor: 2, ReadZone: "west"})
+		ops := func() map[string]uint64 {
+			out := map[string]uint64{}
+			for _, s := range c.Nodes() {
+				out[s.Node.Zone] += s.Ops
+			}
+			return out
+		}
+		var keys []string
+		for i := range 200 {
+			keys = append(keys, fmt.Sprint("k", i))
+			set(t, c, keys[i], keys[i])
+		}
+		before := ops()
+		for _, key := range keys {
+			require.Equal(t, key, get(t, c, key))
+			l, err := c.Lease(t.Context(), key, client.LeaseOptions{})
+			require.NoError(t, err)
+			require.Equal(t, "hit", l.State.String())
+		}
+		found, err := c.GetMulti(t.Context(), keys)
+		require.NoError(t, err)
+		require.Len(t, found, len(keys))
+		after := ops()
+		require.Equal(t, before["east"], after["east"], "nothing is asked of the other zone")
+		require.EqualValues(t, 3*len(keys), after["west"]-before["west"])
+
+		for i := range 20 { // counters are on their owners
+			key := fmt.Sprint("n", i)
+			_, err := c.Count(t.Context(), client.Counter{Key: key, Create: true, Initial: 7})
+			require.NoError(t, err)
+			require.Equal(t, "7", get(t, c, key))
+		}
+		f.network.Partition("node1", true)
+		for _, key := range keys {
+			require.Equal(t, key, get(t, c, key))
+		}
+		f.network.Partition("node1", false)
+		closeFleet(t, f, c)
+	})
+	_, err := client.New(client.Config{Nodes: []ring.Node{{Name: "a:1", Zone: "east"}}, ReadZone: "west"})
+	require.ErrorIs(t, err, client.ErrConfig)
+	require.ErrorContains(t, err, "west")
+}
+
+// With FailoverRMW the next copy stands in for an owner that is down; without it nobody does.
+func TestFailoverRMW(t *testing.T) {
+	for _, failover := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLogged(t, 2)
+			c := l.client(client.Config{ReplicationFactor: 2, FailoverRMW: failover, Timeout: 100 * time.Millisecond, RejoinDelay: client.NoRejoinDelay})
+			owner := l.placed(2, "n")[0]
+			count := func() (uint64, error) {
+				return c.Count(t.Context(), client.Counter{Key: "n", Create: true, Initial: 1, Delta: 1})
+			}
+			n, err := count()
+			require.NoError(t, err)
+			require.EqualValues(t, 1, n)
+			l.network.Partition(owner, true)
+			_, _ = c.Get(t.Context(), "n") // finds out
+			n, err = count()
+			if !failover {
+				require.ErrorIs(t, err, client.ErrOwnerDown)
+				require.True(t, client.SafeToRetry(err))
+			} else {
+				require.NoError(t, err)
+				require.EqualValues(t, 1, n, "the stand-in starts anew")
+				n, err = count()
+				require.NoError(t, err)
+				require.EqualValues(t, 2, n)
+				it, err := c.Gets(t.Context(), "n")
+				require.NoError(t, err)
+				it.Value = []byte("10")
+				_, err = c.CompareAndSwap(t.Context(), it)
+				require.NoError(t, err)
+			}
+			l.network.Partition(owner, false)
+			time.Sleep(5 * time.Second)
+			_, err = count()
+			require.NoError(t, err)
+			l.closeAll(c)
 		})
 	}
 }
