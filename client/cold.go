@@ -26,11 +26,13 @@ type coldNode struct {
 	until atomic.Int64 // since Client.born, in nanoseconds; 0 for never
 	mu    sync.Mutex   // guards seen
 	seen  []uint64     // a bit for each key that this client has revived there, by hash
+	set   int          // bits set in it
 }
 
-// seenBits is how many keys are told apart: one in so many is taken for another that has
-// been seen to, and is left to other clients, or to its own miss.
-const seenBits = 1 << 22
+// seenBits is how many keys are told apart. One that is taken for another is left to other
+// clients, or to its own miss; when half of the bits are set all are forgotten, and
+// some keys are seen to twice, which costs a request.
+const seenBits = 1 << 18
 
 // chill makes the node cold from now on.
 func (n *node) chill() {
@@ -39,7 +41,7 @@ func (n *node) chill() {
 		return
 	}
 	n.coldness.mu.Lock()
-	n.coldness.seen = make([]uint64, seenBits/64)
+	n.coldness.seen, n.coldness.set = make([]uint64, seenBits/64), 0
 	n.coldness.mu.Unlock()
 	n.coldness.until.Store(int64(time.Since(n.c.born) + window))
 	n.c.cold.nodes.Add(1) // at least; see thaw
@@ -75,6 +77,10 @@ func (n *node) first(hash uint64) bool {
 	word, bit := &n.coldness.seen[at/64], uint64(1)<<(at%64)
 	if *word&bit != 0 {
 		return false
+	}
+	if n.coldness.set++; n.coldness.set > seenBits/2 {
+		clear(n.coldness.seen)
+		n.coldness.set = 1
 	}
 	*word |= bit
 	return true

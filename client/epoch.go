@@ -39,12 +39,13 @@ const NoEpoch = "-"
 // sentinelBytes is the length of a sentinel this client makes; it takes any other's.
 const sentinelBytes = 16
 
-// maxEpochReply bounds the answer to the questions for the sentinel, in bytes.
-const maxEpochReply = 1 << 10
+// maxEpochReply bounds the answer to the questions for the sentinel, in bytes. Statistics
+// take most of it.
+const maxEpochReply = 32 << 10
 
-// epochRequests make the sentinel if it is missing, and read it; the last proves
-// that no more replies are to come.
-func epochRequests(key string, tier Tier) []byte {
+// epochRequests make the sentinel if it is missing, and read it, and, if who is asked, the
+// general statistics; the last proves that no more replies are to come.
+func epochRequests(key string, tier Tier, who bool) []byte {
 	value := []byte(rand.Text()[:sentinelBytes])
 	add := memproto.Request{
 		Cmd: memproto.CmdMetaSet, Key: memproto.StringBytes(key), Value: value,
@@ -56,18 +57,27 @@ func epochRequests(key string, tier Tier) []byte {
 		add = memproto.Request{Cmd: memproto.CmdAdd, Key: add.Key, Value: value, ClientFlags: item.FlagZero}
 		get.Cmd, get.Flags, end.Cmd = memproto.CmdGet, 0, memproto.CmdVersion
 	}
-	return end.Append(get.Append(add.Append(nil)))
+	out := get.Append(add.Append(nil))
+	if who {
+		out = (&memproto.Request{Cmd: memproto.CmdStats}).Append(out)
+	}
+	return end.Append(out)
 }
 
-// readEpoch reads what came back; whole says that it is all there. The sentinel is empty
-// if the server keeps none.
-func readEpoch(b []byte) (sentinel string, whole bool, err error) {
+// introduction is what a server says of itself before anything else is asked of it.
+type introduction struct {
+	sentinel string // empty if it keeps none
+	stats    []string
+}
+
+// readEpoch reads what came back; whole says that it is all there.
+func readEpoch(b []byte) (in introduction, whole bool, err error) {
 	lim := memproto.Limits{MaxLine: maxEpochReply, MaxValue: maxEpochReply}
-	more := func(b []byte) (string, bool, error) {
+	more := func(b []byte) (introduction, bool, error) {
 		if len(b) >= maxEpochReply {
-			return "", false, fmt.Errorf("%w: too much was said of the epoch", item.ErrDesync)
+			return introduction{}, false, fmt.Errorf("%w: too much was said of the epoch", item.ErrDesync)
 		}
-		return "", false, nil
+		return introduction{}, false, nil
 	}
 	for all := b; ; {
 		var r memproto.Response
@@ -76,20 +86,22 @@ func readEpoch(b []byte) (sentinel string, whole bool, err error) {
 		case err == memproto.ErrIncomplete:
 			return more(all)
 		case err != nil:
-			return "", false, fmt.Errorf("%w: %w", item.ErrDesync, err)
+			return introduction{}, false, fmt.Errorf("%w: %w", item.ErrDesync, err)
 		}
 		b = b[n:]
 		switch r.Status {
 		case memproto.StatusMN, memproto.StatusVersion:
 			if len(b) > 0 {
-				return "", false, fmt.Errorf("%w: more was said than was asked for", item.ErrDesync)
+				return introduction{}, false, fmt.Errorf("%w: more was said than was asked for", item.ErrDesync)
 			}
-			return sentinel, true, nil
+			return in, true, nil
+		case memproto.StatusStat:
+			in.stats = append(in.stats, string(r.Key), string(r.Message))
 		case memproto.StatusVA, memproto.StatusValue:
 			if len(b) < r.BodyLen+2 {
 				return more(all)
 			}
-			sentinel = string(b[:r.BodyLen])
+			in.sentinel = string(b[:r.BodyLen])
 			b = b[r.BodyLen+2:]
 		}
 		// Any other line says that the sentinel is there already, or can't be made. A
@@ -99,6 +111,7 @@ func readEpoch(b []byte) (sentinel string, whole bool, err error) {
 }
 
 // askEpoch learns the sentinel behind a connection that nothing else uses.
+// It also learns who runs there, unless that is known.
 func (n *node) askEpoch(ctx context.Context, nc net.Conn, tier Tier) (string, error) {
 	if n.c.cfg.EpochKey == NoEpoch {
 		return "", nil
@@ -111,7 +124,7 @@ func (n *node) askEpoch(ctx context.Context, nc net.Conn, tier Tier) (string, er
 		}
 		return "", err
 	}
-	if _, err := nc.Write(epochRequests(n.c.cfg.EpochKey, tier)); err != nil {
+	if _, err := nc.Write(epochRequests(n.c.cfg.EpochKey, tier, !n.introduced())); err != nil {
 		return fail(err)
 	}
 	var reply []byte
@@ -119,14 +132,17 @@ func (n *node) askEpoch(ctx context.Context, nc net.Conn, tier Tier) (string, er
 		buf := make([]byte, 256)
 		k, err := nc.Read(buf)
 		reply = append(reply, buf[:k]...)
-		s, whole, bad := readEpoch(reply)
+		in, whole, bad := readEpoch(reply)
 		switch {
 		case bad != nil:
 			return fail(bad)
 		case whole && !stop():
 			return fail(ctx.Err())
 		case whole:
-			return s, nil
+			if p, ok := processOf(in.stats); ok {
+				n.know(p)
+			}
+			return in.sentinel, nil
 		case err != nil:
 			return fail(err)
 		}

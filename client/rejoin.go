@@ -38,6 +38,11 @@ func (n *node) askProcess(ctx context.Context, conn *pipe.Conn) (p process, ok b
 	if err != nil {
 		return p, false
 	}
+	return processOf(stats)
+}
+
+// processOf finds the process in general statistics.
+func processOf(stats []string) (p process, ok bool) {
 	for i := 0; i+1 < len(stats); i += 2 {
 		switch stats[i] {
 		case "pid":
@@ -85,20 +90,29 @@ func (n *node) recognise() (quarantine time.Duration) {
 	return 0
 }
 
-// introduce learns who runs at a node that is well, once.
+// introduce learns who runs at a node that is well, if no connection has when it was opened.
 func (n *node) introduce(ctx context.Context, conn *pipe.Conn) {
-	n.mu.Lock()
-	known := n.proc != nil
-	n.mu.Unlock()
-	if known {
+	if n.introduced() {
 		return
 	}
 	if p, ok := n.askProcess(ctx, conn); ok {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		if n.proc == nil {
-			n.proc = &p
-		}
+		n.know(p)
+	}
+}
+
+// introduced reports whether it is known who runs at the node, or ran there last.
+func (n *node) introduced() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.proc != nil
+}
+
+// know takes p for who runs at the node, if nobody is known.
+func (n *node) know(p process) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.proc == nil {
+		n.proc = &p
 	}
 }
 

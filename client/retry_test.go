@@ -164,8 +164,8 @@ func TestALostAnswerIsNotHiddenByARefusedDial(t *testing.T) {
 		require.NoError(t, alone.Ping(t.Context()))
 		l.kill(first[1])
 		l.decide(func(_ string, r *memproto.Request) nodeserver.Verdict {
-			// A dial asks for the version, and gets it.
-			return nodeserver.Verdict{Drop: r.Cmd != memproto.CmdVersion && r.Cmd != memproto.CmdMetaNoop}
+			// A dial asks who is there, and is told.
+			return nodeserver.Verdict{Drop: r.Cmd != memproto.CmdVersion && r.Cmd != memproto.CmdMetaNoop && r.Cmd != memproto.CmdStats}
 		})
 		err := calls(c, context.Background(), "k")[name]()
 		require.Error(t, err, name)
