@@ -4,6 +4,7 @@ package rival
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 
 	"github.com/bradfitz/gomemcache/memcache"
@@ -20,10 +21,22 @@ type Gomemcache struct{ c *memcache.Client }
 // each: one for each goroutine is what suits it best; with its default of two it would
 // dial all the time.
 func NewGomemcache(conns int, servers ...string) *Gomemcache {
-	c := memcache.New(servers...)
-	c.MaxIdleConns = conns
 	// The default of 500 ms is kept short of failing a comparison on a loaded machine.
-	c.Timeout = 5 * time.Second
+	return NewGomemcacheWith(Options{Conns: conns, Timeout: 5 * time.Second}, servers...)
+}
+
+// Options are what can be said of a Gomemcache.
+type Options struct {
+	Conns   int           // idle connections it may keep to each server
+	Timeout time.Duration // of each read, write and dial
+	// DialContext makes its connections; nil is a plain net.Dialer.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// NewGomemcacheWith is NewGomemcache with more to choose.
+func NewGomemcacheWith(o Options, servers ...string) *Gomemcache {
+	c := memcache.New(servers...)
+	c.MaxIdleConns, c.Timeout, c.DialContext = o.Conns, o.Timeout, o.DialContext
 	return &Gomemcache{c}
 }
 
@@ -54,6 +67,14 @@ func (g *Gomemcache) GetMulti(_ context.Context, keys []string, each func(key st
 // Set stores a value that does not expire.
 func (g *Gomemcache) Set(_ context.Context, key string, value []byte) error {
 	return g.c.Set(&memcache.Item{Key: key, Value: value})
+}
+
+// Delete removes key. One that the server does not have is no error.
+func (g *Gomemcache) Delete(_ context.Context, key string) error {
+	if err := g.c.Delete(key); !errors.Is(err, memcache.ErrCacheMiss) {
+		return err
+	}
+	return nil
 }
 
 // Close closes the idle connections.
