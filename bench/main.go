@@ -36,6 +36,7 @@ type cli struct {
 	Replay  replayCmd  `cmd:"" help:"Replay a recorded trace."`
 	Nodes   nodesCmd   `cmd:"" help:"Run nodes to play with until Ctrl-C."`
 	Compare compareCmd `cmd:"" help:"Compare client gets with gomemcache on one memcached."`
+	Fault   faultCmd   `cmd:"" help:"Play faults on real memcached processes behind proxies, and hold them against what is promised."`
 }
 
 // env is what a command may use of the outside world.

@@ -69,13 +69,5 @@ func (g *Gomemcache) Set(_ context.Context, key string, value []byte) error {
 	return g.c.Set(&memcache.Item{Key: key, Value: value})
 }
 
-// Delete removes key. One that the server does not have is no error.
-func (g *Gomemcache) Delete(_ context.Context, key string) error {
-	if err := g.c.Delete(key); !errors.Is(err, memcache.ErrCacheMiss) {
-		return err
-	}
-	return nil
-}
-
 // Close closes the idle connections.
 func (g *Gomemcache) Close() error { return g.c.Close() }

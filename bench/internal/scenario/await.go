@@ -1,0 +1,44 @@
+package scenario
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/memherd/memherd/client"
+)
+
+// patience is how long a scenario waits for what should take a second or two.
+const patience = 15 * time.Second
+
+// pause waits for d, or until the run is broken off.
+func (r *run) pause(d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-r.ctx.Done():
+		return r.ctx.Err()
+	}
+}
+
+// await waits until something has come true. That it does not is an error: the rest of
+// the scenario would say nothing.
+func (r *run) await(what string, is func() bool) error {
+	for began := time.Now(); !is(); {
+		if time.Since(began) > patience {
+			return fmt.Errorf("%v have passed before %s", patience, what)
+		}
+		if err := r.pause(time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitUp waits until the client reads from the node again and returns how long it took.
+func (r *run) awaitUp(c *client.Client, node string) (time.Duration, error) {
+	began := time.Now()
+	err := r.await("the node is read again", func() bool { return status(c, node).State == "up" })
+	return time.Since(began), err
+}

@@ -1,0 +1,50 @@
+package scenario
+
+import (
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/memherd/memherd/bench/internal/report"
+)
+
+// Print writes the result as a table for people.
+func (r *Result) Print(w io.Writer) {
+	fmt.Fprintf(w, "%s: %s\n\n", r.Name, r.Title)
+	rows := [][]string{{"", ours + " min", "max", "floor", "", base + " min", "max"}}
+	for _, row := range r.Rows {
+		cells := append([]string{row.Name}, row.cells(row.Ours)...)
+		cells = append(cells, row.Bound.String(), string(row.Verdict))
+		rows = append(rows, append(cells, row.cells(row.Base)...))
+	}
+	report.Align(w, rows)
+	for _, n := range r.Notes {
+		fmt.Fprintln(w, n)
+	}
+	fmt.Fprintln(w)
+}
+
+func (f Figure) cells(v *Range) []string {
+	if v == nil {
+		return []string{"-", "-"}
+	}
+	return []string{f.text(v.Min), f.text(v.Max)}
+}
+
+func (f Figure) text(v float64) string {
+	if f.Format == "%.0f" && !math.IsNaN(v) {
+		return report.Count(int64(math.Round(v)))
+	}
+	return fmt.Sprintf(f.Format, v)
+}
+
+// String is "≤ 2", "≥ 90" or nothing.
+func (b Bound) String() string {
+	switch {
+	case b.Most != nil:
+		return fmt.Sprintf("≤ %g", *b.Most)
+	case b.Least != nil:
+		return fmt.Sprintf("≥ %g", *b.Least)
+	}
+	return ""
+}

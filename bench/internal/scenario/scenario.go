@@ -1,0 +1,80 @@
+// Package scenario plays faults on real memcached processes, each behind a proxy, and
+// holds what callers see against what memherd promises. gomemcache plays the same where
+// that says something.
+package scenario
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Setup is what all scenarios are played with.
+type Setup struct {
+	Workers int           `json:"workers"` // operations under way, closed loop
+	Keys    int           `json:"keys"`
+	Timeout time.Duration `json:"timeout_ns"` // of both clients, also to dial
+	// Phase is how long each phase of a scenario takes: before, during and after a fault.
+	Phase time.Duration `json:"phase_ns"`
+	// Deletes is how many keys are deleted during a partition, Rounds how often a stopped
+	// node goes on within one run.
+	Deletes int `json:"deletes"`
+	Rounds  int `json:"rounds"`
+	// Gap is the pause between two nodes of a rolling restart or replacement.
+	Gap  time.Duration `json:"gap_ns"`
+	Runs int           `json:"runs"`
+	Seed uint64        `json:"seed"`
+}
+
+// Full is what the figures in DESIGN.md come from; Quick only shows that a scenario
+// plays and that nothing wrong comes back.
+var (
+	Full = Setup{Workers: 32, Keys: 3000, Timeout: 100 * time.Millisecond, Phase: 2 * time.Second,
+		Deletes: 10_000, Rounds: 10, Gap: 3 * time.Second, Runs: 3, Seed: 1}
+	Quick = Setup{Workers: 8, Keys: 300, Timeout: 100 * time.Millisecond, Phase: 150 * time.Millisecond,
+		Deletes: 500, Rounds: 1, Gap: 100 * time.Millisecond, Runs: 1, Seed: 1}
+)
+
+const (
+	Copies    = 2   // of each key
+	valueSize = 100 // bytes
+	reads     = 0.9 // share of the operations; the rest are sets
+)
+
+// Scenario is one fault and what must hold of it.
+type Scenario struct {
+	Name  string
+	Title string
+	// Figures are what it measures, in the order in which they are shown.
+	Figures []Figure
+	// Rival says that gomemcache plays it, too.
+	Rival bool
+	play  func(r *run) error
+}
+
+// All are the scenarios, in the order in which they are played.
+func All() []Scenario {
+	return slices.Concat(outages(), meddling(), []Scenario{rejoin(), zombie()}, restarts(), []Scenario{replace()})
+}
+
+// Find returns the scenarios of these names; "all" is all of them.
+func Find(names []string) ([]Scenario, error) {
+	all := All()
+	var out []Scenario
+	for _, name := range names {
+		if name == "all" {
+			return all, nil
+		}
+		i := slices.IndexFunc(all, func(s Scenario) bool { return s.Name == name })
+		if i < 0 {
+			var have []string
+			for _, s := range all {
+				have = append(have, s.Name)
+			}
+			return nil, fmt.Errorf("there is no scenario %q: give all or some of %s", name, strings.Join(have, ", "))
+		}
+		out = append(out, all[i])
+	}
+	return out, nil
+}
