@@ -107,7 +107,7 @@ func (n *node) waitForFence(since *time.Time) (again time.Duration, ok bool) {
 			}
 			continue
 		case age < fenceMost:
-			n.debt.Haunted(now.Add(n.c.replayPause()))
+			n.debt.Haunted(now, n.c.replayPause())
 			return poll, true
 		}
 		// What is owed stays to be paid twice.

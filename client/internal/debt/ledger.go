@@ -29,8 +29,8 @@ type Ledger struct {
 type entry struct {
 	seq    uint64    // changes whenever the key is owed anew
 	due    time.Time // not to be paid before
-	again  time.Time // pay a second time at, zero for no second time
-	second bool      // it has been paid once, and due is the second time
+	pause  time.Duration // pay a second time so long after the first, 0 for no second time
+	second bool          // it has been paid once, and due is the second time
 	owed   bool
 	flight int32 // writes under way that nobody waits for
 }
@@ -40,7 +40,9 @@ func New(limit int) *Ledger { return &Ledger{limit: limit, m: make(map[string]en
 
 // Owe books a delete of key. secondAfter, if not 0, asks for the delete to be paid
 // twice, the second time that much after the first: a write left in the buffers of
-// a dead connection may still run in between (consistency rule 13). It returns
+// a dead connection may still run in between (consistency rule 13). The pause counts
+// from the payment, not from now: a node that stood still for longer runs what it
+// finds in its buffers when it goes on, which is when the first payment comes, too. It returns
 // false if the ledger is full: then Overflow is set, and what the node holds can't
 // be trusted until it is known to have started afresh.
 func (l *Ledger) Owe(key string, now time.Time, secondAfter time.Duration) bool {
@@ -56,12 +58,8 @@ func (l *Ledger) Owe(key string, now time.Time, secondAfter time.Duration) bool 
 		l.owed++
 		e.owed = true
 	}
-	if e.due.After(now) && e.due.After(e.again) {
-		e.again = e.due // paid once, and to be paid a second time all the same
-	}
-	if second := now.Add(secondAfter); secondAfter > 0 && second.After(e.again) {
-		e.again = second
-	}
+	// A key that waits for its second payment has it after the new first one, all the same.
+	e.pause = max(e.pause, secondAfter, e.due.Sub(now))
 	l.seq++
 	e.seq, e.due, e.second = l.seq, now, false
 	l.last = now
@@ -146,12 +144,8 @@ func (l *Ledger) Paid(ps []Payment, now time.Time) {
 		if !ok || !e.owed || e.seq != p.seq {
 			continue
 		}
-		if !e.again.IsZero() {
-			e.due = e.again
-			if !now.Before(e.again) {
-				e.due = now
-			}
-			e.again, e.second = time.Time{}, true
+		if e.pause > 0 {
+			e.due, e.pause, e.second = now.Add(e.pause), 0, true
 			l.m[p.Key] = e
 			continue
 		}
@@ -179,16 +173,16 @@ func (l *Ledger) Fenced(seq uint64, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for key, e := range l.m {
-		if e.owed && e.seq <= seq && (!e.again.IsZero() || e.due.After(now)) {
-			e.again, e.due, e.second = time.Time{}, now, false
+		if e.owed && e.seq <= seq && (e.pause > 0 || e.due.After(now)) {
+			e.pause, e.due, e.second = 0, now, false
 			l.m[key] = e
 		}
 	}
 }
 
 // Haunted takes note that such a write may still run: everything owed is to be paid a
-// second time, not before at.
-func (l *Ledger) Haunted(at time.Time) {
+// second time, not sooner than pause from now.
+func (l *Ledger) Haunted(now time.Time, pause time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for key, e := range l.m {
@@ -197,10 +191,10 @@ func (l *Ledger) Haunted(at time.Time) {
 		}
 		// Either is the last payment: the one after this, or the one that is due.
 		switch {
-		case !e.again.IsZero():
-			e.again = at
+		case e.pause > 0:
+			e.pause = max(e.pause, pause)
 		case e.second:
-			e.due = at
+			e.due = now.Add(pause)
 		default:
 			continue // never unsure
 		}

@@ -22,8 +22,9 @@ type model struct {
 }
 
 type debtOf struct {
-	version int         // of the debt, which a payment must know
-	dates   []time.Time // of the payments still to be made
+	version int           // of the debt, which a payment must know
+	due     time.Time     // of the next payment
+	pause   time.Duration // from that one to a second, 0 for none
 }
 
 func (m *model) owe(key string, second time.Duration) bool {
@@ -33,23 +34,12 @@ func (m *model) owe(key string, second time.Duration) bool {
 		return false
 	}
 	m.version++
-	dates := []time.Time{m.now}
-	// A second payment asked for earlier is still right: it is the second of two dates,
-	// or the only one left after the first was paid, unless its time has come.
-	var again time.Time
-	switch {
-	case len(d.dates) == 2:
-		again = d.dates[1]
-	case len(d.dates) == 1 && d.dates[0].After(m.now):
-		again = d.dates[0]
+	// A second payment asked for earlier is still right, also if it is all that is left.
+	pause := max(d.pause, second)
+	if left := d.due.Sub(m.now); ok && left > pause {
+		pause = left
 	}
-	if at := m.now.Add(second); second > 0 && at.After(again) {
-		again = at
-	}
-	if !again.IsZero() {
-		dates = append(dates, again)
-	}
-	m.owed[key] = debtOf{m.version, dates}
+	m.owed[key] = debtOf{m.version, m.now, pause}
 	return true
 }
 
@@ -58,16 +48,16 @@ func (m *model) paid(key string, version int) {
 	if !ok || d.version != version {
 		return
 	}
-	if d.dates = d.dates[1:]; len(d.dates) == 0 {
+	if d.pause == 0 {
 		delete(m.owed, key)
 		return
 	}
-	m.owed[key] = d
+	m.owed[key] = debtOf{d.version, m.now.Add(d.pause), 0}
 }
 
 func (m *model) due() (due []string, wait time.Duration) {
 	for key, d := range m.owed {
-		if left := d.dates[0].Sub(m.now); left <= 0 {
+		if left := d.due.Sub(m.now); left <= 0 {
 			due = append(due, key)
 		} else if wait == 0 || left < wait {
 			wait = left

@@ -32,6 +32,22 @@ func TestOwedAnewBetweenTwoPayments(t *testing.T) {
 	require.False(t, l.Blocks("k"))
 }
 
+// A node that stood still is paid long after the debt was booked, and at that moment runs
+// what lies in its buffers: the second payment keeps its distance from the first.
+func TestTheSecondPaymentKeepsItsDistance(t *testing.T) {
+	booked := time.Unix(1000, 0)
+	l := New(10)
+	l.Owe("k", booked, time.Second)
+	back := booked.Add(time.Minute)
+	due, _ := l.Due(back, 10)
+	require.Len(t, due, 1)
+	l.Paid(due, back)
+	require.True(t, l.Blocks("k"))
+	due, wait := l.Due(back, 10)
+	require.Empty(t, due)
+	require.Equal(t, time.Second, wait)
+}
+
 // Of two times for a second payment the later counts.
 func TestTheLaterSecondPaymentCounts(t *testing.T) {
 	now := time.Unix(1000, 0)
@@ -49,15 +65,16 @@ func TestTheLaterSecondPaymentCounts(t *testing.T) {
 func TestLedgerInTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		type debt struct {
-			unpaid bool      // owed and not paid since
-			second time.Time // to be paid at or after this, too
+			unpaid bool          // owed and not paid since
+			pause  time.Duration // then to be paid a second time, so long after the first
+			second time.Time     // if it is not unpaid: when
 		}
 		const limit = 4
 		now := time.Unix(1000, 0)
 		l := New(limit)
 		model := map[string]debt{}
 		overflow := false
-		mayPay := func(d debt) bool { return d.unpaid || !d.second.After(now) }
+		mayPay := func(d debt) bool { return d.unpaid || !d.second.After(now) } // a debt paid once has a second
 		key := rapid.Custom(func(t *rapid.T) string { return fmt.Sprint("k", rapid.IntRange(0, 5).Draw(t, "key")) })
 		t.Repeat(map[string]func(*rapid.T){
 			"owe": func(t *rapid.T) {
@@ -70,13 +87,10 @@ func TestLedgerInTime(t *testing.T) {
 					overflow = true
 					return
 				}
-				if !d.unpaid && !d.second.After(now) {
-					d.second = time.Time{} // the payment to come is late enough for both
+				if left := d.second.Sub(now); ok && !d.unpaid && left > d.pause {
+					d.pause = left
 				}
-				d.unpaid = true
-				if at := now.Add(after); after > 0 && at.After(d.second) {
-					d.second = at
-				}
+				d.unpaid, d.pause = true, max(d.pause, after)
 				model[k] = d
 			},
 			"wait": func(t *rapid.T) {
@@ -103,18 +117,12 @@ func TestLedgerInTime(t *testing.T) {
 					require.True(t, mayPay(d))
 					if anew {
 						require.True(t, l.Owe(p.Key, now, 0))
-						if !d.unpaid {
-							d.second = time.Time{} // it may be paid now, so its time has come
-						}
 						d.unpaid = true
 						model[p.Key] = d
 						continue
 					}
-					// The payment at the second's time is the second only if the first was made
-					// before it.
-					if d.unpaid && !d.second.IsZero() {
-						d.unpaid = false
-						model[p.Key] = d
+					if d.unpaid && d.pause > 0 {
+						model[p.Key] = debt{second: now.Add(d.pause)}
 						continue
 					}
 					delete(model, p.Key)
