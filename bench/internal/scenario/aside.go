@@ -32,7 +32,7 @@ type backing struct {
 }
 
 // maxFresh is how many fresh keys the origin has.
-const maxFresh = 200_000
+const maxFresh = 100_000
 
 func newBacking(hot []string) *backing {
 	all := append([]string(nil), hot...)

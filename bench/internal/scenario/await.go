@@ -8,7 +8,7 @@ import (
 )
 
 // patience is how long a scenario waits for what should take a second or two.
-const patience = 15 * time.Second
+const patience = time.Minute
 
 // pause waits for d, or until the run is broken off.
 func (r *run) pause(d time.Duration) error {

@@ -15,9 +15,8 @@ import (
 type crowd struct{ conns []net.Conn }
 
 const (
-	crowdSize     = 16   // connections that keep the thread busy
-	crowdRequests = 10   // on each; memcached serves 20 before it turns to the next connection
-	crowdKeys     = 4000 // of a request; a tenth of a second altogether
+	crowdSize = 16   // connections that keep the thread busy
+	crowdKeys = 4000 // of a request
 )
 
 // gather connects. memcached deals connections out to its threads in turns, so every
@@ -45,10 +44,11 @@ func gather(addr string) (c *crowd, err error) {
 	return c, nil
 }
 
-// ask sends the requests and does not wait for the answers, which are short.
-func (c *crowd) ask() error {
+// ask sends so many requests on each connection, at most 20, which is how many memcached
+// serves before it turns to the next. It does not wait for the answers, which are short.
+func (c *crowd) ask(requests int) error {
 	one := "get" + strings.Repeat(" x", crowdKeys) + "\r\n"
-	all := strings.Repeat(one, crowdRequests)
+	all := strings.Repeat(one, requests)
 	for i := 0; i < len(c.conns); i += 2 {
 		if _, err := fmt.Fprint(c.conns[i], all); err != nil {
 			return err

@@ -64,7 +64,7 @@ type Result struct {
 	Name  string   `json:"name"`
 	Title string   `json:"title"`
 	Rows  []Row    `json:"rows"`
-	Notes []string `json:"notes,omitempty"` // the first few errors of each client
+	Notes []string `json:"notes,omitempty"` // a few errors of each client
 }
 
 // Unsafe says whether a figure of safety was missed.

@@ -92,7 +92,7 @@ func (r *run) replace() error {
 			if err := r.pause(r.Gap); err != nil {
 				return err
 			}
-			if err := g.s.servers[i].Stop(); err != nil {
+			if err := g.s.servers[i].Kill(); err != nil {
 				return err
 			}
 		}

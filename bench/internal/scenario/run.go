@@ -47,12 +47,15 @@ func (r *run) failed(op string, err error) {
 // put notes a figure's value.
 func (r *run) put(name string, v float64) { r.values[name] = v }
 
+// maxNotes is how many different errors of each client are shown.
+const maxNotes = 3
+
 // Play plays a scenario as often as the setup says. watch, if not nil, is told before
 // each run whose it is. An error means that it could not be played; what goes wrong in
 // it is in the result.
 func Play(ctx context.Context, s Scenario, setup Setup, watch func(word string)) (Result, error) {
 	res := Result{Name: s.Name, Title: s.Title}
-	values := map[string]map[string][]float64{ours: {}, base: {}}
+	values, notes := map[string]map[string][]float64{ours: {}, base: {}}, map[string][]string{}
 	for n := range setup.Runs {
 		for _, player := range s.players() {
 			if watch != nil {
@@ -68,11 +71,14 @@ func Play(ctx context.Context, s Scenario, setup Setup, watch func(word string))
 			for name, v := range r.values {
 				values[player][name] = append(values[player][name], v)
 			}
-			for _, e := range slices.Concat(r.bad.First(), r.errs.First()) {
-				if note := player + ": " + e; !slices.Contains(res.Notes, note) {
-					res.Notes = append(res.Notes, note)
-				}
-			}
+			notes[player] = append(notes[player], slices.Concat(r.bad.First(), r.errs.First())...)
+		}
+	}
+	for _, player := range s.players() {
+		slices.Sort(notes[player])
+		different := slices.Compact(notes[player])
+		for _, note := range different[:min(len(different), maxNotes)] {
+			res.Notes = append(res.Notes, player+": "+note)
 		}
 	}
 	for _, f := range s.Figures {

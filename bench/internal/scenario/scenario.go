@@ -21,6 +21,9 @@ type Setup struct {
 	// node goes on within one run.
 	Deletes int `json:"deletes"`
 	Rounds  int `json:"rounds"`
+	// Crowd is how many requests of others a stopped node finds before a dead connection's
+	// writes, on each of 16 connections. Ten take it a tenth of a second.
+	Crowd int `json:"crowd"`
 	// Gap is the pause between two nodes of a rolling restart or replacement.
 	Gap  time.Duration `json:"gap_ns"`
 	Runs int           `json:"runs"`
@@ -31,9 +34,9 @@ type Setup struct {
 // plays and that nothing wrong comes back.
 var (
 	Full = Setup{Workers: 32, Keys: 3000, Timeout: 100 * time.Millisecond, Phase: 2 * time.Second,
-		Deletes: 10_000, Rounds: 10, Gap: 3 * time.Second, Runs: 3, Seed: 1}
+		Deletes: 10_000, Rounds: 10, Crowd: 10, Gap: 3 * time.Second, Runs: 3, Seed: 1}
 	Quick = Setup{Workers: 8, Keys: 300, Timeout: 100 * time.Millisecond, Phase: 150 * time.Millisecond,
-		Deletes: 500, Rounds: 1, Gap: 100 * time.Millisecond, Runs: 1, Seed: 1}
+		Deletes: 500, Rounds: 1, Crowd: 1, Gap: 100 * time.Millisecond, Runs: 1, Seed: 1}
 )
 
 const (

@@ -81,12 +81,12 @@ func (s *stage) straight() (out []ring.Node) {
 	return out
 }
 
-// close ends everything.
+// close ends everything, the processes without asking: they hold nothing of worth.
 func (s *stage) close() error {
 	closeAll(s.ways)
 	var err error
 	for _, m := range s.servers {
-		err = errors.Join(err, m.Stop())
+		err = errors.Join(err, m.Kill())
 	}
 	return err
 }

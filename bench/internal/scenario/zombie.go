@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/memherd/memherd/bench/internal/value"
 	"github.com/memherd/memherd/client"
@@ -98,7 +97,7 @@ func (z *zombies) round() (err error) {
 		return err
 	}
 	defer closing(&err, z.c.Close)
-	one := func(cfg *client.Config) { cfg.ReplicationFactor, cfg.Timeout = 1, time.Second }
+	one := func(cfg *client.Config) { cfg.ReplicationFactor, cfg.Timeout, cfg.DialTimeout = 1, patience, patience }
 	if z.direct, err = z.client(nodes[:1], nil, one); err != nil {
 		return err
 	}
@@ -113,7 +112,7 @@ func (z *zombies) round() (err error) {
 		return err
 	}
 	defer closing(&err, z.s.servers[0].Resume)
-	if err := others.ask(); err != nil {
+	if err := others.ask(z.Crowd); err != nil {
 		return err
 	}
 	sent := status(z.c, name(0)).Ops

@@ -27,8 +27,8 @@ type Ledger struct {
 }
 
 type entry struct {
-	seq    uint64    // changes whenever the key is owed anew
-	due    time.Time // not to be paid before
+	seq    uint64        // changes whenever the key is owed anew
+	due    time.Time     // not to be paid before
 	pause  time.Duration // pay a second time so long after the first, 0 for no second time
 	second bool          // it has been paid once, and due is the second time
 	owed   bool
