@@ -34,10 +34,10 @@ var safety = []Figure{
 func outages() []Scenario {
 	return []Scenario{
 		{
-			Name: "crash", Title: "one of three nodes refuses and resets, then returns with its memory", Rival: true,
+			Name: "crash", Title: "one of three nodes is killed, and later started anew, empty", Rival: true,
 			Figures: figures(Figure{Name: fErrors, Format: "%.3f", Bound: most(0.1)}, Figure{Name: fP99, Format: "%.2f", Bound: most(2)},
 				Figure{Name: fRecovered, Format: "%.0f", Bound: most(250)}, Figure{Name: fKept, Format: "%.0f"}),
-			play: outage(proxy.Crashed, false),
+			play: (*run).crash,
 		},
 		{
 			Name: "hang", Title: "one of three nodes takes everything and answers nothing", Rival: true,
@@ -77,7 +77,8 @@ func figures(own ...Figure) []Figure {
 // out about it, that comes before.
 func outage(plan proxy.Plan, granted bool) func(r *run) error {
 	return func(r *run) error {
-		return r.underLoad(func(l *load, p *proxy.Proxy, _ *dials) error {
+		return r.underLoad(func(l *load, s *stage, _ *dials) error {
+			p := s.ways[0]
 			if err := p.Set(plan); err != nil {
 				return err
 			}
@@ -103,9 +104,28 @@ func outage(plan proxy.Plan, granted bool) func(r *run) error {
 	}
 }
 
+// crash kills the process, and the proxy refuses and resets meanwhile as its machine would.
+func (r *run) crash() error {
+	return r.underLoad(func(l *load, s *stage, _ *dials) error {
+		if err := errors.Join(s.ways[0].Set(proxy.Crashed), s.servers[0].Kill()); err != nil {
+			return err
+		}
+		l.enter(during)
+		if err := r.pause(r.Phase); err != nil {
+			return err
+		}
+		if err := s.servers[0].Restart(); err != nil {
+			return err
+		}
+		l.enter(after)
+		return s.ways[0].Set(proxy.Healthy)
+	})
+}
+
 // flap plays a schedule of outages for two phases.
 func flap(r *run) error {
-	return r.underLoad(func(l *load, p *proxy.Proxy, log *dials) error {
+	return r.underLoad(func(l *load, s *stage, log *dials) error {
+		p := s.ways[0]
 		steps := proxy.Flapping(r.seed, 2*r.Phase, 50*time.Millisecond, 500*time.Millisecond, proxy.Crashed, proxy.Hung)
 		began := time.Now()
 		l.enter(during)
@@ -121,7 +141,7 @@ func flap(r *run) error {
 // underLoad plays a fault on the first of three nodes, between two healthy phases, and
 // puts all figures that the run's scenario shows. fault enters its phases itself, and
 // the last one when it makes the node well.
-func (r *run) underLoad(fault func(l *load, p *proxy.Proxy, log *dials) error) (err error) {
+func (r *run) underLoad(fault func(l *load, s *stage, log *dials) error) (err error) {
 	s, err := raise(3, r.seed)
 	if err != nil {
 		return err
@@ -137,7 +157,7 @@ func (r *run) underLoad(fault func(l *load, p *proxy.Proxy, log *dials) error) (
 	if err := r.start(l, func(key string) error { return c.Set(r.ctx, key, value.Make(key, 1, valueSize)) }); err != nil {
 		return err
 	}
-	back, err := r.acts(l, c, func() error { return fault(l, s.ways[0], log) })
+	back, err := r.acts(l, c, func() error { return fault(l, s, log) })
 	if err = errors.Join(err, l.stop()); err != nil {
 		return err
 	}

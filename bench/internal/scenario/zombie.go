@@ -18,24 +18,28 @@ const (
 )
 
 // zombie is writes that a stopped node finds in its buffers when it goes on, although
-// everybody has given them up and the debt of them may be paid already.
-func zombie() Scenario {
-	return Scenario{
-		Name: "zombie", Title: "a node stops with writes in its buffers, newer ones are owed to it, and it goes on",
-		Figures: []Figure{
-			{Name: fRounds, Format: "%.0f"}, {Name: fBuffered, Format: "%.0f"}, {Name: fErrors, Format: "%.3f"},
-			{Name: fBack, Format: "%.0f", Bound: most(0), Safety: true},
-			{Name: fWrong, Format: "%.0f", Bound: most(0), Safety: true},
-			{Name: fStale, Format: "%.0f", Bound: most(0), Safety: true},
-		},
-		play: (*run).zombie,
+// everybody has given them up and the debt of them may be paid already. It is played on
+// the nodes themselves, which can tell a client whether they have done with an old
+// connection of its, and behind proxies, where they know the client by other addresses
+// and can't.
+func zombie() []Scenario {
+	figures := []Figure{
+		{Name: fRounds, Format: "%.0f"}, {Name: fBuffered, Format: "%.0f"}, {Name: fErrors, Format: "%.3f"},
+		{Name: fBack, Format: "%.0f", Bound: most(0), Safety: true}, safety[0], safety[1],
+	}
+	return []Scenario{
+		{Name: "zombie", Title: "a node stops with writes in its buffers, newer ones are owed to it, and it goes on",
+			Figures: figures, play: func(r *run) error { return r.zombie(false) }},
+		{Name: "zombie-behind", Title: "the same behind proxies, so that the node knows its clients by other addresses; half the crowd",
+			Figures: figures, play: func(r *run) error { return r.zombie(true) }},
 	}
 }
 
-// zombies are the rounds of one run. There is no proxy in the way: the client asks the
-// node itself whether an old connection is gone.
+// zombies are the rounds of one run.
 type zombies struct {
 	*run
+	nodes        []ring.Node // as the client sees them
+	crowd        int
 	s            *stage
 	c, direct    *client.Client
 	keys         []string
@@ -47,14 +51,18 @@ type zombies struct {
 	roundsPlayed int
 }
 
-func (r *run) zombie() (err error) {
+func (r *run) zombie(behind bool) (err error) {
 	s, err := raise(3, r.seed)
 	if err != nil {
 		return err
 	}
 	defer closing(&err, s.close)
-	z := &zombies{run: r, s: s}
-	if z.keys, err = held(s.straight(), name(0), r.Keys); err != nil {
+	z := &zombies{run: r, s: s, nodes: s.straight(), crowd: r.Crowd}
+	if behind {
+		// Nothing but time tells when the old writes are over: they must be by then.
+		z.nodes, z.crowd = through(s.ways), max(1, r.Crowd/2)
+	}
+	if z.keys, err = held(z.nodes, name(0), r.Keys); err != nil {
 		return err
 	}
 	for range r.Rounds {
@@ -92,13 +100,12 @@ func held(nodes []ring.Node, node string, n int) (out []string, err error) {
 // learned of the node must not help the next.
 func (z *zombies) round() (err error) {
 	many := func(cfg *client.Config) { cfg.MaxInFlight = 2 * len(z.keys) }
-	nodes := z.s.straight()
-	if z.c, err = z.client(nodes, nil, many); err != nil {
+	if z.c, err = z.client(z.nodes, nil, many); err != nil {
 		return err
 	}
 	defer closing(&err, z.c.Close)
 	one := func(cfg *client.Config) { cfg.ReplicationFactor, cfg.Timeout, cfg.DialTimeout = 1, patience, patience }
-	if z.direct, err = z.client(nodes[:1], nil, one); err != nil {
+	if z.direct, err = z.client(z.s.straight()[:1], nil, one); err != nil {
 		return err
 	}
 	defer closing(&err, z.direct.Close)
@@ -112,7 +119,7 @@ func (z *zombies) round() (err error) {
 		return err
 	}
 	defer closing(&err, z.s.servers[0].Resume)
-	if err := others.ask(z.Crowd); err != nil {
+	if err := others.ask(z.crowd); err != nil {
 		return err
 	}
 	sent := status(z.c, name(0)).Ops
