@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,6 +35,23 @@ func (r *run) await(what string, is func() bool) error {
 		}
 	}
 	return nil
+}
+
+// insist does something again and again until it succeeds: what comes before or after a
+// fault must on a machine that is busy with something else, too.
+func (r *run) insist(do func() error) error {
+	var last error
+	if err := r.await("it succeeded", func() bool { last = do(); return last == nil }); err != nil {
+		return errors.Join(err, last)
+	}
+	return nil
+}
+
+// until insists on something for every key.
+func (r *run) until(keys []string, do func(key string) error) error {
+	return r.parallel(len(keys), func(i int) error {
+		return r.insist(func() error { return do(keys[i]) })
+	})
 }
 
 // awaitUp waits until the client reads from the node again and returns how long it took.

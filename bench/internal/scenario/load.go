@@ -55,7 +55,7 @@ type load struct {
 func (r *run) start(l *load, fill func(key string) error) error {
 	l.r, l.keys, l.history, l.tallies = r, keys(r.Keys), value.NewHistory(r.Keys), make([][phases]tally, r.Workers)
 	l.born, l.ended = time.Now(), make(chan error, 1)
-	if err := r.parallel(len(l.keys), func(i int) error { return fill(l.keys[i]) }); err != nil {
+	if err := r.until(l.keys, fill); err != nil {
 		return fmt.Errorf("filling: %w", err)
 	}
 	ctx, cancel := context.WithCancel(r.ctx)

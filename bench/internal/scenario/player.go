@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,13 +39,13 @@ func (r *run) open(nodes []ring.Node, log *dials) (cache, error) {
 }
 
 // client makes a client of memherd, as it comes but for the timeout, the copies and
-// what change, if there is one, does to its settings.
+// what the run and change, if there is one, do to its settings.
 func (r *run) client(nodes []ring.Node, log *dials, change ...func(*client.Config)) (*client.Client, error) {
 	cfg := client.Config{Nodes: nodes, ReplicationFactor: Copies, Timeout: r.Timeout, DialTimeout: r.Timeout}
 	if log != nil {
 		cfg.DialContext = log.dial
 	}
-	for _, f := range change {
+	for _, f := range append(slices.Clone(r.change), change...) {
 		f(&cfg)
 	}
 	return client.New(cfg)

@@ -106,8 +106,8 @@ func (r *run) rejoin() (err error) {
 		ws[i] = w
 	}
 	a, b := ws[0], ws[1]
-	if err := r.parallel(len(all), func(i int) error {
-		return memherd{a.Client}.Set(r.ctx, all[i], value.Make(all[i], 1, valueSize))
+	if err := r.until(all, func(key string) error {
+		return memherd{a.Client}.Set(r.ctx, key, value.Make(key, 1, valueSize))
 	}); err != nil {
 		return fmt.Errorf("filling: %w", err)
 	}
@@ -153,11 +153,12 @@ func (r *run) partition(a, b *witness) error {
 		}
 	}
 	if err := r.parallel(len(a.keys), func(i int) error {
-		if _, err := a.Delete(r.ctx, a.keys[i]); err != nil {
+		err := r.insist(func() error {
+			_, err := a.Delete(r.ctx, a.keys[i])
 			return err
-		}
-		a.gone[i].Store(true)
-		return nil
+		})
+		a.gone[i].Store(err == nil)
+		return err
 	}); err != nil {
 		return fmt.Errorf("deleting: %w", err)
 	}

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"github.com/memherd/memherd/client"
 	"github.com/memherd/memherd/ring"
 )
 
@@ -14,6 +15,10 @@ const (
 
 // restarts are nodes that return with nothing.
 func restarts() []Scenario {
+	rolling := func(b Bound) []Figure {
+		return []Figure{{Name: fNormally, Format: "%.0f"}, {Name: fAgain, Format: "%.0f"}, {Name: fNormal, Format: "%.3f", Bound: b},
+			{Name: fErrors, Format: "%.3f"}, safety[0], safety[1]}
+	}
 	return []Scenario{
 		{
 			Name: "empty", Title: "one of three nodes is killed and started anew, empty; two processes load through it", Rival: true,
@@ -23,9 +28,16 @@ func restarts() []Scenario {
 		},
 		{
 			Name: "rolling", Title: "every one of three nodes is killed and started anew, empty, one after the other", Rival: true,
-			Figures: []Figure{{Name: fNormally, Format: "%.0f"}, {Name: fAgain, Format: "%.0f"}, {Name: fNormal, Format: "%.3f", Bound: most(1.02)},
-				{Name: fErrors, Format: "%.3f"}, safety[0], safety[1]},
-			play: (*run).rolling,
+			Figures: rolling(most(1.02)),
+			play:    (*run).rolling,
+		},
+		{
+			Name: "rolling-off", Title: "the same with the restoring of cold copies off, which must be seen",
+			Figures: rolling(least(1.02)),
+			play: func(r *run) error {
+				r.change = append(r.change, func(cfg *client.Config) { cfg.ColdWindow = client.NoColdWindow })
+				return r.rolling()
+			},
 		},
 	}
 }

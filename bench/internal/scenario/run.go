@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/memherd/memherd/bench/internal/subject"
+	"github.com/memherd/memherd/client"
 )
 
 // Names of the players.
@@ -25,7 +26,8 @@ type run struct {
 	ctx     context.Context
 	seed    uint64 // of this run
 	player  string
-	figures []Figure // that the scenario shows
+	figures []Figure               // that the scenario shows
+	change  []func(*client.Config) // of memherd's clients
 	values  map[string]float64
 	errs    subject.Errors // what callers saw
 	bad     subject.Errors // wrong and stale values

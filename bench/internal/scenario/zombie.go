@@ -128,9 +128,7 @@ func (z *zombies) round() (err error) {
 	z.version++
 	// Three thousand callers at once may have been too much for the other nodes, too, on a
 	// busy machine: they are given time to be found well again.
-	if err := z.parallel(len(z.keys), func(i int) error {
-		return z.await("a set is acknowledged", func() bool { return z.set(i) == nil })
-	}); err != nil {
+	if err := z.until(z.keys, z.set); err != nil {
 		return err
 	}
 	if err := z.s.servers[0].Resume(); err != nil {
@@ -153,15 +151,15 @@ func (z *zombies) round() (err error) {
 func (z *zombies) atOnce() {
 	z.version++
 	var wg sync.WaitGroup
-	for i := range z.keys {
-		wg.Go(func() { _ = z.set(i) })
+	for _, key := range z.keys {
+		wg.Go(func() { _ = z.set(key) })
 	}
 	wg.Wait()
 }
 
-// set gives key i the newest version.
-func (z *zombies) set(i int) error {
-	return memherd{z.c}.Set(context.Background(), z.keys[i], value.Make(z.keys[i], z.version, valueSize))
+// set gives a key the newest version.
+func (z *zombies) set(key string) error {
+	return memherd{z.c}.Set(context.Background(), key, value.Make(key, z.version, valueSize))
 }
 
 // readAll reads every key as callers do.
