@@ -10,7 +10,7 @@ NESTED     = bench/rivals
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late lint check tools soak-demo soak-race soak-late soak-stray clean
+.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault lint check tools soak-demo soak-race soak-late soak-stray clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench-ring: ## placements against others': cost, evenness, heirs, movement, 3 mi
 
 bench-late: ## how long after its deadline a caller returns; for an idle machine
 	$(GO) test -run '^$$' -bench '^BenchmarkLateReturn$$' -benchtime 1000x ./client
+
+bench-fault: tools ## faults on real memcached behind proxies, gomemcache beside, 13 min; FLAGS="-scenario crash,hang" for some
+	@$(GO) run ./bench fault $(FLAGS)
 
 lint: ## gofmt, go vet, staticcheck
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not gofmt'ed:"; echo "$$bad"; exit 1; fi

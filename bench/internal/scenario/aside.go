@@ -10,6 +10,7 @@ import (
 
 	"github.com/memherd/memherd/bench/internal/origin"
 	"github.com/memherd/memherd/bench/internal/rival"
+	"github.com/memherd/memherd/bench/internal/value"
 	"github.com/memherd/memherd/client"
 	"github.com/memherd/memherd/loader"
 	"github.com/memherd/memherd/ring"
@@ -31,29 +32,31 @@ type backing struct {
 	seen  map[string]bool
 }
 
-// maxFresh is how many fresh keys the origin has.
-const maxFresh = 100_000
-
 func newBacking(hot []string) *backing {
-	all := append([]string(nil), hot...)
-	for n := range int64(maxFresh) {
-		all = append(all, freshKey(n+1))
-	}
-	sizes := make([]int, len(all))
+	sizes := make([]int, len(hot))
 	for i := range sizes {
 		sizes[i] = valueSize
 	}
-	return &backing{Synthetic: origin.NewSynthetic(all, sizes, originDelay), seen: map[string]bool{}}
+	return &backing{Synthetic: origin.NewSynthetic(hot, sizes, originDelay), seen: map[string]bool{}}
 }
 
+// Load knows every fresh key besides those it was made with.
 func (b *backing) Load(ctx context.Context, key string) ([]byte, error) {
-	if !strings.HasPrefix(key, "fresh:") {
+	if !strings.HasPrefix(key, freshPrefix) {
 		b.again.Add(1)
 		b.mu.Lock()
 		b.seen[key] = true
 		b.mu.Unlock()
+		return b.Synthetic.Load(ctx, key)
 	}
-	return b.Synthetic.Load(ctx, key)
+	t := time.NewTimer(originDelay)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return value.Make(key, 1, valueSize), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // forget starts the counting anew, when the cache has been filled.

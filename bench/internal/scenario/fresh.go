@@ -17,11 +17,11 @@ type fresh struct {
 // next draws whether a read is of a fresh key; nil has none.
 func (f *fresh) next(rng *rand.Rand) bool { return f != nil && rng.Float64() < f.share }
 
-func freshKey(n int64) string { return fmt.Sprintf("fresh:%d", n) }
+const freshPrefix = "fresh:"
 
 // getFresh reads a key for the first time.
 func (l *load) getFresh(c cache, t *tally) {
-	key := freshKey(l.fresh.used.Add(1))
+	key := fmt.Sprint(freshPrefix, l.fresh.used.Add(1))
 	b, err := c.Get(context.Background(), key)
 	if err != nil {
 		t.errors++

@@ -203,11 +203,11 @@ func (r *run) show(l *load, back time.Duration) {
 	end := l.sweep()
 	wrong, stale := l.bad()
 	for name, v := range map[string]float64{
-		fRate: perSecond(healthy.ops, length),
+		fRate: perSecond(healthy.ops-healthy.errors, length),
 		fCalm: quantile(slices.Concat(healthy.read, healthy.set), 0.99),
 		// An error that the return of the node causes is the fault's, too.
-		fErrors:    percent(early.errors+fault.errors+late.errors+end.errors, early.ops+fault.ops),
-		fKept:      100 * ratio(perSecond(fault.ops, faultLength), perSecond(healthy.ops, length)),
+		fErrors:    percent(early.errors+fault.errors+late.errors, early.ops+fault.ops+late.ops),
+		fKept:      100 * ratio(perSecond(fault.ops-fault.errors, faultLength), perSecond(healthy.ops-healthy.errors, length)),
 		fP99:       ratio(quantile(slices.Concat(fault.read, fault.set), 0.99), quantile(slices.Concat(healthy.read, healthy.set), 0.99)),
 		fReadP99:   ratio(quantile(fault.read, 0.99), quantile(healthy.read, 0.99)),
 		fWaited:    float64(fault.waited),
