@@ -9,7 +9,7 @@ import (
 // meddling are the faults of single replies, of one node.
 func meddling() []Scenario {
 	own := func() []Figure {
-		return figures(Figure{Name: fErrors, Format: "%.3f", Bound: most(0.1)}, Figure{Name: fKept, Format: "%.0f"}, Figure{Name: fP99, Format: "%.2f"})
+		return figures(Figure{Name: fErrors, Format: "%.3f", Bound: most(0.1)}, Figure{Name: fLater, Format: "%.3f", Bound: most(0.1)}, Figure{Name: fKept, Format: "%.0f"}, Figure{Name: fP99, Format: "%.2f"})
 	}
 	return []Scenario{
 		{Name: "late", Title: "5 % of the replies of one of three nodes come 150 ms later", Rival: true, Figures: own(),

@@ -14,6 +14,7 @@ const (
 	fErrors    = "errors, % of operations"
 	fRate      = "operations a second, healthy"
 	fCalm      = "p99, healthy, ms"
+	fLater     = "errors after its return, %"
 	fKept      = "throughput kept, %"
 	fP99       = "p99, × healthy"
 	fWaited    = "calls that waited the whole timeout"
@@ -35,25 +36,25 @@ func outages() []Scenario {
 	return []Scenario{
 		{
 			Name: "crash", Title: "one of three nodes is killed, and later started anew, empty", Rival: true,
-			Figures: figures(Figure{Name: fErrors, Format: "%.3f", Bound: most(0.1)}, Figure{Name: fP99, Format: "%.2f", Bound: most(2)},
+			Figures: figures(Figure{Name: fErrors, Format: "%.3f", Bound: most(0.1)}, Figure{Name: fLater, Format: "%.3f", Bound: most(0.1)}, Figure{Name: fP99, Format: "%.2f", Bound: most(2)},
 				Figure{Name: fRecovered, Format: "%.0f", Bound: most(250)}, Figure{Name: fKept, Format: "%.0f"}),
 			play: (*run).crash,
 		},
 		{
 			Name: "hang", Title: "one of three nodes takes everything and answers nothing", Rival: true,
-			Figures: figures(Figure{Name: fErrors, Format: "%.3f", Bound: most(0.5)}, Figure{Name: fKept, Format: "%.0f", Bound: least(90)},
+			Figures: figures(Figure{Name: fErrors, Format: "%.3f", Bound: most(0.5)}, Figure{Name: fLater, Format: "%.3f", Bound: most(0.5)}, Figure{Name: fKept, Format: "%.0f", Bound: least(90)},
 				Figure{Name: fWaited, Format: "%.0f", Bound: most(64)}, Figure{Name: fRecovered, Format: "%.0f"}),
 			play: outage(proxy.Hung, false),
 		},
 		{
 			Name: "slow", Title: "replies of one of three nodes come 20 ms later; measured from 2 s on", Rival: true,
-			Figures: figures(Figure{Name: fErrors, Format: "%.3f"}, Figure{Name: fReadP99, Format: "%.2f", Bound: most(3)},
+			Figures: figures(Figure{Name: fErrors, Format: "%.3f"}, Figure{Name: fLater, Format: "%.3f"}, Figure{Name: fReadP99, Format: "%.2f", Bound: most(3)},
 				Figure{Name: fExtra, Format: "%.1f", Bound: most(5)}, Figure{Name: fKept, Format: "%.0f"}),
 			play: outage(proxy.Plan{Latency: 20 * time.Millisecond}, true),
 		},
 		{
 			Name: "flap", Title: "one of three nodes crashes or hangs, and returns, every 50 to 500 ms", Rival: true,
-			Figures: figures(Figure{Name: fErrors, Format: "%.3f", Bound: most(1)}, Figure{Name: fDials, Format: "%.0f", Bound: most(10)},
+			Figures: figures(Figure{Name: fErrors, Format: "%.3f", Bound: most(1)}, Figure{Name: fLater, Format: "%.3f", Bound: most(1)}, Figure{Name: fDials, Format: "%.0f", Bound: most(10)},
 				Figure{Name: fKept, Format: "%.0f"}),
 			play: flap,
 		},
@@ -203,10 +204,10 @@ func (r *run) show(l *load, back time.Duration) {
 	end := l.sweep()
 	wrong, stale := l.bad()
 	for name, v := range map[string]float64{
-		fRate: perSecond(healthy.ops-healthy.errors, length),
-		fCalm: quantile(slices.Concat(healthy.read, healthy.set), 0.99),
-		// An error that the return of the node causes is the fault's, too.
-		fErrors:    percent(early.errors+fault.errors+late.errors, early.ops+fault.ops+late.ops),
+		fRate:      perSecond(healthy.ops-healthy.errors, length),
+		fCalm:      quantile(slices.Concat(healthy.read, healthy.set), 0.99),
+		fErrors:    percent(early.errors+fault.errors, early.ops+fault.ops),
+		fLater:     percent(late.errors, late.ops),
 		fKept:      100 * ratio(perSecond(fault.ops-fault.errors, faultLength), perSecond(healthy.ops-healthy.errors, length)),
 		fP99:       ratio(quantile(slices.Concat(fault.read, fault.set), 0.99), quantile(slices.Concat(healthy.read, healthy.set), 0.99)),
 		fReadP99:   ratio(quantile(fault.read, 0.99), quantile(healthy.read, 0.99)),
