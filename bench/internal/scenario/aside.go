@@ -165,6 +165,14 @@ func (r *run) throughLoaders(nodes int, l *load, play func(g *loading) error) (e
 	return errors.Join(play(g), l.stop())
 }
 
+// open is how many loads memherd's loaders have made because the cache failed.
+func (g *loading) open() (n uint64) {
+	for _, p := range g.ps {
+		n += p.Counters().FailOpen
+	}
+	return n
+}
+
 // up waits until all of memherd's clients read from a node again.
 func (g *loading) up(node string) error {
 	for _, p := range g.ps {

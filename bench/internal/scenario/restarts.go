@@ -10,19 +10,20 @@ const (
 	fPerMiss  = "origin loads, × these keys"
 	fNormal   = "origin loads, × normal"
 	fAgain    = "loads of keys that had been cached"
+	fOpen     = "loads past a cache that failed"
 	fNormally = "loads that are normal"
 )
 
 // restarts are nodes that return with nothing.
 func restarts() []Scenario {
 	rolling := func(b Bound) []Figure {
-		return []Figure{{Name: fNormally, Format: "%.0f"}, {Name: fAgain, Format: "%.0f"}, {Name: fNormal, Format: "%.3f", Bound: b},
+		return []Figure{{Name: fNormally, Format: "%.0f"}, {Name: fAgain, Format: "%.0f"}, {Name: fOpen, Format: "%.0f"}, {Name: fNormal, Format: "%.3f", Bound: b},
 			{Name: fErrors, Format: "%.3f"}, safety[0], safety[1]}
 	}
 	return []Scenario{
 		{
 			Name: "empty", Title: "one of three nodes is killed and started anew, empty; two processes load through it", Rival: true,
-			Figures: []Figure{{Name: fMissing, Format: "%.0f"}, {Name: fPerMiss, Format: "%.3f", Bound: most(1.05)},
+			Figures: []Figure{{Name: fMissing, Format: "%.0f"}, {Name: fPerMiss, Format: "%.3f", Bound: most(1.05)}, {Name: fOpen, Format: "%.0f"},
 				{Name: fErrors, Format: "%.3f"}, safety[0], safety[1]},
 			play: (*run).empty,
 		},
@@ -51,6 +52,7 @@ func (r *run) empty() error {
 		}
 		l.enter(before)
 		g.origin.forget()
+		open := g.open()
 		if err := r.pause(r.Phase); err != nil {
 			return err
 		}
@@ -75,6 +77,9 @@ func (r *run) empty() error {
 			return err
 		}
 		r.put(fMissing, float64(lost))
+		if r.player == ours {
+			r.put(fOpen, float64(g.open()-open))
+		}
 		r.put(fPerMiss, ratio(float64(g.origin.again.Load()), float64(lost)))
 		return nil
 	})
@@ -112,7 +117,7 @@ func (r *run) rolling() error {
 		}
 		l.enter(before)
 		g.origin.forget()
-		used := l.fresh.used.Load()
+		used, open := l.fresh.used.Load(), g.open()
 		if err := r.pause(r.Phase); err != nil {
 			return err
 		}
@@ -131,6 +136,9 @@ func (r *run) rolling() error {
 		normal := float64(l.fresh.used.Load() - used)
 		again := float64(g.origin.again.Load())
 		r.put(fNormally, normal)
+		if r.player == ours {
+			r.put(fOpen, float64(g.open()-open))
+		}
 		r.put(fAgain, again)
 		r.put(fNormal, ratio(normal+again, normal))
 		return nil
