@@ -215,8 +215,20 @@ func (n *node) nextProbe() time.Duration {
 		n.backoff.Reset()
 	}
 	n.upSince = time.Time{}
-	return n.backoff.Next()
+	n.backoff.Max = probeSoon
+	if time.Since(n.downSince) > downLong {
+		n.backoff.Max = probeLate
+	}
+	return max(n.backoff.Next(), n.pace.Room(time.Now()))
 }
+
+// Most outages are restarts, after which a node is found again within probeSoon; one that
+// has lasted for downLong is asked less often.
+const (
+	probeSoon = 240 * time.Millisecond
+	probeLate = time.Second
+	downLong  = 30 * time.Second
+)
 
 // probe dials the node and asks it something that only a working server answers.
 func (n *node) probe() bool {

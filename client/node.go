@@ -77,7 +77,7 @@ func newNode(c *Client, rn ring.Node) *node {
 		conns:   make([]atomic.Pointer[pipe.Conn], c.cfg.ConnsPerNode),
 		dialing: make([]*dialing, c.cfg.ConnsPerNode),
 		wake:    make(chan struct{}, 1),
-		backoff: health.Backoff{Min: 50 * time.Millisecond, Max: time.Second},
+		backoff: health.Backoff{Min: 50 * time.Millisecond, Max: probeSoon},
 	}
 	if strings.HasPrefix(rn.Addr, "/") {
 		n.network = "unix"

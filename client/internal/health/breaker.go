@@ -68,8 +68,8 @@ func (b *Breaker) Close() bool {
 
 // Backoff spaces the probes of a node that is down: each pause is drawn from the
 // half to the whole of a span that doubles from Min to Max, so that many clients
-// don't come back at one moment. From 50 ms to 1 s that is at most six dials in the
-// first second down and at most two a second in the long run.
+// don't come back at one moment. From 50 to 240 ms that is at most nine dials in the first
+// second down and eight a second later, with a Max of 1 s two a second.
 type Backoff struct {
 	Min, Max time.Duration
 	span     time.Duration
