@@ -46,9 +46,7 @@ func TestBurstRequests(t *testing.T) {
 			if r.Cmd == memproto.CmdGet {
 				require.LessOrEqual(t, n, 2048)
 				require.Empty(t, tokens, "classic commands come first")
-				for _, f := range strings.Fields(string(rest[:n]))[1:] {
-					got = append(got, f)
-				}
+				got = append(got, strings.Fields(string(rest[:n]))[1:]...)
 			} else {
 				require.Equal(t, memproto.CmdMetaGet, r.Cmd)
 				require.Equal(t, like.Flags, r.Flags)
