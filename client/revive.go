@@ -41,7 +41,6 @@ type revival struct {
 	target *node
 	tok    item.Token // won, or not
 	won    bool
-	from   *node
 	it     item.Item
 	found  bool
 }
