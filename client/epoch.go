@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
@@ -116,37 +115,18 @@ func (n *node) askEpoch(ctx context.Context, nc net.Conn, tier Tier) (string, er
 	if n.c.cfg.EpochKey == NoEpoch {
 		return "", nil
 	}
-	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	fail := func(err error) (string, error) {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
+	var in introduction
+	err := inquire(ctx, nc, epochRequests(n.c.cfg.EpochKey, tier, !n.introduced()), func(answer []byte) (whole bool, err error) {
+		in, whole, err = readEpoch(answer)
+		return whole, err
+	})
+	if err != nil {
 		return "", err
 	}
-	if _, err := nc.Write(epochRequests(n.c.cfg.EpochKey, tier, !n.introduced())); err != nil {
-		return fail(err)
+	if p, ok := processOf(in.stats); ok {
+		n.know(p)
 	}
-	var reply []byte
-	for {
-		buf := make([]byte, 256)
-		k, err := nc.Read(buf)
-		reply = append(reply, buf[:k]...)
-		in, whole, bad := readEpoch(reply)
-		switch {
-		case bad != nil:
-			return fail(bad)
-		case whole && !stop():
-			return fail(ctx.Err())
-		case whole:
-			if p, ok := processOf(in.stats); ok {
-				n.know(p)
-			}
-			return in.sentinel, nil
-		case err != nil:
-			return fail(err)
-		}
-	}
+	return in.sentinel, nil
 }
 
 // meet takes note of the sentinel behind a connection and returns the life to stamp it

@@ -176,11 +176,15 @@ func flagsIn(f uint32) uint32 {
 	return f
 }
 
+// valid reports whether a reply shows a value that is neither a stub nor marked stale.
+func valid(a *pipe.Answer) bool {
+	return a.Resp.Status == memproto.StatusVA && !isStub(a) && !a.Resp.Flags.Has(memproto.FlagX)
+}
+
 // sound reports whether a reply to a read with getFlags shows a value that may be stored
 // elsewhere, and has enough of its life left for that.
 func sound(a *pipe.Answer) bool {
-	return a.Resp.Status == memproto.StatusVA && !isStub(a) && !a.Resp.Flags.Has(memproto.FlagX) &&
-		a.Resp.Flags.Has(memproto.FlagLt) && (a.Resp.TTL < 0 || a.Resp.TTL > 1)
+	return valid(a) && a.Resp.Flags.Has(memproto.FlagLt) && (a.Resp.TTL < 0 || a.Resp.TTL > 1)
 }
 
 // isStub reports whether a reply with value and flags shows a lease stub rather than

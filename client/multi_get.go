@@ -340,7 +340,7 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 		g.c.handBack(ctx, f, a, q.key)
 	}
 	if q.detour && q.next == 0 {
-		if a.Resp.Status != memproto.StatusVA || isStub(a) || a.Resp.Flags.Has(memproto.FlagX) {
+		if !valid(a) {
 			q.open = true // the owner's turn
 			return
 		}

@@ -100,22 +100,8 @@ func (c *Client) readSources(ctx context.Context, op string, copies []*node, hom
 
 // readSource reads key from n, and takes no stub and no value marked stale for one.
 func (c *Client) readSource(ctx context.Context, op string, n *node, key string) (item.Item, bool) {
-	k := n.newCall()
-	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
-	setKey(&k.Req, key)
-	if ctx.Done() != nil {
-		k.Settler, k.SettleKey = lateRead{}, key
-	}
-	f := n.launch(ctx, op, k)
-	if _, err := f.wait(ctx); err != nil {
-		return item.Item{}, false
-	}
-	defer f.call.Free()
-	a := &f.call.Answer
-	if a.Resp.Flags.Has(memproto.FlagW) {
-		c.handBack(ctx, f, a, key)
-	}
-	return itemOf(key, a), sound(a)
+	a, err := c.readCopy(ctx, op, n, key)
+	return itemOf(key, &a), err == nil && sound(&a)
 }
 
 // refill stores it under tok with what is left of its life. Whatever it comes to, the

@@ -43,7 +43,7 @@ type simulation struct {
 	over                       atomic.Bool
 }
 
-// noTwoAlike makes two things never happen at one nanosecond: what the scheduler would
+// delay is random to the nanosecond, so that two things hardly ever happen at one nanosecond: what the scheduler would
 // make of that is not the seed's.
 func (s *simulation) delay(most time.Duration) time.Duration {
 	s.mu.Lock()
@@ -51,7 +51,7 @@ func (s *simulation) delay(most time.Duration) time.Duration {
 	return time.Duration(1 + s.rng.Int64N(int64(most)))
 }
 
-// value is what version v of key is stored as.
+// simValue is what version v of key is stored as.
 func simValue(key string, v int) []byte { return []byte(key + "=" + strconv.Itoa(v)) }
 
 // check judges a value that was read by somebody who began when floor was the floor.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
 )
@@ -119,22 +120,8 @@ func (c *Client) readAround(ctx context.Context, op string, hash uint64, key str
 		return item.Item{}, false
 	}
 	n := t.nodes[at]
-	k := n.newCall()
-	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
-	setKey(&k.Req, key)
-	if ctx.Done() != nil {
-		k.Settler, k.SettleKey = lateRead{}, key
-	}
-	f := n.launch(ctx, op, k)
-	if _, err := f.wait(ctx); err != nil {
-		return item.Item{}, false
-	}
-	defer f.call.Free()
-	a := &f.call.Answer
-	if a.Resp.Flags.Has(memproto.FlagW) {
-		c.handBack(ctx, f, a, key)
-	}
-	if a.Resp.Status != memproto.StatusVA || isStub(a) || a.Resp.Flags.Has(memproto.FlagX) {
+	a, err := c.readCopy(ctx, op, n, key)
+	if err != nil || !valid(&a) {
 		return item.Item{}, false
 	}
 	c.counters.nodeHits.Add(1)
@@ -143,5 +130,24 @@ func (c *Client) readAround(ctx context.Context, op string, hash uint64, key str
 		c.revive(hash, key, n)
 	}
 	c.detector.Observe(hash, key, len(a.Value))
-	return itemOf(key, a), true
+	return itemOf(key, &a), true
+}
+
+// readCopy reads key from n, whichever copy that is, and gives back a win it draws.
+func (c *Client) readCopy(ctx context.Context, op string, n *node, key string) (pipe.Answer, error) {
+	k := n.newCall()
+	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
+	setKey(&k.Req, key)
+	if ctx.Done() != nil {
+		k.Settler, k.SettleKey = lateRead{}, key
+	}
+	f := n.launch(ctx, op, k)
+	if _, err := f.wait(ctx); err != nil {
+		return pipe.Answer{}, err
+	}
+	defer f.call.Free()
+	if f.call.Resp.Flags.Has(memproto.FlagW) {
+		c.handBack(ctx, f, &f.call.Answer, key)
+	}
+	return f.call.Answer, nil
 }

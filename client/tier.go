@@ -8,7 +8,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
@@ -68,35 +67,15 @@ var errAnyKeys = errors.New("memherd: the node's server is older than memcached 
 const maxProbeReply = 1 << 10
 
 // learn sends the probe on a connection that nothing else uses, and reads the answer.
-func learn(ctx context.Context, nc net.Conn) (capability, error) {
-	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	fail := func(err error) (capability, error) {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
+func learn(ctx context.Context, nc net.Conn) (c capability, err error) {
+	err = inquire(ctx, nc, []byte(probe), func(answer []byte) (whole bool, err error) {
+		c, whole, err = readProbe(answer)
+		return whole, err
+	})
+	if err != nil {
 		return capability{}, err
 	}
-	if _, err := nc.Write([]byte(probe)); err != nil {
-		return fail(err)
-	}
-	var reply []byte
-	for {
-		buf := make([]byte, 256)
-		n, err := nc.Read(buf)
-		reply = append(reply, buf[:n]...)
-		c, whole, bad := readProbe(reply)
-		switch {
-		case bad != nil:
-			return fail(bad)
-		case whole && !stop():
-			return fail(ctx.Err())
-		case whole:
-			return c, nil
-		case err != nil:
-			return fail(err)
-		}
-	}
+	return c, nil
 }
 
 // readProbe reads the answer to the probe; whole says that it is all there.
