@@ -27,14 +27,16 @@ type Client struct {
 	counters  counters
 	cold      cold
 	reviver   reviver
-	slow      atomic.Int64 // how many nodes are
+	slow      atomic.Int64  // how many nodes are
+	births    atomic.Uint64 // of nodes
 	born      time.Time
 	without   parts // nothing, except in the benchmark that measures what parts cost
 
 	// topMu serialises changes of the topology; it is held while a new one is built
-	// and published, never across I/O. Before it: nothing. Under it: nothing.
-	topMu  sync.Mutex
-	closed bool // guarded by topMu
+	// and published, never across I/O. Before it: nothing. Under it: a node's mu and debt.
+	topMu   sync.Mutex
+	closed  bool       // guarded by topMu
+	members membership // guarded by topMu
 
 	maintaining sync.Once
 }
@@ -54,11 +56,16 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{cfg: cfg, born: time.Now()}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	t, err := c.buildTopology(cfg.Nodes, nil)
+	p, err := c.newPlacement(cfg.Nodes)
 	if err != nil {
 		c.cancel()
 		return nil, err
 	}
+	p.number, p.learned = 1, c.born
+	p.keep()
+	c.members = membership{now: p, numbers: 1, wake: make(chan struct{}, 1)}
+	t := &topology{placement: p}
+	t.gather()
 	if c.detector, err = hotkey.NewDetector(cfg.HotKeys, len(t.nodes)); err != nil {
 		c.cancel()
 		return nil, err
@@ -91,7 +98,7 @@ func (c *Client) Close() error {
 	}
 	c.cancel()
 	c.group.close()
-	for _, n := range c.top.Load().nodes {
+	for _, n := range c.top.Load().all {
 		n.close(item.ErrClosed)
 	}
 	c.group.wait()

@@ -14,7 +14,8 @@ import (
 
 // cold is what a client knows of its cold copies.
 type cold struct {
-	// nodes is 0 while no node is cold, so that reads need look no further.
+	// nodes is 0 while no node is cold and no migration window open, so that reads need look
+	// no further.
 	nodes atomic.Int64
 	// reads counts hits while any node was cold, revived the copies asked for because of
 	// them: the latter stay within reviveShare of the former.
@@ -40,17 +41,36 @@ func (n *node) chill() {
 	if window < 0 || n.c.cfg.ReplicationFactor < 2 {
 		return
 	}
-	n.coldness.mu.Lock()
-	n.coldness.seen, n.coldness.set = make([]uint64, seenBits/64), 0
-	n.coldness.mu.Unlock()
+	n.forgetSeen()
 	n.coldness.until.Store(int64(time.Since(n.c.born) + window))
 	n.c.cold.nodes.Add(1) // at least; see thaw
+}
+
+// forgetSeen has every key be seen to anew.
+func (n *node) forgetSeen() {
+	n.coldness.mu.Lock()
+	n.coldness.seen, n.coldness.set = nil, 0
+	n.coldness.mu.Unlock()
 }
 
 // cold reports whether a miss on the node may be no miss.
 func (n *node) cold() bool {
 	until := n.coldness.until.Load()
 	return until != 0 && int64(time.Since(n.c.born)) < until
+}
+
+// tainted reports whether n, the first copy of key that may be read, may have been given a value
+// by another client from a copy on which this one owes a delete of it; later are the
+// copies after it (consistency rule 7).
+func (t *topology) tainted(hash uint64, key string, n *node, later []*node) bool {
+	if n.cold() && owedLater(later, key) {
+		return true
+	}
+	if !t.moved(hash, n) {
+		return false
+	}
+	var mem [maxCopies]*node
+	return owedLater(later, key) || owedLater(t.sources(hash, mem[:0]), key)
 }
 
 // owedLater reports whether this client owes key to any of these later copies: then a cold
@@ -66,12 +86,12 @@ func owedLater(later []*node, key string) bool {
 }
 
 // first reports whether the key with this hash has not been seen to on this node since it
-// is cold, and takes it that it is now.
+// is cold, or the fleet changed, and takes it that it is now.
 func (n *node) first(hash uint64) bool {
 	n.coldness.mu.Lock()
 	defer n.coldness.mu.Unlock()
 	if n.coldness.seen == nil {
-		return false
+		n.coldness.seen = make([]uint64, seenBits/64)
 	}
 	at := hash % seenBits
 	word, bit := &n.coldness.seen[at/64], uint64(1)<<(at%64)
@@ -93,14 +113,20 @@ func (c *Client) thaw() {
 	}
 	// A node that chills between the count and the swap is not lost: the swap fails.
 	before, now := c.cold.nodes.Load(), int64(0)
-	for _, n := range c.top.Load().nodes {
-		if n.cold() {
-			now++
-			continue
+	t, windows := c.top.Load(), int64(0)
+	for _, p := range t.past {
+		if p.source {
+			windows++
 		}
-		n.coldness.mu.Lock()
-		n.coldness.seen = nil
-		n.coldness.mu.Unlock()
+	}
+	now += windows
+	for _, n := range t.all {
+		switch {
+		case n.cold():
+			now++
+		case windows == 0:
+			n.forgetSeen()
+		}
 	}
 	c.cold.nodes.CompareAndSwap(before, now)
 }

@@ -88,6 +88,15 @@ type Config struct {
 	// keys back to it. 0 means 10 min, NoColdWindow that a miss is a miss at once. It is
 	// of use with two copies and more.
 	ColdWindow time.Duration
+	// Announce is how long SetNodes lets reads go by the list before, so that all clients
+	// hear of the new one before any reads by it: at least twice as long as it takes the last
+	// of them to hear of it, twice the interval at which lists are asked for. 0 means 10 s.
+	// NoAnnounce lets reads switch at once: only for a client that has the nodes to itself.
+	Announce time.Duration
+	// MigrationWindow is how long after a switch what a key's new copies miss is looked for
+	// on the old ones, and copied from there. 0 means 10 min, NoMigrationWindow that keys which
+	// move are missed.
+	MigrationWindow time.Duration
 	// RejoinDelay is how long a node that was down, and is the same process as before, is kept
 	// out of reads after it has heard of everything this client owes it: other clients need
 	// that time to do the same. 0 means 2 s, NoRejoinDelay none; a node that was
@@ -117,6 +126,8 @@ const (
 	DefaultLeaseTTL      = 10 * time.Second
 	DefaultRejoinDelay   = 2 * time.Second
 	DefaultColdWindow    = 10 * time.Minute
+	DefaultAnnounce      = 10 * time.Second
+	DefaultMigration     = 10 * time.Minute
 
 	minLeaseTTL     = 2 * time.Second
 	maxLeaseTTL     = 60 * time.Second
@@ -129,6 +140,12 @@ const NoRejoinDelay time.Duration = -1
 
 // NoColdWindow as Config.ColdWindow restores nothing.
 const NoColdWindow time.Duration = -1
+
+// NoAnnounce as Config.Announce has SetNodes take effect at once.
+const NoAnnounce time.Duration = -1
+
+// NoMigrationWindow as Config.MigrationWindow copies nothing from the copies a key had before.
+const NoMigrationWindow time.Duration = -1
 
 // ErrConfig is what every error of New and SetNodes about bad settings is to
 // errors.Is, besides the causes of package ring.
@@ -165,11 +182,18 @@ func (cfg Config) withDefaults() (Config, error) {
 	orDuration(&cfg.LeaseTTL, DefaultLeaseTTL)
 	orDuration(&cfg.RejoinDelay, DefaultRejoinDelay)
 	orDuration(&cfg.ColdWindow, DefaultColdWindow)
-	if cfg.ColdWindow < 0 && cfg.ColdWindow != NoColdWindow {
-		return cfg, configError("ColdWindow is negative; 0 chooses the default, NoColdWindow none")
-	}
-	if cfg.RejoinDelay < 0 && cfg.RejoinDelay != NoRejoinDelay {
-		return cfg, configError("RejoinDelay is negative; 0 chooses the default, NoRejoinDelay none")
+	orDuration(&cfg.Announce, DefaultAnnounce)
+	orDuration(&cfg.MigrationWindow, DefaultMigration)
+	for _, f := range []struct {
+		name string
+		v    time.Duration
+	}{
+		{"ColdWindow", cfg.ColdWindow}, {"RejoinDelay", cfg.RejoinDelay},
+		{"Announce", cfg.Announce}, {"MigrationWindow", cfg.MigrationWindow},
+	} {
+		if f.v < 0 && f.v != -1 { // what No… is
+			return cfg, configError("%s is negative; 0 chooses the default, No%s none", f.name, f.name)
+		}
 	}
 	cfg.LeaseTTL = clampLease(cfg.LeaseTTL)
 	if cfg.ConnsPerNode > maxConnsPerNode {
@@ -220,3 +244,6 @@ func orDuration(v *time.Duration, def time.Duration) {
 func clampLease(ttl time.Duration) time.Duration {
 	return max(minLeaseTTL, min(ttl, maxLeaseTTL))
 }
+
+func (cfg *Config) announce() time.Duration        { return max(cfg.Announce, 0) }
+func (cfg *Config) migrationWindow() time.Duration { return max(cfg.MigrationWindow, 0) }

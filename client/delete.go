@@ -26,8 +26,7 @@ func (c *Client) Delete(ctx context.Context, key string) (item.Outcome, error) {
 	hash := t.ring.Hash(key)
 	c.near.Drop(hash, key)
 	defer c.near.Drop(hash, key)
-	var mem [maxCopies]*node
-	out, err := c.deleteKey(ctx, op, key, t.copies(hash, mem[:0]))
+	out, err := c.deleteKey(ctx, op, key, hash)
 	if err != nil {
 		c.counters.errors.Add(1)
 	}
@@ -40,16 +39,19 @@ func deleteRequest(key string) memproto.Request {
 	return r
 }
 
-// deleteKey is the delete of rule 2 on the copies given, owner first in the list.
+// deleteKey is the delete of rules 2 and 17.
 //
 // A copy that is restored from another waits for hold, so that deletes under way have
 // passed all of them. One that took longer is repeated: it may have passed the copy before
 // its token was taken, and the source after that was read (rule 4).
-func (c *Client) deleteKey(ctx context.Context, op, key string, copies []*node) (item.Outcome, error) {
+func (c *Client) deleteKey(ctx context.Context, op, key string, hash uint64) (item.Outcome, error) {
 	for try := 0; ; try++ {
+		var mem [maxCopies]*node
+		var groups [2][]*node
+		stages := c.top.Load().stages(hash, mem[:0], groups[:0])
 		began := time.Now()
-		out, err := c.deleteOnce(ctx, op, key, copies)
-		if len(copies) == 1 || try == maxRepeats || time.Since(began) <= hold || ctx.Err() != nil {
+		out, err := c.deleteOnce(ctx, op, key, stages)
+		if len(stages) == 1 || try == maxRepeats || time.Since(began) <= hold || ctx.Err() != nil {
 			return out, err
 		}
 	}
@@ -58,20 +60,23 @@ func (c *Client) deleteKey(ctx context.Context, op, key string, copies []*node) 
 // maxRepeats is how often a write that took longer than hold is repeated.
 const maxRepeats = 3
 
-func (c *Client) deleteOnce(ctx context.Context, op, key string, copies []*node) (item.Outcome, error) {
+func (c *Client) deleteOnce(ctx context.Context, op, key string, stages [][]*node) (item.Outcome, error) {
 	w := writing{c: c, op: op, key: key, always: true}
 	req := deleteRequest(key)
-	same := func(*node) (memproto.Request, bool) { return req, true }
-	w.send(ctx, copies[1:], same)
-	if err := ctx.Err(); err != nil {
-		// The other copies' answers are still due, so the owner's turn has not come;
-		// nobody waits for it any more. It is owed the delete, and its mender does the
+	for i, nodes := range stages {
+		err := ctx.Err()
+		if err == nil || i == 0 {
+			w.send(ctx, nodes, func(*node) (memproto.Request, bool) { return req, true })
+			continue
+		}
+		// The answers of those before are still due, so the turn of these has not come;
+		// nobody waits for it any more. They are owed the delete, and their menders do the
 		// whole of it in the right order.
-		w.out.Copies++
-		w.missed(copies[0], &item.Error{Op: op, Node: copies[0].Name, Sent: item.NotSent, Err: err})
-		return w.finish(ctx)
+		for _, n := range nodes {
+			w.out.Copies++
+			w.missed(n, &item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: err})
+		}
 	}
-	w.send(ctx, copies[:1], same)
 	return w.finish(ctx)
 }
 
@@ -138,29 +143,34 @@ func newBatchDelete(c *Client, op string, t *topology, keys []string) *batchDele
 }
 
 func (d *batchDelete) run(ctx context.Context) {
-	var others, owners []target
+	var stages [][]target // by their position in each key's own
+	put := func(at int, n *node, i int) {
+		for len(stages) <= at {
+			stages = append(stages, nil)
+		}
+		stages[at] = append(stages[at], target{n, i})
+	}
+	var mem [maxCopies]*node
+	var groups [2][]*node
 	for i, key := range d.keys {
-		list := d.t.ring.Lookup(key)
 		listed := false
-		for j, at := range list {
-			n := d.t.nodes[at]
-			listed = listed || n == d.payee
-			if j == 0 {
-				owners = append(owners, target{n, i})
-			} else {
-				others = append(others, target{n, i})
+		for at, nodes := range d.t.stages(d.t.ring.Hash(key), mem[:0], groups[:0]) {
+			for _, n := range nodes {
+				listed = listed || n == d.payee
+				put(at, n, i)
 			}
 		}
 		if d.payee != nil && !listed {
-			others = append(others, target{d.payee, i})
+			put(0, d.payee, i)
 		}
 	}
 	for try := 0; ; try++ {
 		began := time.Now()
 		clear(d.outcomes)
-		d.send(ctx, others)
-		d.send(ctx, owners)
-		if len(others) == 0 || try == maxRepeats || time.Since(began) <= hold || ctx.Err() != nil {
+		for _, ts := range stages {
+			d.send(ctx, ts)
+		}
+		if len(stages) < 2 || try == maxRepeats || time.Since(began) <= hold || ctx.Err() != nil {
 			return // else see deleteKey
 		}
 	}

@@ -56,7 +56,7 @@ func (c *Client) fillWon(ctx context.Context, l item.Lease, req memproto.Request
 	const op = "fill"
 	out := item.Outcome{Copies: l.Copies}
 	t := c.top.Load()
-	if t.version != l.Placement {
+	if t.number != l.Placement {
 		c.giveBack(&l)
 		return out, c.leaseLost(op, "")
 	}
@@ -137,7 +137,7 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 	copies := t.copies(hash, mem[:0])
 
 	w := writing{c: c, op: op, key: l.Key, always: true, tokens: l.Tokens}
-	doubt := t.version != l.Placement
+	doubt := t.number != l.Placement
 	under := func(n *node) (memproto.Request, bool) {
 		for _, tok := range l.Tokens {
 			if tok.Node == n.Name && tok.Life == n.life.Load() {
@@ -157,23 +157,26 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 		}
 		return memproto.Request{}, false
 	}
+	before, after := t.strays(hash)
 	settled := func() bool { return !doubt && !w.conflict && !w.left && w.refused == nil }
 	began := time.Now()
+	w.strays(ctx, before)
 	if settled() {
 		w.send(ctx, copies[1:], under)
 	}
 	if settled() {
 		w.send(ctx, copies[:1], under)
 	}
+	w.strays(ctx, after)
 	// One that took longer than hold is not known to be on every copy: see deleteKey.
-	if settled() && (len(copies) == 1 || time.Since(began) <= hold) {
+	if settled() && (len(copies) == 1 && !t.moving() || time.Since(began) <= hold) {
 		out, err := w.finish(ctx)
 		if err != nil {
 			c.counters.errors.Add(1)
 		}
 		return out, err
 	}
-	out, err := c.deleteKey(ctx, op, l.Key, copies)
+	out, err := c.deleteKey(ctx, op, l.Key, hash)
 	if err != nil {
 		c.counters.errors.Add(1)
 		if !w.unheard() {

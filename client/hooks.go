@@ -31,7 +31,10 @@ type Hooks struct {
 	// EpochChanged: the node's memory was lost or flushed, or its sentinel evicted. Leases, CAS
 	// tokens and near-cache entries from before are void.
 	EpochChanged func(node string)
-	// TopologyChanged: SetNodes took effect; the number of nodes now.
+	// TopologyAnnounced: SetNodes was given another list, which reads will go by after
+	// Config.Announce; the names of the nodes that will join and leave then.
+	TopologyAnnounced func(joining, leaving []string)
+	// TopologyChanged: reads go by the newest list from now on; the number of nodes in it.
 	TopologyChanged func(nodes int)
 }
 
@@ -87,6 +90,20 @@ func (h *Hooks) epochChanged(node string) {
 	if h.EpochChanged != nil {
 		h.EpochChanged(node)
 	}
+}
+
+func (h *Hooks) topologyAnnounced(joining, leaving []*node) {
+	if h.TopologyAnnounced == nil {
+		return
+	}
+	names := func(nodes []*node) []string {
+		var out []string
+		for _, n := range nodes {
+			out = append(out, n.Name)
+		}
+		return out
+	}
+	h.TopologyAnnounced(names(joining), names(leaving))
 }
 
 func (h *Hooks) tierLearned(node string, tier Tier, version string) {

@@ -101,6 +101,14 @@ func (c *Client) look(ctx context.Context, op, key string, o readOptions) (fligh
 	if err != nil {
 		return flight{}, c.readFailed(err)
 	}
+	if f.call.Resp.Status == memproto.StatusEN && c.cold.nodes.Load() > 0 {
+		if _, ok := c.restoreIfLacking(ctx, op, hash, key, f.n); ok {
+			f.call.Free()
+			if f, err = c.readHome(ctx, op, hash, key, o); err != nil {
+				return flight{}, c.readFailed(err)
+			}
+		}
+	}
 	r := &f.call.Resp
 	stub := tokenKind(&f.call.Answer) == item.TokenStub
 	if r.Flags.Has(memproto.FlagW) {

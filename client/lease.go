@@ -33,7 +33,7 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 			return l, nil
 		}
 	}
-	l.Placement, l.Copies = t.version, t.ring.Copies()
+	l.Placement, l.Copies = t.number, t.ring.Copies()
 	l.Generation = c.near.Generation(hash)
 	if c.steers() {
 		if it, ok := c.readAround(ctx, op, hash, key); ok {
@@ -52,7 +52,7 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 	}
 	defer f.call.Free()
 	c.readLease(&l, &f, hash)
-	if l.State == item.LeaseWon && !l.Stale && f.n.cold() {
+	if l.State == item.LeaseWon && !l.Stale && c.cold.nodes.Load() > 0 && t.lacks(hash, f.n) {
 		if it, ok := c.restore(ctx, op, t, hash, key, f.n, &l.Tokens[0]); ok {
 			l.State, l.Item, l.Level, l.Tokens = item.LeaseHit, it, item.FromNode, nil
 			c.counters.nodeHits.Add(1)
@@ -186,7 +186,7 @@ func (c *Client) LeaseWrite(ctx context.Context, key string) (item.Lease, error)
 	}
 	t := c.top.Load()
 	hash := t.ring.Hash(key)
-	l.Placement, l.Copies = t.version, t.ring.Copies()
+	l.Placement, l.Copies = t.number, t.ring.Copies()
 	l.Generation = c.near.Generation(hash)
 	if err := c.collectTokens(ctx, op, t, hash, &l, 0, nil); err != nil {
 		c.giveBack(&l)

@@ -27,7 +27,7 @@ func (c *Client) maintain() {
 		c.thaw()
 		c.measure()
 		var wg sync.WaitGroup
-		for _, n := range c.top.Load().nodes {
+		for _, n := range c.top.Load().all {
 			if !n.breaker.Writable() {
 				continue
 			}

@@ -211,7 +211,7 @@ func (g *multiGet) assign(i int32, a *ask) {
 		at := list[a.next]
 		n := g.t.nodes[at]
 		a.next++
-		if n.debt.Blocks(a.key) || g.c.cold.nodes.Load() > 0 && n.cold() && owedLater(g.t.copies(a.hash, nil)[a.next:], a.key) {
+		if n.debt.Blocks(a.key) || g.c.cold.nodes.Load() > 0 && g.t.tainted(a.hash, a.key, n, g.t.copies(a.hash, nil)[a.next:]) {
 			a.barred = true
 			continue
 		}
@@ -349,7 +349,7 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 	if a.Resp.Status != memproto.StatusVA || isStub(a) {
 		g.c.detector.Observe(q.hash, q.key, 0)
 		g.misses++
-		if a.Resp.Status == memproto.StatusEN && g.c.cold.nodes.Load() > 0 && f.n.cold() {
+		if a.Resp.Status == memproto.StatusEN && g.c.cold.nodes.Load() > 0 && g.t.lacks(q.hash, f.n) {
 			g.cold = append(g.cold, target{f.n, int(i)})
 		}
 		return

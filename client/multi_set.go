@@ -32,13 +32,22 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 	c.counters.sets.Add(uint64(len(items)))
 	t := c.top.Load()
 	s := multiSet{c: c, op: op, items: items, outcomes: make([]item.Outcome, len(items)), failed: map[string]error{}}
-	var ts []target
-	for i, it := range items {
-		c.near.Drop(t.ring.Hash(it.Key), it.Key)
-		for _, at := range t.ring.Lookup(it.Key) {
-			ts = append(ts, target{t.nodes[at], i})
+	var ts, before, after []target
+	into := func(ts []target, nodes []*node, i int) []target {
+		for _, n := range nodes {
+			ts = append(ts, target{n, i})
 		}
+		return ts
 	}
+	for i, it := range items {
+		hash := t.ring.Hash(it.Key)
+		c.near.Drop(hash, it.Key)
+		var mem [maxCopies]*node
+		ts = into(ts, t.copies(hash, mem[:0]), i)
+		left, announced := t.strays(hash)
+		before, after = into(before, left, i), into(after, announced, i)
+	}
+	s.strays(ctx, before)
 	b := batch{c: c, op: op, each: s.answer,
 		request: func(i int, k *pipe.Call) { k.Req = reqs[i] },
 		allowed: func(n *node) bool { return n.breaker.Writable() },
@@ -47,6 +56,7 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 		b.settler, b.key = lateWrite{}, func(i int) string { return items[i].Key }
 	}
 	b.run(ctx, ts)
+	s.strays(ctx, after)
 	for _, it := range items {
 		c.near.Drop(t.ring.Hash(it.Key), it.Key)
 	}
@@ -81,6 +91,22 @@ func (s *multiSet) answer(t target, _ *flight, left bool, err error) {
 	default:
 		o.Owed++
 		t.n.owe(s.items[t.i].Key, true)
+	}
+}
+
+// strays deletes keys on nodes that are none of their copies now, but were or will be.
+func (s *multiSet) strays(ctx context.Context, ts []target) {
+	if len(ts) == 0 {
+		return
+	}
+	d := batchDelete{c: s.c, op: s.op, keys: make([]string, len(s.items)), outcomes: make([]item.Outcome, len(s.items)), failed: s.failed}
+	for i, it := range s.items {
+		d.keys[i] = it.Key
+	}
+	d.send(ctx, ts)
+	for i, o := range d.outcomes {
+		s.outcomes[i].Copies += o.Owed
+		s.outcomes[i].Owed += o.Owed
 	}
 }
 

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,8 @@ type node struct {
 
 	inFlight atomic.Int64 // requests under way on all connections
 	failures atomic.Uint64
+
+	kept bool // some client may have stored on it; guarded by topMu
 
 	// noSpare is until when no further connection is tried, since Client.born.
 	noSpare atomic.Int64
@@ -82,7 +85,8 @@ func newNode(c *Client, rn ring.Node) *node {
 	if strings.HasPrefix(rn.Addr, "/") {
 		n.network = "unix"
 	}
-	n.life.Store(1) // 0 is nobody's
+	// 0 is nobody's; and no two nodes have one in common, not even two of one name.
+	n.life.Store(c.births.Add(1) << 32)
 	return n
 }
 
@@ -296,6 +300,9 @@ type Status struct {
 	// "" before the first.
 	Tier    Tier
 	Version string
+	// Joining says that the node is in a list that is announced and not in force yet,
+	// Leaving that it is in none but one that was; a node is neither most of the time.
+	Joining, Leaving bool
 	// Slow says that reads of its keys go to other copies where there are any, because
 	// it takes several times as long as the others.
 	Slow bool
@@ -307,25 +314,58 @@ type Status struct {
 	Ops, Failures uint64
 }
 
-// Nodes returns the fleet, ordered by name.
+// Nodes returns the fleet, ordered by name, with the nodes that join and leave it: see
+// SetNodes.
 func (c *Client) Nodes() []Status {
 	t := c.top.Load()
-	out := make([]Status, 0, len(t.nodes))
-	for i, rn := range t.ring.Nodes() {
-		n := t.nodes[i]
-		can := n.capability()
-		s := Status{
-			Tier: can.tier, Version: can.version,
-			Node: rn, State: n.breaker.State().String(), InFlight: int(n.inFlight.Load()),
-			Slow: n.slow.Load(), Debt: n.debt.Depth(), DebtOverflow: n.debt.Overflow(),
-			Ops: n.sent(), Failures: n.failures.Load(),
-		}
-		for j := range n.conns {
-			if k := n.conns[j].Load(); k != nil && !k.Dead() {
-				s.Conns++
+	newest := t.placement
+	if len(t.next) > 0 {
+		newest = t.next[len(t.next)-1]
+	}
+	var out []Status
+	add := func(p *placement, shown func(n *node) bool, s Status) {
+		for i, rn := range p.ring.Nodes() {
+			if n := p.nodes[i]; shown(n) {
+				s.Node = rn
+				out = append(out, n.status(s))
 			}
 		}
-		out = append(out, s)
 	}
+	in := func(p *placement) func(n *node) bool {
+		return func(n *node) bool { return slices.Contains(p.nodes, n) }
+	}
+	add(t.placement, in(newest), Status{})
+	add(newest, func(n *node) bool { return !in(t.placement)(n) }, Status{Joining: true})
+	seen := append(slices.Clone(t.nodes), newest.nodes...)
+	leaving := func(n *node) bool {
+		if slices.Contains(seen, n) {
+			return false
+		}
+		seen = append(seen, n)
+		return true
+	}
+	add(t.placement, func(n *node) bool { return !in(newest)(n) }, Status{Leaving: true})
+	for _, p := range t.next {
+		add(p, leaving, Status{Leaving: true})
+	}
+	for i := range t.past {
+		add(t.past[len(t.past)-1-i].placement, leaving, Status{Leaving: true})
+	}
+	slices.SortStableFunc(out, func(a, b Status) int { return strings.Compare(a.Node.Name, b.Node.Name) })
 	return out
+}
+
+// status fills in what the node knows of itself.
+func (n *node) status(s Status) Status {
+	can := n.capability()
+	s.Tier, s.Version = can.tier, can.version
+	s.State, s.InFlight = n.breaker.State().String(), int(n.inFlight.Load())
+	s.Slow, s.Debt, s.DebtOverflow = n.slow.Load(), n.debt.Depth(), n.debt.Overflow()
+	s.Ops, s.Failures = n.sent(), n.failures.Load()
+	for j := range n.conns {
+		if k := n.conns[j].Load(); k != nil && !k.Dead() {
+			s.Conns++
+		}
+	}
+	return s
 }

@@ -76,8 +76,8 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 		c.handBack(ctx, f, &f.call.Answer, key)
 	}
 	if k.Resp.Status != memproto.StatusVA || isStub(&k.Answer) {
-		if k.Resp.Status == memproto.StatusEN && c.cold.nodes.Load() > 0 && f.n.cold() {
-			if it, ok := c.restore(ctx, op, c.top.Load(), hash, key, f.n, nil); ok {
+		if k.Resp.Status == memproto.StatusEN && c.cold.nodes.Load() > 0 {
+			if it, ok := c.restoreIfLacking(ctx, op, hash, key, f.n); ok {
 				c.counters.nodeHits.Add(1)
 				c.detector.Observe(hash, key, len(it.Value))
 				if dst != nil {
@@ -179,7 +179,7 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 			continue
 		}
 		asked |= 1 << i
-		if n.debt.Blocks(key) || c.cold.nodes.Load() > 0 && n.cold() && owedLater(copies[i+1:], key) {
+		if n.debt.Blocks(key) || c.cold.nodes.Load() > 0 && t.tainted(hash, key, n, copies[i+1:]) {
 			barred = true
 			continue
 		}
@@ -245,6 +245,11 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 	n := c.ownerFirst(t.copies(hash, mem[:0]), key)
 	if !n.breaker.Readable() || n.debt.Blocks(key) {
 		return item.Item{}, c.readFailed(&item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrOwnerDown})
+	}
+	if c.cold.nodes.Load() > 0 {
+		if err := c.bringHome(ctx, op, t, hash, key, n); err != nil {
+			return item.Item{}, c.readFailed(err)
+		}
 	}
 	k := n.newCall()
 	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags | memproto.FlagLc}

@@ -81,7 +81,11 @@ func (n *node) recognise() (quarantine time.Duration) {
 	old, gone := n.proc, n.downSince
 	n.proc = &p
 	n.mu.Unlock()
-	if old == nil || !p.another(*old, gone) {
+	fresh := p.started.Add(-startLate).After(gone) // if nobody knows who ran there before
+	if old != nil {
+		fresh = p.another(*old, gone)
+	}
+	if !fresh {
 		return n.c.cfg.rejoinDelay()
 	}
 	if p.started.Add(-startLate).After(n.debt.LastOwed()) {

@@ -19,8 +19,17 @@ const restoreFlags = getFlags | memproto.FlagLc
 // copy is the owner; if not, it may be on its way, and is given this long.
 const hold = time.Second
 
-// restore brings key back to a home copy that is cold and has just missed it, from
-// another copy, and returns its value. tok is the right to fill, if the caller has won it;
+// restoreIfLacking is restore after a miss on home, if that may be no miss.
+func (c *Client) restoreIfLacking(ctx context.Context, op string, hash uint64, key string, home *node) (item.Item, bool) {
+	t := c.top.Load()
+	if !t.lacks(hash, home) {
+		return item.Item{}, false
+	}
+	return c.restore(ctx, op, t, hash, key, home, nil)
+}
+
+// restore brings key back to a home copy that is cold, or its owner only since the fleet
+// changed, and has just missed it, from another copy or an old one, and returns its value. tok is the right to fill, if the caller has won it;
 // else restore takes it, and gives it back if there is nothing to fill. It returns
 // false if no copy has the key, or somebody else is about to fill it.
 //
@@ -29,8 +38,8 @@ const hold = time.Second
 // other copy already, because it goes to the owner last. If the home copy is not the
 // owner (that one is down), the value is served and not stored.
 func (c *Client) restore(ctx context.Context, op string, t *topology, hash uint64, key string, home *node, tok *item.Token) (item.Item, bool) {
-	var mem [maxCopies]*node
-	copies := t.copies(hash, mem[:0])
+	var mem [2 * maxCopies]*node
+	copies := t.sources(hash, t.copies(hash, mem[:0]))
 	if home.debt.Blocks(key) {
 		return item.Item{}, false
 	}
@@ -67,10 +76,13 @@ func (c *Client) restore(ctx context.Context, op string, t *topology, hash uint6
 		tok = &item.Token{Version: item.Version{Node: home.Name, Life: f.life}, CAS: a.Resp.CAS, Kind: item.TokenStub, Won: true}
 	}
 	if it, ok := c.readSources(ctx, op, copies, home, key); ok {
-		if home == copies[0] {
+		if home == copies[0] && !t.shared(hash, home) {
 			c.refill(ctx, op, home, *tok, it)
 		} else {
 			c.giveBack(&item.Lease{Key: key, Tokens: []item.Token{*tok}})
+			if home == copies[0] {
+				c.reviveOn(hash, key, home) // waits for hold
+			}
 		}
 		it.CAS = 0
 		return it, true

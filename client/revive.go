@@ -46,27 +46,35 @@ type revival struct {
 }
 
 // revive sees to the other copies of a key that was found on n. It is called for every
-// hit while some node is cold.
+// hit while some node is cold or a migration window open.
 func (c *Client) revive(hash uint64, key string, n *node) {
 	reads := c.cold.reads.Add(1)
 	t := c.top.Load()
 	for _, at := range t.ring.LookupHash(hash) {
 		target := t.nodes[at]
-		if target == n || !target.cold() || !target.breaker.Readable() || target.debt.Blocks(key) {
+		if target == n || !target.cold() && !t.gained(hash, target) {
 			continue
 		}
 		if c.cold.revived.Load() >= reads/reviveShare+reviveBurst {
 			return
 		}
-		c.reviver.mu.Lock()
-		if len(c.reviver.queue)+c.reviver.pending < maxRevivals && target.first(hash) {
-			c.cold.revived.Add(1)
-			c.reviver.queue = append(c.reviver.queue, revival{key: key, hash: hash, target: target})
-			if !c.reviver.running {
-				c.reviver.running = c.group.Go(c.runReviver)
-			}
+		c.reviveOn(hash, key, target)
+	}
+}
+
+// reviveOn brings a key back to one copy that lacks it, unless that has been done.
+func (c *Client) reviveOn(hash uint64, key string, target *node) {
+	if !target.breaker.Readable() || target.debt.Blocks(key) {
+		return
+	}
+	c.reviver.mu.Lock()
+	defer c.reviver.mu.Unlock()
+	if len(c.reviver.queue)+c.reviver.pending < maxRevivals && target.first(hash) {
+		c.cold.revived.Add(1)
+		c.reviver.queue = append(c.reviver.queue, revival{key: key, hash: hash, target: target})
+		if !c.reviver.running {
+			c.reviver.running = c.group.Go(c.runReviver)
 		}
-		c.reviver.mu.Unlock()
 	}
 }
 
@@ -154,16 +162,31 @@ func (c *Client) reviveTokens(ctx context.Context, rs []revival) (won []revival)
 	return won
 }
 
+// bestSource is where the value of a key for target is most likely found, nil if nowhere: a copy
+// that has had it for long, or one that had it before the fleet changed.
+func (t *topology) bestSource(hash uint64, key string, target *node) *node {
+	var mem [2 * maxCopies]*node
+	all := t.sources(hash, t.copies(hash, mem[:0]))
+	var last *node
+	for _, n := range all {
+		switch {
+		case !n.source(target, key):
+		case n.cold() || t.lists(hash, n) && t.gained(hash, n):
+			last = n
+		default:
+			return n
+		}
+	}
+	return last
+}
+
 // reviveFill reads the keys anew and fills them in; what is gone meanwhile is given back.
 func (c *Client) reviveFill(ctx context.Context, rs []revival) {
 	t := c.top.Load()
 	var ts []target
 	for i := range rs {
-		for _, at := range t.ring.LookupHash(rs[i].hash) {
-			if n := t.nodes[at]; n.source(rs[i].target, rs[i].key) {
-				ts = append(ts, target{n, i})
-				break
-			}
+		if n := t.bestSource(rs[i].hash, rs[i].key, rs[i].target); n != nil {
+			ts = append(ts, target{n, i})
 		}
 	}
 	read := batch{c: c, op: "revive", allowed: func(n *node) bool { return n.breaker.Readable() },

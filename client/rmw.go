@@ -97,14 +97,26 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 	if v != (item.Version{}) && (v.Node != owner.Name || v.Life != owner.life.Load()) {
 		return nil, item.Outcome{}, item.ErrCASConflict
 	}
+	if t.handingOver(hash) && !c.cfg.FailoverRMW {
+		c.counters.errors.Add(1)
+		return nil, item.Outcome{}, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: errMoving}
+	}
 	if !owner.breaker.Readable() || owner.debt.Blocks(key) {
 		c.counters.errors.Add(1)
 		return nil, item.Outcome{}, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: item.ErrOwnerDown}
 	}
 	c.near.Drop(hash, key)
 	defer c.near.Drop(hash, key)
+	if c.cold.nodes.Load() > 0 {
+		if err := c.bringHome(ctx, op, t, hash, key, owner); err != nil {
+			c.counters.errors.Add(1)
+			return nil, item.Outcome{}, err
+		}
+	}
 	w := writing{c: c, op: op, key: key, always: true}
 	began := time.Now()
+	before, after := t.strays(hash)
+	w.strays(ctx, before)
 	if len(copies) > 1 {
 		del := deleteRequest(key)
 		w.send(ctx, copies[1:], func(*node) (memproto.Request, bool) { return del, true })
@@ -133,16 +145,23 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		}
 	}
 	if err != nil {
+		if len(after) > 0 && !item.SafeToRetry(err) {
+			// It may have been carried out; nobody waits for what follows.
+			late := writing{c: c, op: op, key: key}
+			c.group.Go(func() { late.strays(c.ctx, after) })
+		}
 		if errors.Is(err, item.ErrLeaseLost) {
 			return nil, w.out, item.ErrCASConflict
 		}
 		c.counters.errors.Add(1)
 		return nil, w.out, err
 	}
-	if len(copies) > 1 && time.Since(began) > hold {
+	w.strays(ctx, after)
+	if len(copies)+len(before)+len(after) > 1 && time.Since(began) > hold {
 		again := writing{c: c, op: op, key: key, always: true} // see deleteKey
 		del := deleteRequest(key)
-		again.send(ctx, copies[1:], func(*node) (memproto.Request, bool) { return del, true })
+		again.send(ctx, append(before, copies[1:]...), func(*node) (memproto.Request, bool) { return del, true })
+		again.strays(ctx, after)
 	}
 	return f.call, w.out, nil
 }

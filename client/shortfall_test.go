@@ -36,7 +36,7 @@ func TestTooFewAcks(t *testing.T) {
 	for name, write := range writes {
 		t.Run(name, func(t *testing.T) {
 			f := newMemFleet(t, 2, nodeserver.Config{})
-			c := f.client(client.Config{ReplicationFactor: 2, MinWriteAcks: 2})
+			c := f.client(client.Config{ReplicationFactor: 2, MinWriteAcks: 2, Announce: client.NoAnnounce, MigrationWindow: client.NoMigrationWindow})
 			out, err := write(c)
 			require.NoError(t, err)
 			require.Equal(t, 2, out.Confirmed)

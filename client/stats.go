@@ -42,7 +42,7 @@ func (c *Client) StatsOf(ctx context.Context, group StatsGroup) (map[string]map[
 	out := map[string]map[string]string{}
 	var mu sync.Mutex // guards out
 	req := memproto.Request{Cmd: memproto.CmdStats, Args: []byte(group)}
-	_, err := c.everyNode(ctx, op, req, func(n *node, k *pipe.Call) {
+	_, err := c.everyNode(ctx, op, c.top.Load().wanted(), req, func(n *node, k *pipe.Call) {
 		m := make(map[string]string, len(k.Stats)/2)
 		for i := 0; i+1 < len(k.Stats); i += 2 {
 			m[k.Stats[i]] = k.Stats[i+1]
@@ -59,7 +59,7 @@ func (c *Client) StatsOf(ctx context.Context, group StatsGroup) (map[string]map[
 func (c *Client) Versions(ctx context.Context) (map[string]string, error) {
 	out := map[string]string{}
 	var mu sync.Mutex // guards out
-	_, err := c.everyNode(ctx, "version", memproto.Request{Cmd: memproto.CmdVersion}, func(n *node, k *pipe.Call) {
+	_, err := c.everyNode(ctx, "version", c.top.Load().wanted(), memproto.Request{Cmd: memproto.CmdVersion}, func(n *node, k *pipe.Call) {
 		mu.Lock()
 		out[n.Name] = k.Text
 		mu.Unlock()
@@ -67,21 +67,20 @@ func (c *Client) Versions(ctx context.Context) (map[string]string, error) {
 	return out, err
 }
 
-// Ping asks every node for a sign of life, dialling those not yet connected: call it
-// after New to learn at once of a wrong address. The error joins the failures of all
+// Ping asks every node for a sign of life, dialling those not yet connected, and those that join: call it
+// after New or SetNodes to learn at once of a wrong address. The error joins the failures of all
 // nodes that did not answer. A node whose breaker is open is asked nothing and fails.
 func (c *Client) Ping(ctx context.Context) error {
-	_, err := c.everyNode(ctx, "ping", memproto.Request{Cmd: memproto.CmdMetaNoop}, func(*node, *pipe.Call) {})
+	_, err := c.everyNode(ctx, "ping", c.top.Load().wanted(), memproto.Request{Cmd: memproto.CmdMetaNoop}, func(*node, *pipe.Call) {})
 	return err
 }
 
-// everyNode sends req to all nodes at once and hands the replies to each. done is how
+// everyNode sends req to all of nodes at once and hands the replies to each. done is how
 // many nodes did what was asked.
-func (c *Client) everyNode(ctx context.Context, op string, req memproto.Request, each func(n *node, k *pipe.Call)) (done int, err error) {
+func (c *Client) everyNode(ctx context.Context, op string, nodes []*node, req memproto.Request, each func(n *node, k *pipe.Call)) (done int, err error) {
 	if err := c.checkCall(ctx, op); err != nil {
 		return 0, err
 	}
-	nodes := c.top.Load().nodes
 	errs := make([]error, len(nodes))
 	var wg sync.WaitGroup
 	for i, n := range nodes {

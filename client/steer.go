@@ -98,7 +98,7 @@ func (c *Client) detour(t *topology, hash uint64, key string) int {
 	best := -1
 	for _, at := range list[1:] {
 		n := t.nodes[at]
-		if n.slow.Load() || !n.breaker.Readable() || n.debt.Blocks(key) || n.cold() {
+		if n.slow.Load() || !n.breaker.Readable() || n.debt.Blocks(key) || n.cold() || t.gained(hash, n) {
 			continue
 		}
 		if zone == "" || n.Zone == zone {

@@ -1,29 +1,69 @@
 package client
 
 import (
-	"github.com/memherd/memherd/client/item"
+	"slices"
+	"time"
+
 	"github.com/memherd/memherd/ring"
 )
 
-// topology is an immutable snapshot of the fleet: the placement and the nodes it
-// points into. A call loads it once and uses it throughout.
-type topology struct {
-	version uint64
-	ring    *ring.Ring
-	nodes   []*node // by index of ring.Nodes()
+// placement says which nodes hold which key: one list of nodes, compiled.
+type placement struct {
+	ring  *ring.Ring
+	nodes []*node // by index of ring.Nodes()
+	// number is the order in which this client learned of it, from 1.
+	number uint64
+	// learned is when that was, superseded when it learned of a newer one, left when
+	// reads went over to a newer one; zero if they did not.
+	learned, superseded, left time.Time
 }
 
-// copies is the list of nodes that hold key, owner first. dst is memory for the
+// copies is the list of nodes that hold a key, owner first. dst is memory for the
 // answer, so that callers can keep it on their stack.
-func (t *topology) copies(hash uint64, dst []*node) []*node {
-	for _, i := range t.ring.LookupHash(hash) {
-		dst = append(dst, t.nodes[i])
+func (p *placement) copies(hash uint64, dst []*node) []*node {
+	for _, i := range p.ring.LookupHash(hash) {
+		dst = append(dst, p.nodes[i])
 	}
 	return dst
 }
 
+// owner is the first of copies.
+func (p *placement) owner(hash uint64) *node { return p.nodes[p.ring.LookupHash(hash)[0]] }
+
+// lists reports whether n is among the nodes that hold a key.
+func (p *placement) lists(hash uint64, n *node) bool {
+	for _, i := range p.ring.LookupHash(hash) {
+		if p.nodes[i] == n {
+			return true
+		}
+	}
+	return false
+}
+
+// topology is an immutable snapshot of the fleet: the placement that reads go by, and
+// those that it comes after and before (see membership.go). A call loads it once and uses
+// it throughout.
+type topology struct {
+	*placement
+	past []past       // oldest first
+	next []*placement // announced, oldest first; the last is the newest list
+	all  []*node      // of all placements, each once; those of the placement first
+}
+
+// past is a placement that some client may still go by.
+type past struct {
+	*placement
+	// told: its copies still hear of deletes and writes. source: what a node misses is
+	// looked for there. recent: other clients may not yet know that reads have left it.
+	told, source, recent bool
+}
+
+// moving reports whether a change of the fleet is under way, so that some keys have
+// copies in more than one placement.
+func (t *topology) moving() bool { return len(t.past)+len(t.next) > 0 }
+
 func (t *topology) byName(name string) *node {
-	for _, n := range t.nodes {
+	for _, n := range t.all {
 		if n.Name == name {
 			return n
 		}
@@ -31,86 +71,143 @@ func (t *topology) byName(name string) *node {
 	return nil
 }
 
-// buildTopology makes a snapshot of nodes, keeping the live node values of old that
-// stay. topMu is held, or the client not yet published.
-func (c *Client) buildTopology(nodes []ring.Node, old *topology) (*topology, error) {
-	copies := c.cfg.ReplicationFactor
-	if old != nil {
-		// A fleet that shrinks below R keeps working with fewer copies; only a first
-		// configuration that can't be met is a mistake.
-		copies = max(1, min(copies, takers(nodes)))
+// wanted are the nodes that reads go to, and those that join.
+func (t *topology) wanted() []*node {
+	nodes := t.nodes
+	if len(t.next) > 0 {
+		joining, _ := difference(t.placement, t.next[len(t.next)-1])
+		nodes = append(slices.Clone(nodes), joining...)
 	}
-	r, err := ring.New(ring.Config{
-		Nodes:        nodes,
-		Placement:    c.cfg.Placement,
-		VirtualNodes: c.cfg.VirtualNodes,
-		KeyTag:       c.cfg.KeyTag,
-		Copies:       copies,
-	})
-	if err != nil {
-		return nil, err
-	}
-	t := &topology{ring: r}
-	if old != nil {
-		t.version = old.version + 1
-	}
-	for _, rn := range r.Nodes() {
-		var n *node
-		if old != nil {
-			if n = old.byName(rn.Name); n != nil && n.Addr != rn.Addr {
-				n = nil // moved: other sockets, another life
-			}
-		}
-		if n == nil {
-			n = newNode(c, rn)
-			if old != nil {
-				n.chill()
-			}
-		}
-		t.nodes = append(t.nodes, n)
-	}
-	return t, nil
+	return nodes
 }
 
-// takers counts the nodes that take keys.
-func takers(nodes []ring.Node) int {
-	n := 0
-	for _, rn := range nodes {
-		if !rn.Drain {
-			n++
+// stages appends to dst the groups of nodes that a delete of a key reaches one after the
+// other: the copies of the oldest placement first, those of the newest last, and in each the
+// owner last (consistency rules 2 and 17). A node comes where it is met first. mem
+// is memory for the nodes.
+func (t *topology) stages(hash uint64, mem []*node, dst [][]*node) [][]*node {
+	if !t.moving() {
+		all := t.copies(hash, mem[:0])
+		if len(all) > 1 {
+			dst = append(dst, all[1:])
+		}
+		return append(dst, all[:1])
+	}
+	var met []*node
+	add := func(p *placement) {
+		list := p.copies(hash, nil)
+		for _, group := range [][]*node{list[1:], list[:1]} {
+			fresh := slices.DeleteFunc(slices.Clone(group), func(n *node) bool { return slices.Contains(met, n) })
+			if len(fresh) > 0 {
+				met = append(met, fresh...)
+				dst = append(dst, fresh)
+			}
 		}
 	}
-	return n
+	for _, p := range t.past {
+		if p.told {
+			add(p.placement)
+		}
+	}
+	add(t.placement)
+	for _, p := range t.next {
+		add(p)
+	}
+	return dst
 }
 
-// SetNodes replaces the fleet. Keys move only to and from nodes that join or leave;
-// leases and CAS tokens taken before are void. On an error nothing changes. Nodes
-// that left are closed once the calls under way on them are over.
-func (c *Client) SetNodes(nodes []ring.Node) error {
-	c.topMu.Lock()
-	if c.closed {
-		c.topMu.Unlock()
-		return &item.Error{Op: "set nodes", Sent: item.NotSent, Err: item.ErrClosed}
+// strays are the nodes that hold a key in other placements only: before, in those that
+// reads have left, after, in those that are announced. A write deletes the key on the
+// former, stores it on its copies, and then deletes it on the latter (consistency rule 17).
+func (t *topology) strays(hash uint64) (before, after []*node) {
+	if !t.moving() {
+		return nil, nil
 	}
-	old := c.top.Load()
-	t, err := c.buildTopology(append([]ring.Node(nil), nodes...), old)
-	if err != nil {
-		c.topMu.Unlock()
-		return err
+	collect := func(p *placement, into []*node) []*node {
+		for _, i := range p.ring.LookupHash(hash) {
+			if n := p.nodes[i]; !t.lists(hash, n) && !slices.Contains(into, n) {
+				into = append(into, n)
+			}
+		}
+		return into
 	}
-	c.top.Store(t)
-	c.topMu.Unlock()
-
-	c.detector.SetNodes(len(t.nodes))
-	// A near entry is a copy of what its key's old home said.
-	c.near.DropAll()
-	for _, n := range old.nodes {
-		if t.byName(n.Name) != n {
-			n.retire()
+	for _, p := range t.past {
+		if p.told {
+			before = collect(p.placement, before)
 		}
 	}
-	if c.cfg.Hooks.TopologyChanged != nil {
-		c.cfg.Hooks.TopologyChanged(len(t.nodes))
+	for _, p := range t.next {
+		after = collect(p, after)
 	}
-	return nil
+	return before, after
+}
+
+// holders appends the nodes that may hold a key in any placement.
+func (t *topology) holders(hash uint64, dst []*node) []*node {
+	dst = t.copies(hash, dst)
+	before, after := t.strays(hash)
+	return append(append(dst, before...), after...)
+}
+
+// sources appends the nodes that held a key before reads left them, newest placement first,
+// and that are none of its copies now.
+func (t *topology) sources(hash uint64, dst []*node) []*node {
+	for i := len(t.past) - 1; i >= 0; i-- {
+		p := t.past[i]
+		if !p.source {
+			continue
+		}
+		for _, at := range p.ring.LookupHash(hash) {
+			if n := p.nodes[at]; !t.lists(hash, n) && !slices.Contains(dst, n) {
+				dst = append(dst, n)
+			}
+		}
+	}
+	return dst
+}
+
+// moved reports whether n may lack a key, as its owner, that an old copy has.
+func (t *topology) moved(hash uint64, n *node) bool {
+	for _, p := range t.past {
+		if p.source && p.owner(hash) != n {
+			return true
+		}
+	}
+	return false
+}
+
+// gained reports whether n is a copy of a key only since the fleet changed.
+func (t *topology) gained(hash uint64, n *node) bool {
+	for _, p := range t.past {
+		if p.source && !p.lists(hash, n) {
+			return true
+		}
+	}
+	return false
+}
+
+// shared reports whether n is a copy of a key in a past placement, too: clients that still
+// go by that one don't delete it there last, so who fills it from another copy waits for
+// hold first (consistency rule 17).
+func (t *topology) shared(hash uint64, n *node) bool {
+	for _, p := range t.past {
+		if p.lists(hash, n) {
+			return true
+		}
+	}
+	return false
+}
+
+// lacks reports whether a miss of a key on n may be no miss, because another node has it.
+func (t *topology) lacks(hash uint64, n *node) bool { return n.cold() || t.moved(hash, n) }
+
+// handingOver reports whether other clients may still take another node for the owner of a
+// key.
+func (t *topology) handingOver(hash uint64) bool {
+	for _, p := range t.past {
+		if p.recent && p.owner(hash) != t.owner(hash) {
+			return true
+		}
+	}
+	return false
 }

@@ -57,8 +57,9 @@ func (c *Client) touch(ctx context.Context, op, key string, ttl time.Duration, o
 	home := c.home(t, hash, key)
 	var mem [maxCopies]flight
 	others := mem[:0]
-	for _, at := range t.ring.LookupHash(hash) {
-		if n := t.nodes[at]; n != home && n.breaker.Writable() {
+	var list [maxCopies]*node
+	for _, n := range t.holders(hash, list[:0]) {
+		if n != home && n.breaker.Writable() {
 			k := n.newCall()
 			beside.request(&k.Req, key)
 			if ctx.Done() != nil {
@@ -68,6 +69,12 @@ func (c *Client) touch(ctx context.Context, op, key string, ttl time.Duration, o
 		}
 	}
 	f, err := c.readHome(ctx, op, hash, key, o)
+	if err == nil && f.call.Resp.Status == memproto.StatusEN && c.cold.nodes.Load() > 0 {
+		if _, ok := c.restoreIfLacking(ctx, op, hash, key, f.n); ok {
+			f.call.Free()
+			f, err = c.readHome(ctx, op, hash, key, o)
+		}
+	}
 	sent := false
 	for i := range others {
 		_, failed := others[i].wait(ctx)

@@ -34,7 +34,12 @@ func (c *Client) Set(ctx context.Context, it item.Item) (item.Outcome, error) {
 	defer c.near.Drop(hash, it.Key)
 	var mem [maxCopies]*node
 	w := writing{c: c, op: op, key: it.Key}
+	before, after := t.strays(hash)
+	w.strays(ctx, before)
 	w.send(ctx, t.copies(hash, mem[:0]), func(*node) (memproto.Request, bool) { return req, true })
+	if !w.unheard() {
+		w.strays(ctx, after)
+	}
 	out, err := w.finish(ctx)
 	if err != nil {
 		c.counters.errors.Add(1)
@@ -148,6 +153,20 @@ func (w *writing) send(ctx context.Context, nodes []*node, build func(*node) (me
 			w.answered(f)
 		}
 	}
+}
+
+// strays deletes the key on nodes that are none of its copies now, but were or will be.
+// What they don't confirm counts as a copy that is owed.
+func (w *writing) strays(ctx context.Context, nodes []*node) {
+	if len(nodes) == 0 {
+		return
+	}
+	d := writing{c: w.c, op: w.op, key: w.key, always: true}
+	del := deleteRequest(w.key)
+	d.send(ctx, nodes, func(*node) (memproto.Request, bool) { return del, true })
+	w.out.Copies += d.out.Owed
+	w.out.Owed += d.out.Owed
+	w.left = w.left || d.left
 }
 
 // missed accounts for a copy that did not hear the request, or may not have.

@@ -68,6 +68,9 @@ func nodesLeave(t *testing.T, used bool) {
 	fleet := func() []string {
 		var names []string
 		for _, s := range c.Nodes() {
+			if s.Leaving {
+				continue
+			}
 			names = append(names, s.Node.Name)
 		}
 		return names

@@ -64,14 +64,20 @@ func firstAnswer(ctx context.Context, src Source) ([]ring.Node, error) {
 	return canonical(nodes)
 }
 
+// announceAfter is how long a client that asks at this interval has to announce a change: twice
+// as long as the interval may be by its jitter.
+func announceAfter(interval time.Duration) time.Duration { return 2 * (interval + interval/10) }
+
 // NewClient asks the source for the fleet (see First), makes a client of it with cfg,
-// whose Nodes are to be empty, and follows the source. Close the follower, then the
+// whose Nodes are to be empty, and follows the source. Config.Announce, if 0, is a little more
+// than twice the interval at which the source is asked, for a Watcher the client's default. Close the follower, then the
 // client.
 func NewClient(ctx context.Context, cfg client.Config, src Source, follow Config) (*client.Client, *Follower, error) {
 	if len(cfg.Nodes) > 0 {
 		return nil, nil, badConfig("client.Config.Nodes is set; the source says which nodes there are")
 	}
-	if _, err := follow.withDefaults(); err != nil {
+	follow, err := follow.withDefaults()
+	if err != nil {
 		return nil, nil, err
 	}
 	nodes, err := First(ctx, src)
@@ -79,6 +85,9 @@ func NewClient(ctx context.Context, cfg client.Config, src Source, follow Config
 		return nil, nil, err
 	}
 	cfg.Nodes = nodes
+	if _, watched := src.(Watcher); !watched && cfg.Announce == 0 {
+		cfg.Announce = announceAfter(follow.Interval)
+	}
 	c, err := client.New(cfg)
 	if err != nil {
 		return nil, nil, err

@@ -219,6 +219,35 @@ func (l *Ledger) Depth() int {
 // Overflow reports whether debt was lost because the ledger was full.
 func (l *Ledger) Overflow() bool { return l.overflow.Load() }
 
+// Distrust marks what the node holds as not to be trusted, as if debt of that time had been lost.
+func (l *Ledger) Distrust(at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.overflow.Store(true)
+	l.last = at
+}
+
+// Inherit takes over what another ledger has, which is given up: the same memory may answer
+// under another address now. It reports whether that was anything.
+func (l *Ledger) Inherit(from *Ledger) bool {
+	from.mu.Lock()
+	owed := make([]string, 0, len(from.m))
+	pauses := make([]time.Duration, 0, len(from.m))
+	for key, e := range from.m {
+		owed = append(owed, key)
+		pauses = append(pauses, e.pause)
+	}
+	last, overflow := from.last, from.overflow.Load()
+	from.mu.Unlock()
+	for i, key := range owed {
+		overflow = !l.Owe(key, last, pauses[i]) || overflow
+	}
+	if overflow {
+		l.Distrust(last)
+	}
+	return overflow || len(owed) > 0
+}
+
 // Forgive drops all debt and the overflow mark: the node is known to hold nothing
 // that anybody wrote before.
 func (l *Ledger) Forgive() {

@@ -1,0 +1,376 @@
+package client
+
+import (
+	"slices"
+	"time"
+
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/ring"
+)
+
+// A change of the fleet takes two steps, because clients learn of it at different times
+// (consistency rule 17).
+//
+// A new list is announced: reads go by the placement they went by, and writes and deletes
+// reach the new copies, too. Config.Announce later, when every client has learned of it,
+// reads switch. What the new copies miss is then looked for on the old ones, which go on
+// hearing of writes and deletes, for Config.MigrationWindow. For one Announce more they hear of
+// them for the sake of clients that are later, and for one more who fills a node
+// that was a copy before waits for hold.
+//
+// Why no list may be skipped. Suppose one is announced and then another, and another client
+// switches to the first before it hears of the second. It reads copies that this client has to
+// delete from, then, though it never reads them itself. So all lists that have been the newest
+// for so long that another client may have switched, for half of Announce, are kept until
+// reads have switched to a later one and that one's window is over. Only the newest is ever
+// switched to, when it has been that for Announce: changes that come faster are coalesced.
+
+const (
+	// deadFor is how long a node must have been down to count as dead.
+	deadFor = 500 * time.Millisecond
+	// deadLook is how often nodes that are to leave are looked at.
+	deadLook = 100 * time.Millisecond
+	// maxAnnounced bounds the lists that are announced at a time. Beyond it the one
+	// that was the newest for the shortest time is forgotten.
+	maxAnnounced = 8
+)
+
+// membership is what a client knows of its fleet's lists. topMu guards it.
+type membership struct {
+	now      *placement
+	past     []*placement // oldest first
+	next     []*placement // oldest first
+	numbers  uint64       // given to placements
+	running  bool         // the goroutine that brings changes about
+	wake     chan struct{}
+	departed departed
+}
+
+// SetNodes replaces the fleet. It returns at once: the change is announced, and reads
+// switch Config.Announce later, or as soon as all nodes that leave are known to be dead
+// and the keys on them have no other copy, or only their addresses change. Until then
+// Nodes shows the newcomers as Joining, and for Config.MigrationWindow and two Announce
+// more those that left as Leaving: they had better run for that long, because the keys that
+// move are copied from them when they are first missed.
+//
+// Keys move only to and from nodes that join or leave; leases and CAS tokens taken
+// before the switch are void after it. A list that equals the newest changes nothing.
+// On an error nothing changes: the error is ErrConfig, of package ring, or ErrClosed.
+func (c *Client) SetNodes(nodes []ring.Node) error {
+	c.topMu.Lock()
+	if c.closed {
+		c.topMu.Unlock()
+		return &item.Error{Op: "set nodes", Sent: item.NotSent, Err: item.ErrClosed}
+	}
+	m := &c.members
+	newest := m.now
+	if len(m.next) > 0 {
+		newest = m.next[len(m.next)-1]
+	}
+	p, err := c.newPlacement(append([]ring.Node(nil), nodes...))
+	if err != nil || samePlacement(p, newest) {
+		c.topMu.Unlock()
+		return err
+	}
+	now := time.Now()
+	p.learned = now
+	m.numbers++
+	p.number = m.numbers
+	m.supersede(now, c.cfg.announce())
+	m.next = append(m.next, p)
+	joining, leaving := difference(m.now, p)
+	if !m.running && c.cfg.announce()+c.cfg.migrationWindow() > 0 {
+		m.running = c.group.Go(c.runChanges)
+	}
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+	done := c.advance(now, false)
+	c.topMu.Unlock()
+	c.cfg.Hooks.topologyAnnounced(joining, leaving)
+	done()
+	return nil
+}
+
+// supersede prepares for a newer list than the newest announced.
+func (m *membership) supersede(now time.Time, announce time.Duration) {
+	if len(m.next) == 0 {
+		return
+	}
+	last := m.next[len(m.next)-1]
+	last.superseded = now
+	if now.Sub(last.learned) < announce/2 {
+		m.next = m.next[:len(m.next)-1] // nobody can have switched to it
+		return
+	}
+	last.keep()
+	if len(m.next) == maxAnnounced {
+		shortest := 0
+		for i, p := range m.next {
+			if q := m.next[shortest]; p.superseded.Sub(p.learned) < q.superseded.Sub(q.learned) {
+				shortest = i
+			}
+		}
+		m.next = slices.Delete(m.next, shortest, shortest+1)
+	}
+}
+
+// newPlacement compiles a list, with the nodes that are known already. topMu is held, or
+// the client not yet published.
+func (c *Client) newPlacement(nodes []ring.Node) (*placement, error) {
+	old := c.top.Load()
+	copies := c.cfg.ReplicationFactor
+	if old != nil {
+		// A fleet that shrinks below R keeps working with fewer copies; only a first
+		// configuration that can't be met is a mistake.
+		copies = max(1, min(copies, takers(nodes)))
+	}
+	r, err := ring.New(ring.Config{
+		Nodes:        nodes,
+		Placement:    c.cfg.Placement,
+		VirtualNodes: c.cfg.VirtualNodes,
+		KeyTag:       c.cfg.KeyTag,
+		Copies:       copies,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := &placement{ring: r}
+	for _, rn := range r.Nodes() {
+		var n *node
+		if old != nil {
+			for _, known := range old.all {
+				if known.Name == rn.Name && known.Addr == rn.Addr {
+					n = known // another address is other sockets, and another life
+				}
+			}
+		}
+		if n == nil {
+			n = newNode(c, rn)
+			c.reenter(n)
+		}
+		p.nodes = append(p.nodes, n)
+	}
+	return p, nil
+}
+
+// keep notes that some client may have stored on the placement's nodes. topMu is held, or
+// the client not yet published.
+func (p *placement) keep() {
+	for _, n := range p.nodes {
+		n.kept = true
+	}
+}
+
+// takers counts the nodes that take keys.
+func takers(nodes []ring.Node) int {
+	n := 0
+	for _, rn := range nodes {
+		if !rn.Drain {
+			n++
+		}
+	}
+	return n
+}
+
+// samePlacement reports whether two lists say the same.
+func samePlacement(a, b *placement) bool {
+	return a.ring.Fingerprint() == b.ring.Fingerprint() && slices.Equal(a.nodes, b.nodes) && slices.Equal(a.ring.Nodes(), b.ring.Nodes())
+}
+
+// difference is which nodes are only in b, and which only in a.
+func difference(a, b *placement) (joining, leaving []*node) {
+	for _, n := range b.nodes {
+		if !slices.Contains(a.nodes, n) {
+			joining = append(joining, n)
+		}
+	}
+	for _, n := range a.nodes {
+		if !slices.Contains(b.nodes, n) {
+			leaving = append(leaving, n)
+		}
+	}
+	return joining, leaving
+}
+
+// advance does what is due at now, and publishes the snapshot that follows. switchNow says
+// that there is nothing to wait for. What it returns is to be called without topMu.
+func (c *Client) advance(now time.Time, switchNow bool) (after func()) {
+	m := &c.members
+	announce, window := c.cfg.announce(), c.cfg.migrationWindow()
+	old := c.top.Load()
+	var joined []*node
+	switched := false
+	if len(m.next) > 0 {
+		newest := m.next[len(m.next)-1]
+		if switchNow || now.Sub(newest.learned) >= announce {
+			for _, p := range append([]*placement{m.now}, m.next[:len(m.next)-1]...) {
+				p.left = now
+				m.past = append(m.past, p)
+			}
+			joined, _ = difference(m.now, newest)
+			c.inherit(m.now, newest)
+			newest.keep()
+			m.now, m.next, switched = newest, nil, true
+		}
+	}
+	m.past = slices.DeleteFunc(m.past, func(p *placement) bool { return now.Sub(p.left) >= window+2*announce })
+
+	t := &topology{placement: m.now, next: slices.Clone(m.next)}
+	for _, p := range m.past {
+		since := now.Sub(p.left)
+		t.past = append(t.past, past{
+			placement: p,
+			source:    since < window, told: since < window+announce, recent: since < announce,
+		})
+	}
+	t.gather()
+	for _, n := range joined {
+		n.chill()
+	}
+	if switched && window > 0 {
+		for _, n := range t.nodes {
+			n.forgetSeen()
+		}
+		c.cold.nodes.Add(1) // reads look whether they have to look further; see thaw
+	}
+	c.top.Store(t)
+	return func() {
+		if switched {
+			c.detector.SetNodes(len(t.nodes))
+			// A near entry is a copy of what its key's old home said.
+			c.near.DropAll()
+		}
+		for _, n := range old.all {
+			if !slices.Contains(t.all, n) {
+				c.depart(n)
+			}
+		}
+		if switched && c.cfg.Hooks.TopologyChanged != nil {
+			c.cfg.Hooks.TopologyChanged(len(t.nodes))
+		}
+	}
+}
+
+// gather collects the nodes of all placements.
+func (t *topology) gather() {
+	add := func(p *placement) {
+		for _, n := range p.nodes {
+			if !slices.Contains(t.all, n) {
+				t.all = append(t.all, n)
+			}
+		}
+	}
+	add(t.placement)
+	for i := len(t.next) - 1; i >= 0; i-- {
+		add(t.next[i])
+	}
+	for i := len(t.past) - 1; i >= 0; i-- {
+		add(t.past[i].placement)
+	}
+}
+
+// nextDeadline is when advance has something to do, the zero time for never.
+func (m *membership) nextDeadline(now time.Time, announce, window time.Duration) time.Time {
+	var first time.Time
+	due := func(at time.Time) {
+		if at.After(now) && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	if len(m.next) > 0 {
+		due(m.next[len(m.next)-1].learned.Add(announce))
+	}
+	for _, p := range m.past {
+		for _, d := range []time.Duration{announce, window, window + announce, window + 2*announce} {
+			due(p.left.Add(d))
+		}
+	}
+	return first
+}
+
+// runChanges brings changes about until none is under way.
+func (c *Client) runChanges() {
+	var looked uint64 // the placement whose nodes have been called on
+	for {
+		c.topMu.Lock()
+		now := time.Now()
+		done := c.advance(now, c.hopeless(now))
+		at := c.members.nextDeadline(now, c.cfg.announce(), c.cfg.migrationWindow())
+		announced := c.members.next
+		if at.IsZero() {
+			c.members.running = false
+			c.topMu.Unlock()
+			done()
+			return
+		}
+		c.topMu.Unlock()
+		done()
+		wait := time.Until(at)
+		if len(announced) > 0 {
+			wait = min(wait, deadLook)
+			if newest := announced[len(announced)-1]; newest.number != looked {
+				looked = newest.number
+				c.callOn(newest)
+			}
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-c.members.wake:
+		case <-c.ctx.Done():
+		}
+		t.Stop()
+		if c.ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// callOn connects to the nodes that come and go: to the ones because what they can do,
+// and which epoch they are in, had better be known by the switch, to the others because a node
+// that nobody has talked to lately may be dead.
+func (c *Client) callOn(p *placement) {
+	joining, leaving := difference(c.top.Load().placement, p)
+	for _, n := range append(joining, leaving...) {
+		if n.breaker.Writable() && !n.connected() {
+			c.group.Go(func() { n.reachable() })
+		}
+	}
+}
+
+// hopeless reports whether waiting has no use: every node that leaves is dead, and either
+// the keys on them have no copy elsewhere, or the same nodes come back under other addresses.
+// topMu is held.
+func (c *Client) hopeless(now time.Time) bool {
+	m := &c.members
+	if len(m.next) == 0 {
+		return false
+	}
+	newest := m.next[len(m.next)-1]
+	joining, leaving := difference(m.now, newest)
+	if len(leaving) == 0 {
+		return false
+	}
+	renamed := 0
+	for _, n := range leaving {
+		if !n.deadSince(now.Add(-deadFor)) {
+			return false
+		}
+		if slices.ContainsFunc(joining, func(j *node) bool { return j.Name == n.Name }) {
+			renamed++
+		}
+	}
+	return renamed == len(leaving) || len(leaving) >= m.now.ring.Copies()
+}
+
+// deadSince reports whether the node has been down since then.
+func (n *node) deadSince(then time.Time) bool {
+	if n.breaker.Writable() {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.downSince.After(then)
+}
