@@ -20,10 +20,17 @@ import (
 //
 // Why no list may be skipped. Suppose one is announced and then another, and another client
 // switches to the first before it hears of the second. It reads copies that this client has to
-// delete from, then, though it never reads them itself. So all lists that have been the newest
-// for so long that another client may have switched, for half of Announce, are kept until
-// reads have switched to a later one and that one's window is over. Only the newest is ever
-// switched to, when it has been that for Announce: changes that come faster are coalesced.
+// delete from, then, though it never reads them itself. How long a list was the newest elsewhere
+// nobody knows: if clients hear of changes up to half of Announce late, it may be Announce more or less.
+// So every list is remembered until reads have switched to a later one and that one's window is
+// over. Only the newest is ever switched to, when it has been that for Announce: changes
+// that come faster are coalesced.
+//
+// And why a past list may last longer than its window. Another client may have found the newest
+// list of then superseded just before it would have switched, and still read by the
+// list before it; with changes that go on it may for long. It has surely left that when a later
+// list was the newest here for twice Announce. Then the past lists are settled, and their windows
+// count from the switch to that one.
 
 const (
 	// deadFor is how long a node must have been down to count as dead.
@@ -31,13 +38,15 @@ const (
 	// deadLook is how often nodes that are to leave are looked at.
 	deadLook = 100 * time.Millisecond
 	// maxAnnounced bounds the lists that are announced at a time. Beyond it the one
-	// that was the newest for the shortest time is forgotten.
-	maxAnnounced = 8
+	// that was the newest for the shortest time is forgotten: the least likely that anybody
+	// switched to.
+	maxAnnounced = 16
 )
 
 // membership is what a client knows of its fleet's lists. topMu guards it.
 type membership struct {
 	now      *placement
+	switched time.Time    // when reads went over to now
 	past     []*placement // oldest first
 	next     []*placement // oldest first
 	numbers  uint64       // given to placements
@@ -100,11 +109,9 @@ func (m *membership) supersede(now time.Time, announce time.Duration) {
 	}
 	last := m.next[len(m.next)-1]
 	last.superseded = now
-	if now.Sub(last.learned) < announce/2 {
-		m.next = m.next[:len(m.next)-1] // nobody can have switched to it
-		return
+	if now.Sub(last.learned) >= announce/2 {
+		last.keep()
 	}
-	last.keep()
 	if len(m.next) == maxAnnounced {
 		shortest := 0
 		for i, p := range m.next {
@@ -205,24 +212,22 @@ func (c *Client) advance(now time.Time, switchNow bool) (after func()) {
 	if len(m.next) > 0 {
 		newest := m.next[len(m.next)-1]
 		if switchNow || now.Sub(newest.learned) >= announce {
-			for _, p := range append([]*placement{m.now}, m.next[:len(m.next)-1]...) {
-				p.left = now
-				m.past = append(m.past, p)
-			}
+			m.past = append(append(m.past, m.now), m.next[:len(m.next)-1]...)
 			joined, _ = difference(m.now, newest)
 			c.inherit(m.now, newest)
 			newest.keep()
-			m.now, m.next, switched = newest, nil, true
+			m.now, m.next, m.switched, switched = newest, nil, now, true
 		}
 	}
-	m.past = slices.DeleteFunc(m.past, func(p *placement) bool { return now.Sub(p.left) >= window+2*announce })
+	m.settle(now, announce)
+	m.past = slices.DeleteFunc(m.past, func(p *placement) bool { return !p.settled.IsZero() && now.Sub(p.settled) >= window+2*announce })
 
 	t := &topology{placement: m.now, next: slices.Clone(m.next)}
 	for _, p := range m.past {
-		since := now.Sub(p.left)
+		unsettled, since := p.settled.IsZero(), now.Sub(p.settled)
 		t.past = append(t.past, past{
 			placement: p,
-			source:    since < window, told: since < window+announce, recent: since < announce,
+			source:    window > 0 && (unsettled || since < window), told: unsettled || since < window+announce, recent: unsettled,
 		})
 	}
 	t.gather()
@@ -249,6 +254,18 @@ func (c *Client) advance(now time.Time, switchNow bool) (after func()) {
 		}
 		if switched && c.cfg.Hooks.TopologyChanged != nil {
 			c.cfg.Hooks.TopologyChanged(len(t.nodes))
+		}
+	}
+}
+
+// settle notes which past lists no client goes by any more.
+func (m *membership) settle(now time.Time, announce time.Duration) {
+	if len(m.next) > 0 || now.Sub(m.switched) < announce {
+		return
+	}
+	for _, p := range m.past {
+		if p.settled.IsZero() {
+			p.settled = m.switched
 		}
 	}
 }
@@ -282,9 +299,12 @@ func (m *membership) nextDeadline(now time.Time, announce, window time.Duration)
 	if len(m.next) > 0 {
 		due(m.next[len(m.next)-1].learned.Add(announce))
 	}
+	due(m.switched.Add(announce))
 	for _, p := range m.past {
-		for _, d := range []time.Duration{announce, window, window + announce, window + 2*announce} {
-			due(p.left.Add(d))
+		for _, d := range []time.Duration{window, window + announce, window + 2*announce} {
+			if !p.settled.IsZero() {
+				due(p.settled.Add(d))
+			}
 		}
 	}
 	return first

@@ -162,32 +162,29 @@ func (c *Client) reviveTokens(ctx context.Context, rs []revival) (won []revival)
 	return won
 }
 
-// bestSource is where the value of a key for target is most likely found, nil if nowhere: a copy
-// that has had it for long, or one that had it before the fleet changed.
-func (t *topology) bestSource(hash uint64, key string, target *node) *node {
+// likelySources are the nodes at which the value of a key for target may be found: the copies that
+// have had it for long, those that had it before the fleet changed, and the others last.
+func (t *topology) likelySources(hash uint64, key string, target *node) []*node {
 	var mem [2 * maxCopies]*node
-	all := t.sources(hash, t.copies(hash, mem[:0]))
-	var last *node
-	for _, n := range all {
+	var likely, others []*node
+	for _, n := range t.sources(hash, t.copies(hash, mem[:0])) {
 		switch {
 		case !n.source(target, key):
 		case n.cold() || t.lists(hash, n) && t.gained(hash, n):
-			last = n
+			others = append(others, n)
 		default:
-			return n
+			likely = append(likely, n)
 		}
 	}
-	return last
+	return append(likely, others...)
 }
 
 // reviveFill reads the keys anew and fills them in; what is gone meanwhile is given back.
 func (c *Client) reviveFill(ctx context.Context, rs []revival) {
 	t := c.top.Load()
-	var ts []target
+	sources := make([][]*node, len(rs))
 	for i := range rs {
-		if n := t.bestSource(rs[i].hash, rs[i].key, rs[i].target); n != nil {
-			ts = append(ts, target{n, i})
-		}
+		sources[i] = t.likelySources(rs[i].hash, rs[i].key, rs[i].target)
 	}
 	read := batch{c: c, op: "revive", allowed: func(n *node) bool { return n.breaker.Readable() },
 		request: func(i int, k *pipe.Call) {
@@ -206,8 +203,19 @@ func (c *Client) reviveFill(ctx context.Context, rs []revival) {
 			r.it, r.found = itemOf(r.key, a), sound(a)
 		},
 	}
-	read.run(ctx, ts)
-	ts = ts[:0]
+	var ts []target
+	for at := 0; ; at++ {
+		ts = ts[:0]
+		for i := range rs {
+			if !rs[i].found && at < len(sources[i]) {
+				ts = append(ts, target{sources[i][at], i})
+			}
+		}
+		if len(ts) == 0 {
+			break
+		}
+		read.run(ctx, ts)
+	}
 	reqs := make([]memproto.Request, len(rs))
 	for i := range rs {
 		r, err := &rs[i], error(nil)

@@ -37,10 +37,13 @@ type simulation struct {
 	floor  map[string]int   // the newest version that every copy has confirmed
 	own    []map[string]int // by client: the newest version it has acknowledged
 	faults []string
+	counts map[uint64]bool // given out by the counter
+	lost   int             // found it gone
+	base   uint64
 	rng    *rand.Rand // of the network
 
-	reads, hits, loads, writes atomic.Int64
-	over                       atomic.Bool
+	reads, hits, loads, writes, switches atomic.Int64
+	over                                 atomic.Bool
 }
 
 // delay is random to the nanosecond, so that two things hardly ever happen at one nanosecond: what the scheduler would

@@ -13,9 +13,9 @@ type placement struct {
 	nodes []*node // by index of ring.Nodes()
 	// number is the order in which this client learned of it, from 1.
 	number uint64
-	// learned is when that was, superseded when it learned of a newer one, left when
-	// reads went over to a newer one; zero if they did not.
-	learned, superseded, left time.Time
+	// learned is when that was, superseded when it learned of a newer one; settled, of a past
+	// one, when the last client went over to a newer one, more or less. Zero if not yet.
+	learned, superseded, settled time.Time
 }
 
 // copies is the list of nodes that hold a key, owner first. dst is memory for the

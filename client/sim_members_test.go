@@ -1,0 +1,245 @@
+package client_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/nodeserver"
+	"github.com/memherd/memherd/ring"
+)
+
+// The simulated changes: a fleet of four of six nodes whose list changes, from every tenth of a
+// second to every ten, with three processes that learn of each change up to half of
+// Announce after it.
+const (
+	simAnnounce = 2 * time.Second
+	simWindow   = 5 * time.Second
+)
+
+// writeThrough is a write by tokens: take them, write the origin, store under them.
+func (s *simulation) writeThrough(id int, rng *rand.Rand) {
+	c, ctx := s.clients[id], s.t.Context()
+	key := s.keys[rng.IntN(len(s.keys))]
+	l, err := c.LeaseWrite(ctx, key)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	s.origin[key]++
+	v := s.origin[key]
+	s.mu.Unlock()
+	s.writes.Add(1)
+	out, err := c.Fill(ctx, l, client.Item{Value: simValue(key, v), TTL: time.Hour})
+	if err != nil && !errors.Is(err, client.ErrLeaseLost) {
+		s.t.Errorf("write-through: %v", err)
+		return
+	}
+	s.mu.Lock()
+	s.own[id][key] = max(s.own[id][key], v)
+	s.mu.Unlock()
+	for out.Owed > 0 && owes(c) && !s.over.Load() {
+		time.Sleep(s.delay(20 * time.Millisecond))
+	}
+	if s.over.Load() {
+		return
+	}
+	s.mu.Lock()
+	s.floor[key] = max(s.floor[key], v)
+	s.mu.Unlock()
+}
+
+// change makes another list of a list.
+func (s *simulation) change(rng *rand.Rand, list []ring.Node) []ring.Node {
+	in := map[string]bool{}
+	for _, n := range list {
+		in[n.Name] = true
+	}
+	var out, free []ring.Node
+	for _, n := range s.f.nodes() {
+		if in[n.Name] {
+			out = append(out, n)
+		} else {
+			free = append(free, n)
+		}
+	}
+	leave := func() { i := rng.IntN(len(out)); out = append(out[:i], out[i+1:]...) }
+	join := func() { out = append(out, free[rng.IntN(len(free))]) }
+	switch what := rng.IntN(4); {
+	case what == 0 && len(out) < 5:
+		join()
+	case what == 1 && len(out) > 3:
+		leave()
+	case what == 2:
+		out[rng.IntN(len(out))].Weight = 1 + rng.IntN(3)
+	default:
+		leave()
+		join()
+	}
+	return out
+}
+
+// renew gives up what a node that is in no list holds, as a machine that is taken out for
+// good: only as another process may it come back.
+func (s *simulation) renew(list []ring.Node) {
+	for _, name := range s.f.names {
+		listed := false
+		for _, n := range list {
+			listed = listed || n.Name == name
+		}
+		for _, c := range s.clients {
+			for _, st := range c.Nodes() {
+				listed = listed || st.Node.Name == name
+			}
+		}
+		if !listed {
+			s.f.kill(name)
+			s.f.restart(name)
+		}
+	}
+}
+
+func (s *simulation) runChanges(seed uint64) (changes int) {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	type news struct {
+		at   time.Time
+		list []ring.Node
+	}
+	var told sync.WaitGroup
+	feeds := make([]chan news, len(s.clients))
+	for id, c := range s.clients {
+		feeds[id] = make(chan news, 1000)
+		rng := rand.New(rand.NewPCG(seed, uint64(50+id)))
+		told.Go(func() {
+			for n := range feeds[id] {
+				// In order, and up to half of Announce late.
+				late := time.Duration(rng.Int64N(int64(simAnnounce / 2)))
+				if rng.IntN(3) == 0 {
+					late = []time.Duration{0, simAnnounce/2 - 1}[rng.IntN(2)]
+				}
+				time.Sleep(time.Until(n.at.Add(late)))
+				if err := c.SetNodes(n.list); err != nil {
+					s.t.Errorf("set nodes: %v", err)
+				}
+			}
+		})
+	}
+	var callers sync.WaitGroup
+	for id := range s.clients {
+		for j := range 4 {
+			rng := rand.New(rand.NewPCG(seed, uint64(100+10*id+j)))
+			callers.Go(func() {
+				for !s.over.Load() {
+					switch {
+					case j == 0 && rng.IntN(3) == 0:
+						s.write(s.t.Context(), id, rng)
+					case j == 1 && rng.IntN(3) == 0:
+						s.writeThrough(id, rng)
+					case j == 3:
+						s.count(id)
+					default:
+						s.read(s.t.Context(), id, rng)
+					}
+					time.Sleep(s.delay(200 * time.Millisecond))
+				}
+			})
+		}
+	}
+	list := s.f.nodes()[:4]
+	slowest := []time.Duration{200 * time.Millisecond, simAnnounce, 3 * simAnnounce, 10 * time.Second}[seed%4]
+	for end := time.Now().Add(60 * time.Second); changes < 25 && time.Now().Before(end); {
+		time.Sleep(slowest/2 + s.delay(slowest/2))
+		s.renew(list)
+		list = s.change(rng, list)
+		for _, f := range feeds {
+			f <- news{time.Now(), list}
+		}
+		changes++
+	}
+	for _, f := range feeds {
+		close(f)
+	}
+	told.Wait()
+	time.Sleep(2 * simAnnounce)
+	s.over.Store(true)
+	callers.Wait()
+	return changes
+}
+
+// count counts on a counter, where only changes that are known in time may be refused.
+func (s *simulation) count(id int) {
+	c := s.clients[id]
+	v, err := c.Increment(s.t.Context(), "counter", 1)
+	switch {
+	case err == nil:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.counts[v] {
+			s.t.Errorf("%v: the counter had the value %d twice; lists: %v", time.Now().Format("05.000000"), v, s.faults)
+		}
+		s.counts[v] = true
+	case errors.Is(err, client.ErrCacheMiss):
+		// A debt that was paid has deleted it everywhere. It goes on with values nobody was given.
+		s.mu.Lock()
+		s.lost++
+		s.base += 1_000_000
+		base := s.base
+		s.mu.Unlock()
+		_, _ = c.Add(s.t.Context(), client.Item{Key: "counter", Value: strconv.AppendUint(nil, base, 10)})
+	case !errors.Is(err, client.ErrOwnerDown):
+		s.t.Errorf("increment: %v", err)
+	}
+}
+
+// TestSimulatedChanges: whatever list of nodes is in force where, no acknowledged delete or
+// write is undone, in anybody's eyes, and no two callers are given one count.
+func TestSimulatedChanges(t *testing.T) {
+	var reads, hits, loads, writes, restored, counted, lost, changes, switches int64
+	for seed := range uint64(scaled(t, 100)) {
+		synctest.Test(t, func(t *testing.T) {
+			s := &simulation{t: t, origin: map[string]int{}, floor: map[string]int{}, counts: map[uint64]bool{}, rng: rand.New(rand.NewPCG(seed, 1))}
+			s.f = newMemFleet(t, 6, nodeserver.Config{Intercept: func(net.Addr, *memproto.Request) nodeserver.Verdict {
+				return nodeserver.Verdict{Delay: s.delay(2 * time.Millisecond)}
+			}})
+			for i := range 6 {
+				s.keys = append(s.keys, fmt.Sprint("k", i))
+			}
+			for range 3 {
+				s.own = append(s.own, map[string]int{})
+				s.clients = append(s.clients, s.f.client(client.Config{
+					Nodes: s.f.nodes()[:4], ReplicationFactor: 1 + int(seed/4%2), Timeout: 100 * time.Millisecond,
+					Announce: simAnnounce, MigrationWindow: simWindow,
+					Hooks: client.Hooks{TopologyChanged: func(int) { s.switches.Add(1) }},
+				}))
+			}
+			_, err := s.clients[0].Set(t.Context(), client.Item{Key: "counter", Value: []byte(strconv.Itoa(0))})
+			require.NoError(t, err)
+			changes += int64(s.runChanges(seed))
+			for _, c := range s.clients {
+				restored += int64(c.Counters().Restored)
+			}
+			reads, hits, loads, writes = reads+s.reads.Load(), hits+s.hits.Load(), loads+s.loads.Load(), writes+s.writes.Load()
+			counted, lost, switches = counted+int64(len(s.counts)), lost+int64(s.lost), switches+s.switches.Load()
+			closeFleet(t, s.f, s.clients...)
+		})
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+	t.Logf("%d changes, %d switches; %d reads, %d hits, %d loads, %d writes, %d copies migrated; %d counted, %d on a counter that was lost",
+		changes, switches, reads, hits, loads, writes, restored, counted, lost)
+	require.NotZero(t, hits)
+	require.NotZero(t, writes)
+	require.NotZero(t, counted)
+	require.NotZero(t, restored)
+}
