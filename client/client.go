@@ -63,8 +63,8 @@ func New(cfg Config) (*Client, error) {
 	}
 	p.number, p.learned = 1, c.born
 	p.keep()
-	c.members = membership{now: p, numbers: 1, wake: make(chan struct{}, 1)}
-	t := &topology{placement: p}
+	c.members = membership{now: p, switched: c.born, numbers: 1, wake: make(chan struct{}, 1)}
+	t := &topology{placement: p, since: c.born}
 	t.gather()
 	if c.detector, err = hotkey.NewDetector(cfg.HotKeys, len(t.nodes)); err != nil {
 		c.cancel()

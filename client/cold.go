@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,8 +70,30 @@ func (t *topology) tainted(hash uint64, key string, n *node, later []*node) bool
 	if !t.moved(hash, n) {
 		return false
 	}
+	if owedLater(later, key) {
+		return true
+	}
 	var mem [maxCopies]*node
-	return owedLater(later, key) || owedLater(t.sources(hash, mem[:0]), key)
+	for _, old := range t.sources(hash, mem[:0]) {
+		if old.debt.Blocks(key) && !t.lost(old) {
+			return true
+		}
+	}
+	return false
+}
+
+// lostAfter is how long a node that has left the fleet must have been down to count as lost.
+const lostAfter = 2 * time.Second
+
+// lost reports whether nobody can read what n held, as far as one client can know: nothing
+// listens there any more, or it has left the fleet and has been down for a while. Were what
+// such a node is owed to bar reads, every replaced node that is turned off would turn the
+// keys written since into load on the origin, until its window is over.
+func (t *topology) lost(n *node) bool {
+	if n.breaker.Writable() {
+		return false
+	}
+	return n.refused.Load() || !slices.Contains(t.wanted(), n) && n.deadSince(time.Now().Add(-lostAfter))
 }
 
 // owedLater reports whether this client owes key to any of these later copies: then a cold

@@ -107,7 +107,8 @@ type Config struct {
 	LeaseTTL time.Duration
 	// EpochKey is the item of each node by which clients tell that its memory was lost or
 	// flushed, and with it the meaning of tokens; empty means DefaultEpochKey. Every
-	// connection makes it if it is missing, an item of 16 bytes without an end. NoEpoch
+	// connection makes it if it is missing, an item of 16 bytes without an end. Beside it, under
+	// this key and ":placement", clients compare where they place keys. NoEpoch
 	// is for nodes on which nothing may be written: they have no near-cache, and leases
 	// and CAS tokens end with any connection to the node.
 	EpochKey string
@@ -222,7 +223,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	if cfg.EpochKey == "" {
 		cfg.EpochKey = DefaultEpochKey
 	}
-	if err := item.CheckKey(cfg.EpochKey); err != nil {
+	if err := item.CheckKey(cfg.EpochKey + placementSuffix); err != nil {
 		return cfg, configError("EpochKey: %w", err)
 	}
 	cfg.Nodes = append([]ring.Node(nil), cfg.Nodes...)

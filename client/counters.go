@@ -9,7 +9,7 @@ type counters struct {
 	sets, deletes, fills, errors atomic.Uint64
 	leasesWon, leasesLost, late  atomic.Uint64
 	failovers, owed, orphans     atomic.Uint64
-	restored, steered            atomic.Uint64
+	restored, steered, differed  atomic.Uint64
 }
 
 // Counters are a Client's totals since New.
@@ -31,6 +31,9 @@ type Counters struct {
 	// Steered counts reads served by another copy because the owner was slow, or in another
 	// zone than Config.ReadZone.
 	Steered uint64
+	// Differed counts the comparisons that found another client to place keys differently: a
+	// few while a change is under way, and one a second and node as long as it lasts.
+	Differed uint64
 	// Failovers counts reads that left a node for the next copy, Errors calls that
 	// failed, Owed copies booked as debt.
 	Failovers, Errors, Owed uint64
@@ -44,7 +47,7 @@ func (c *Client) Counters() Counters {
 		NodeHits: c.counters.nodeHits.Load(), Misses: c.counters.misses.Load(),
 		Sets: c.counters.sets.Load(), Deletes: c.counters.deletes.Load(), Fills: c.counters.fills.Load(),
 		LeasesWon: c.counters.leasesWon.Load(), LeasesLost: c.counters.leasesLost.Load(),
-		LateWins: c.counters.late.Load(), Orphans: c.counters.orphans.Load(), Restored: c.counters.restored.Load(), Steered: c.counters.steered.Load(), Failovers: c.counters.failovers.Load(), Owed: c.counters.owed.Load(),
+		LateWins: c.counters.late.Load(), Orphans: c.counters.orphans.Load(), Restored: c.counters.restored.Load(), Steered: c.counters.steered.Load(), Differed: c.counters.differed.Load(), Failovers: c.counters.failovers.Load(), Owed: c.counters.owed.Load(),
 	}
 	failed := c.counters.readErrors.Load()
 	n.Gets = n.NearHits + n.NodeHits + n.Misses + failed

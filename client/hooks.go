@@ -31,6 +31,10 @@ type Hooks struct {
 	// EpochChanged: the node's memory was lost or flushed, or its sentinel evicted. Leases, CAS
 	// tokens and near-cache entries from before are void.
 	EpochChanged func(node string)
+	// PlacementDiffers: another client of the node has placed keys differently for 10 s and
+	// Config.Announce, so that they read what the other has deleted. The fingerprints are
+	// those of ring.Ring.Fingerprint, in hexadecimal digits.
+	PlacementDiffers func(node, ours, theirs string)
 	// TopologyAnnounced: SetNodes was given another list, which reads will go by after
 	// Config.Announce; the names of the nodes that will join and leave then.
 	TopologyAnnounced func(joining, leaving []string)
@@ -89,6 +93,12 @@ func (h *Hooks) nodeSlow(node string, took, others time.Duration) {
 func (h *Hooks) epochChanged(node string) {
 	if h.EpochChanged != nil {
 		h.EpochChanged(node)
+	}
+}
+
+func (h *Hooks) placementDiffers(node, ours, theirs string) {
+	if h.PlacementDiffers != nil {
+		h.PlacementDiffers(node, ours, theirs)
 	}
 }
 

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,7 +28,8 @@ func (c *Client) maintain() {
 		c.thaw()
 		c.measure()
 		var wg sync.WaitGroup
-		for _, n := range c.top.Load().all {
+		t := c.top.Load()
+		for _, n := range t.all {
 			if !n.breaker.Writable() {
 				continue
 			}
@@ -36,9 +38,12 @@ func (c *Client) maintain() {
 				wg.Go(func() { n.reachable() })
 				continue
 			}
+			first := slices.Contains(t.nodes, n)
 			for i := range n.conns {
 				if k := n.conns[i].Load(); k != nil && !k.Dead() {
-					wg.Go(func() { c.ping(n, k) })
+					compare := first
+					first = false
+					wg.Go(func() { c.ping(n, k, compare) })
 				}
 			}
 		}
@@ -47,13 +52,16 @@ func (c *Client) maintain() {
 }
 
 // ping asks for a sign of life. What it learns, the connection tells its node: an
-// overdue reply kills it.
-func (c *Client) ping(n *node, conn *pipe.Conn) {
+// overdue reply kills it. compare says that placements are compared, too.
+func (c *Client) ping(n *node, conn *pipe.Conn, compare bool) {
 	ctx, cancel := context.WithTimeout(c.ctx, 2*c.cfg.Timeout)
 	defer cancel()
 	n.introduce(ctx, conn)
 	if c.cfg.EpochKey != NoEpoch {
 		n.checkEpoch(ctx, conn)
+		if compare && n.met() {
+			n.agree(ctx, conn)
+		}
 		return
 	}
 	if conn.Pending() > 0 {

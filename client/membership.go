@@ -222,7 +222,7 @@ func (c *Client) advance(now time.Time, switchNow bool) (after func()) {
 	m.settle(now, announce)
 	m.past = slices.DeleteFunc(m.past, func(p *placement) bool { return !p.settled.IsZero() && now.Sub(p.settled) >= window+2*announce })
 
-	t := &topology{placement: m.now, next: slices.Clone(m.next)}
+	t := &topology{placement: m.now, next: slices.Clone(m.next), since: m.switched}
 	for _, p := range m.past {
 		unsettled, since := p.settled.IsZero(), now.Sub(p.settled)
 		t.past = append(t.past, past{

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/memherd/memherd/client/internal/debt"
@@ -26,6 +27,7 @@ type node struct {
 	debt     *debt.Ledger
 	orphans  orphans
 	slow     atomic.Bool // see steer.go
+	refused  atomic.Bool // the last dial found nothing that listens
 	coldness coldNode
 	// life counts the epochs this client has seen of the node. Tokens (CAS values, leases)
 	// are of one, and void once it is over: see epoch.go. Written under mu.
@@ -59,6 +61,7 @@ type node struct {
 	gone      error      // why it is closed
 	dialing   []*dialing // by connection index, nil when no dial is under way
 	mending   bool       // the mender's goroutine runs
+	agreement agreement  // see agree.go
 	wake      chan struct{}
 	backoff   health.Backoff
 	pace      health.Pace
@@ -164,6 +167,7 @@ func (n *node) startDial(i int) (d *dialing, tooOften bool) {
 
 func (n *node) runDial(i int, d *dialing) {
 	d.conn, d.err = n.connect(i)
+	n.refused.Store(errors.Is(d.err, syscall.ECONNREFUSED))
 	n.mu.Lock()
 	n.dialing[i] = nil
 	n.mu.Unlock()
@@ -306,6 +310,9 @@ type Status struct {
 	// Slow says that reads of its keys go to other copies where there are any, because
 	// it takes several times as long as the others.
 	Slow bool
+	// PlacementDiffers says that another client of the node places keys differently: its list of
+	// nodes, or ReplicationFactor, Placement, VirtualNodes or KeyTag is not ours.
+	PlacementDiffers bool
 	// Debt is how many keys the node still has to hear a delete of; DebtOverflow
 	// that it was too many to remember.
 	Debt         int
@@ -361,6 +368,7 @@ func (n *node) status(s Status) Status {
 	s.Tier, s.Version = can.tier, can.version
 	s.State, s.InFlight = n.breaker.State().String(), int(n.inFlight.Load())
 	s.Slow, s.Debt, s.DebtOverflow = n.slow.Load(), n.debt.Depth(), n.debt.Overflow()
+	s.PlacementDiffers = n.disagrees()
 	s.Ops, s.Failures = n.sent(), n.failures.Load()
 	for j := range n.conns {
 		if k := n.conns[j].Load(); k != nil && !k.Dead() {

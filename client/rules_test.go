@@ -50,7 +50,9 @@ func newLogged(t *testing.T, n int) *logged {
 }
 
 // ofEpoch reports whether r is about a node's sentinel: every connection asks for it.
-func ofEpoch(r *memproto.Request) bool { return string(r.Key) == client.DefaultEpochKey }
+func ofEpoch(r *memproto.Request) bool {
+	return strings.HasPrefix(string(r.Key), client.DefaultEpochKey)
+}
 
 // take returns what was asked since the last take, without pings.
 func (l *logged) take() []string {

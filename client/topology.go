@@ -45,9 +45,10 @@ func (p *placement) lists(hash uint64, n *node) bool {
 // it throughout.
 type topology struct {
 	*placement
-	past []past       // oldest first
-	next []*placement // announced, oldest first; the last is the newest list
-	all  []*node      // of all placements, each once; those of the placement first
+	past  []past       // oldest first
+	next  []*placement // announced, oldest first; the last is the newest list
+	all   []*node      // of all placements, each once; those of the placement first
+	since time.Time    // when reads went over to the placement
 }
 
 // past is a placement that some client may still go by.

@@ -21,7 +21,7 @@ import (
 const originDelay = 2 * time.Millisecond
 
 // processes is how many processes load through the cache, each with a client and a
-// loader of its own.
+// loader of its own, unless a scenario has more.
 const processes = 2
 
 // backing is the origin, with its loads counted by kind.
@@ -138,7 +138,7 @@ func (r *run) throughLoaders(nodes int, l *load, play func(g *loading) error) (e
 	defer closing(&err, s.close)
 	g := &loading{load: l, s: s}
 	l.origin = newBacking(keys(r.Keys))
-	for range processes {
+	for range max(r.processes, processes) {
 		var c cache
 		if r.player == base {
 			if c, err = r.open(s.straight(), newDials()); err != nil {

@@ -2,23 +2,63 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/memherd/memherd/client"
 	"github.com/memherd/memherd/ring"
 )
 
 const (
-	fHits = "worst hit ratio of half a second, % of before"
+	fChanges  = "changes of the list"
+	fSwitches = "that came into force, by process"
+	fHits     = "worst hit ratio of half a second, % of before"
 )
 
-// replace is a fleet whose nodes are replaced by new ones.
-func replace() Scenario {
-	return Scenario{
-		Name: "replace", Title: "every one of five nodes is replaced by a new one; the two processes learn of it 50 ms apart",
-		Figures: []Figure{{Name: fErrors, Format: "%.3f", Bound: most(0)}, {Name: fHits, Format: "%.0f", Bound: least(90)},
-			{Name: fAgain, Format: "%.0f"}, safety[0], safety[1]},
-		play: (*run).replace,
+const (
+	// announce is how long changes are announced: processes learn of them up to half of it late.
+	announce = 300 * time.Millisecond
+	// late is how long after the first the second process learns of a replacement.
+	late = 50 * time.Millisecond
+)
+
+// changes are fleets whose list of nodes changes.
+func changes() []Scenario {
+	replaced := []Figure{{Name: fErrors, Format: "%.3f", Bound: most(0)}, {Name: fHits, Format: "%.0f", Bound: least(90)},
+		{Name: fAgain, Format: "%.0f"}, safety[0], safety[1]}
+	bare := slices.Clone(replaced)
+	bare[1].Bound = most(90)
+	return []Scenario{
+		{
+			Name: "replace", Title: "every one of five nodes is replaced by a new one; the two processes learn of it 50 ms apart",
+			Figures: replaced,
+			play:    (*run).replace,
+		},
+		{
+			Name: "replace-off", Title: "the same with one copy of each key and no migration window, which must be seen",
+			Figures: bare,
+			play: func(r *run) error {
+				r.change = append(r.change, func(cfg *client.Config) {
+					cfg.ReplicationFactor, cfg.ColdWindow, cfg.MigrationWindow = 1, client.NoColdWindow, client.NoMigrationWindow
+				})
+				return r.replace()
+			},
+		},
+		{
+			Name: "replace-single", Title: "the same with one copy of each key and the window",
+			Figures: replaced,
+			play: func(r *run) error {
+				r.change = append(r.change, func(cfg *client.Config) { cfg.ReplicationFactor = 1 })
+				return r.replace()
+			},
+		},
+		{
+			Name: "rapid", Title: "a node is replaced every 600 ms, twice as long as changes are announced, then every 100 ms; three processes learn of it at different times",
+			Figures: []Figure{{Name: fChanges, Format: "%.0f"}, {Name: fSwitches, Format: "%.0f"}, {Name: fErrors, Format: "%.3f"},
+				{Name: fAgain, Format: "%.0f"}, safety[0], safety[1]},
+			play: (*run).rapid,
+		},
 	}
 }
 
@@ -60,6 +100,7 @@ func (h *hitRatio) worst(from, to int) float64 {
 
 func (r *run) replace() error {
 	var hits hitRatio
+	r.change = append(r.change, func(cfg *client.Config) { cfg.Announce = announce })
 	l := &load{reads: reads}
 	l.watch = func(ops int64, _ time.Duration) { hits.note(ops, l.origin.again.Load()) }
 	err := r.throughLoaders(5, l, func(g *loading) error {
@@ -81,7 +122,7 @@ func (r *run) replace() error {
 			nodes = append(append([]ring.Node(nil), nodes[:i]...), append([]ring.Node{{Name: fmt.Sprint("new", i), Addr: fresh.Addr()}}, nodes[i+1:]...)...)
 			for j, p := range g.ps {
 				if j > 0 {
-					if err := r.pause(50 * time.Millisecond); err != nil {
+					if err := r.pause(late); err != nil {
 						return err
 					}
 				}
@@ -89,7 +130,7 @@ func (r *run) replace() error {
 					return err
 				}
 			}
-			if err := r.pause(r.Gap); err != nil {
+			if err := r.pause(announce + r.Gap); err != nil {
 				return err
 			}
 			if err := g.s.servers[i].Kill(); err != nil {

@@ -28,9 +28,11 @@ type run struct {
 	player  string
 	figures []Figure               // that the scenario shows
 	change  []func(*client.Config) // of memherd's clients
-	values  map[string]float64
-	errs    subject.Errors // what callers saw
-	bad     subject.Errors // wrong and stale values
+	// processes is how many load through the cache; 0 means two.
+	processes int
+	values    map[string]float64
+	errs      subject.Errors // what callers saw
+	bad       subject.Errors // wrong and stale values
 }
 
 // shows says whether the scenario has a figure.
