@@ -27,6 +27,8 @@ type Client struct {
 	counters  counters
 	cold      cold
 	reviver   reviver
+	hedging   hedging
+	retries   budget
 	slow      atomic.Int64  // how many nodes are
 	births    atomic.Uint64 // of nodes
 	born      time.Time
@@ -54,7 +56,15 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg, born: time.Now()}
+	c := &Client{
+		cfg: cfg, born: time.Now(),
+		hedging: hedging{budget: budget{share: hedgeShare, burst: hedgeBurst}},
+		retries: budget{share: max(cfg.RetryBudget, 0), burst: retryBurst},
+	}
+	if cfg.RetryBudget < 0 {
+		c.retries.burst = 0
+	}
+	c.hedging.after.Store(int64(max(cfg.HedgeAfter, 0))) // HedgeAuto has to measure first
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	p, err := c.newPlacement(cfg.Nodes)
 	if err != nil {

@@ -10,6 +10,8 @@ type counters struct {
 	leasesWon, leasesLost, late  atomic.Uint64
 	failovers, owed, orphans     atomic.Uint64
 	restored, steered, differed  atomic.Uint64
+	hedged, hedgesWon            atomic.Uint64
+	retriesRefused               atomic.Uint64
 }
 
 // Counters are a Client's totals since New.
@@ -34,6 +36,10 @@ type Counters struct {
 	// Differed counts the comparisons that found another client to place keys differently: a
 	// few while a change is under way, and one a second and node as long as it lasts.
 	Differed uint64
+	// Hedged counts reads that were slow and asked of a second copy, HedgesWon those of them
+	// that it answered first. RetriesRefused counts reads that failed because the budget of
+	// retries was spent.
+	Hedged, HedgesWon, RetriesRefused uint64
 	// Failovers counts reads that left a node for the next copy, Errors calls that
 	// failed, Owed copies booked as debt.
 	Failovers, Errors, Owed uint64
@@ -47,7 +53,8 @@ func (c *Client) Counters() Counters {
 		NodeHits: c.counters.nodeHits.Load(), Misses: c.counters.misses.Load(),
 		Sets: c.counters.sets.Load(), Deletes: c.counters.deletes.Load(), Fills: c.counters.fills.Load(),
 		LeasesWon: c.counters.leasesWon.Load(), LeasesLost: c.counters.leasesLost.Load(),
-		LateWins: c.counters.late.Load(), Orphans: c.counters.orphans.Load(), Restored: c.counters.restored.Load(), Steered: c.counters.steered.Load(), Differed: c.counters.differed.Load(), Failovers: c.counters.failovers.Load(), Owed: c.counters.owed.Load(),
+		LateWins: c.counters.late.Load(), Orphans: c.counters.orphans.Load(), Restored: c.counters.restored.Load(), Steered: c.counters.steered.Load(), Differed: c.counters.differed.Load(),
+		Hedged: c.counters.hedged.Load(), HedgesWon: c.counters.hedgesWon.Load(), RetriesRefused: c.counters.retriesRefused.Load(), Failovers: c.counters.failovers.Load(), Owed: c.counters.owed.Load(),
 	}
 	failed := c.counters.readErrors.Load()
 	n.Gets = n.NearHits + n.NodeHits + n.Misses + failed

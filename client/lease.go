@@ -78,7 +78,7 @@ func (c *Client) leaseRead(ttl time.Duration, flags memproto.Flags) readOptions 
 	}
 	ttl = clampLease(ttl)
 	return readOptions{
-		flags: flags | memproto.FlagN, lease: true,
+		flags: flags | memproto.FlagN, lease: true, hedge: true,
 		vivify: int64((ttl + time.Second - 1) / time.Second),
 	}
 }

@@ -79,6 +79,7 @@ type ask struct {
 	next      int  // which of its copies is asked next
 	open      bool // not answered yet
 	detour    bool // asked of another copy than the owner, which is slow
+	refused   bool // it has failed, and the budget of retries is spent
 	barred    bool // some copy may not be read because of what it is owed
 }
 
@@ -151,7 +152,7 @@ func (g *multiGet) round(ctx context.Context) bool {
 		g.groups = append(g.groups, make([]share, n-len(g.groups))...)
 	}
 	for i := range g.asks {
-		if a := &g.asks[i]; a.open {
+		if a := &g.asks[i]; a.open && !a.refused {
 			g.assign(int32(i), a)
 		}
 	}
@@ -326,6 +327,10 @@ func (g *multiGet) fail(n *node, err error) {
 
 func (g *multiGet) failure(a *ask, n *node, err error) {
 	g.fail(n, err)
+	if !g.c.mayRetry(item.SafeToRetry(err)) {
+		a.refused = true
+		return
+	}
 	if a.next < g.t.ring.Copies() {
 		g.c.counters.failovers.Add(1)
 		g.c.cfg.Hooks.failover(g.op, n.Name, err)

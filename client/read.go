@@ -66,7 +66,7 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 		}
 	}
 	gen := c.near.Generation(hash)
-	f, err := c.readHome(ctx, op, hash, key, readOptions{flags: getFlags, borrow: dst != nil})
+	f, err := c.readHome(ctx, op, hash, key, readOptions{flags: getFlags, borrow: dst != nil, hedge: true})
 	if err != nil {
 		return item.Item{}, c.readFailed(err)
 	}
@@ -137,6 +137,7 @@ type readOptions struct {
 	exptime int64 // the argument of T
 	lease   bool  // the request may win a lease: a win that comes late is given back
 	borrow  bool  // the caller copies the value
+	hedge   bool  // the answer to a plain read of another copy will do
 }
 
 // request makes the meta get of a read.
@@ -191,7 +192,12 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 				k.Settler, k.SettleKey = o.settler(), key
 			}
 			f := n.launch(ctx, op, k)
-			left, err := f.wait(ctx)
+			left, err := false, error(nil)
+			if second := c.second(t, hash, key, copies, i, &o); second != nil {
+				f, left, err = c.hedgedWait(ctx, f, second, key, &o)
+			} else {
+				left, err = f.wait(ctx)
+			}
 			if err == nil {
 				return f, nil
 			}
@@ -202,6 +208,9 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 			}
 			if !c.retriable(ctx) {
 				return f, bothOf(unsure, err)
+			}
+			if !c.mayRetry(item.SafeToRetry(err)) {
+				return flight{}, err
 			}
 			if i < len(copies)-1 || !errors.Is(err, item.ErrConnLost) || !n.breaker.Readable() {
 				break

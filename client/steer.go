@@ -35,6 +35,7 @@ const (
 func (c *Client) measure() {
 	nodes := c.top.Load().nodes
 	medians := make([]time.Duration, len(nodes)) // 0: not known
+	var all []time.Duration
 	for i, n := range nodes {
 		var took []time.Duration
 		for j := range n.conns {
@@ -43,6 +44,10 @@ func (c *Client) measure() {
 			}
 		}
 		medians[i] = median(took)
+		all = append(all, took...)
+	}
+	if c.cfg.HedgeAfter == HedgeAuto {
+		c.hedging.pace(all)
 	}
 	slow := int64(0)
 	for i, n := range nodes {

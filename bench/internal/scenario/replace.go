@@ -100,6 +100,7 @@ func (h *hitRatio) worst(from, to int) float64 {
 
 func (r *run) replace() error {
 	var hits hitRatio
+	r.Keys *= 10 // enough for misses to last
 	r.change = append(r.change, func(cfg *client.Config) { cfg.Announce = announce })
 	l := &load{reads: reads}
 	l.watch = func(ops int64, _ time.Duration) { hits.note(ops, l.origin.again.Load()) }

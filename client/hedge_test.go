@@ -1,0 +1,237 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/nodeserver"
+	"github.com/memherd/memherd/ring"
+)
+
+// stalling is a fleet of which single replies to reads are late: every so many-th, or all
+// of one node.
+type stalling struct {
+	*memFleet
+	every atomic.Int64 // a node's every so many-th read is late; 0 for none
+	by    time.Duration
+	reads atomic.Int64 // seen by the nodes
+}
+
+func newStalling(t *testing.T, by time.Duration) *stalling {
+	s := &stalling{by: by}
+	s.memFleet = newMemFleet(t, 2, nodeserver.Config{Intercept: func(_ net.Addr, r *memproto.Request) nodeserver.Verdict {
+		if r.Cmd != memproto.CmdMetaGet || ofEpoch(r) {
+			return nodeserver.Verdict{Delay: 100 * time.Microsecond}
+		}
+		n := s.reads.Add(1)
+		if every := s.every.Load(); every > 0 && n%every == 0 {
+			return nodeserver.Verdict{Delay: s.by}
+		}
+		return nodeserver.Verdict{Delay: 100 * time.Microsecond}
+	}})
+	return s
+}
+
+// Late replies are not waited for where another copy answers, and that costs no more than
+// 5 % more requests.
+func TestHedgedReads(t *testing.T) {
+	for name, c := range map[string]struct {
+		after time.Duration
+		lease bool
+		most  time.Duration // a read may take
+	}{
+		"after 2 ms": {2 * time.Millisecond, false, 3 * time.Millisecond},
+		"lease":      {2 * time.Millisecond, true, 3 * time.Millisecond},
+		"automatic":  {client.HedgeAuto, false, 3 * time.Millisecond},
+		"not hedged": {0, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStalling(t, 200*time.Millisecond)
+				x := s.client(client.Config{ReplicationFactor: 2, HedgeAfter: c.after, Timeout: time.Second})
+				for i := range 100 {
+					set(t, x, fmt.Sprint("k", i), "v")
+				}
+				const n = 20_000
+				read := func(i int) {
+					key := fmt.Sprint("k", i%100)
+					if c.lease {
+						l, err := x.Lease(t.Context(), key, client.LeaseOptions{})
+						require.NoError(t, err)
+						require.Equal(t, item.LeaseHit, l.State)
+						return
+					}
+					require.Equal(t, "v", get(t, x, key))
+				}
+				for i := range n { // what there is to measure
+					read(i)
+				}
+				time.Sleep(2 * time.Second)
+				s.every.Store(50)
+				before := s.reads.Load()
+				var slowest time.Duration
+				for i := range n {
+					began := time.Now()
+					read(i)
+					slowest = max(slowest, time.Since(began))
+				}
+				extra := s.reads.Load() - before - n
+				counted := x.Counters()
+				if c.after == 0 {
+					require.Zero(t, counted.Hedged)
+					require.Zero(t, extra)
+					require.GreaterOrEqual(t, slowest, 200*time.Millisecond)
+				} else {
+					require.LessOrEqual(t, slowest, 205*time.Millisecond) // a hedge may be late, too
+					require.NotZero(t, counted.HedgesWon)
+					require.LessOrEqual(t, counted.HedgesWon, counted.Hedged)
+					require.EqualValues(t, counted.Hedged, extra)
+					require.LessOrEqual(t, extra, int64(n/20+64))
+					require.Greater(t, counted.HedgesWon, uint64(n/50)*9/10)
+				}
+				time.Sleep(time.Second)
+				closeFleet(t, s.memFleet, x)
+			})
+		})
+	}
+}
+
+// When most replies are late, no more than the budget are asked for twice.
+func TestHedgesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStalling(t, 20*time.Millisecond)
+		x := s.client(client.Config{ReplicationFactor: 2, HedgeAfter: time.Millisecond, Timeout: time.Second})
+		set(t, x, "k", "v")
+		s.every.Store(1)
+		const n = 4000
+		for range n {
+			get(t, x, "k")
+		}
+		require.EqualValues(t, n, x.Counters().NodeHits)
+		require.InDelta(t, n/20+64, int(x.Counters().Hedged), 2)
+		closeFleet(t, s.memFleet, x)
+	})
+}
+
+// A miss on the other copy is no answer; a failure, a cancelled caller and a lease that is won after
+// the hedge has answered leave nothing behind.
+func TestHedgesAreNoLeases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var late, mute atomic.Bool
+		f := newMemFleet(t, 2, nodeserver.Config{})
+		nodes := f.nodes()
+		r, err := ring.New(ring.Config{Nodes: nodes, Copies: 2})
+		require.NoError(t, err)
+		owner := r.Owner("k").Name
+		closeFleet(t, f)
+		f = newMemFleet(t, 0, nodeserver.Config{})
+		for _, n := range nodes {
+			f.names = append(f.names, n.Name)
+			f.config.Intercept = func(_ net.Addr, r *memproto.Request) nodeserver.Verdict {
+				if n.Name == owner && r.Cmd == memproto.CmdMetaGet && !ofEpoch(r) {
+					if mute.Load() {
+						return nodeserver.Verdict{Delay: 10 * time.Second}
+					}
+					if late.Load() {
+						return nodeserver.Verdict{Delay: 50 * time.Millisecond}
+					}
+				}
+				return nodeserver.Verdict{}
+			}
+			f.start(n.Name)
+		}
+		x := f.client(client.Config{ReplicationFactor: 2, HedgeAfter: 2 * time.Millisecond})
+		require.NoError(t, x.Ping(t.Context()))
+		late.Store(true)
+		began := time.Now()
+		_, err = x.Get(t.Context(), "k")
+		require.ErrorIs(t, err, client.ErrCacheMiss)
+		require.GreaterOrEqual(t, time.Since(began), 50*time.Millisecond, "the home copy has the word")
+
+		// The other copy alone has it, as after an eviction: the lease on the owner is won
+		// and nobody wants it.
+		late.Store(false)
+		set(t, x, "k", "v")
+		only := f.client(client.Config{Nodes: []ring.Node{{Name: owner, Addr: owner + ":1"}}})
+		_, err = only.Delete(t.Context(), "k")
+		require.NoError(t, err)
+		late.Store(true)
+		l, err := x.Lease(t.Context(), "k", client.LeaseOptions{})
+		require.NoError(t, err)
+		require.Equal(t, item.LeaseHit, l.State)
+		late.Store(false)
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		require.EqualValues(t, 1, x.Counters().LateWins)
+		l, err = only.Lease(t.Context(), "k", client.LeaseOptions{})
+		require.NoError(t, err)
+		require.Equal(t, item.LeaseWon, l.State, "it was given back")
+		require.NoError(t, only.Release(t.Context(), l))
+
+		set(t, x, "k", "v")
+		late.Store(true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		_, err = x.Get(ctx, "k")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		cancel()
+		late.Store(false)
+
+		mute.Store(true) // the owner's reply never comes; the hedge answers
+		began = time.Now()
+		require.Equal(t, "v", get(t, x, "k"))
+		require.Less(t, time.Since(began), 3*time.Millisecond)
+		closeFleet(t, f, x, only)
+	})
+}
+
+// Retries are a share of the reads, once the burst is used up.
+func TestRetryBudget(t *testing.T) {
+	for _, budget := range []float64{0, client.NoRetries, 1} {
+		t.Run(fmt.Sprint(budget), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var bad atomic.Bool
+				f := newMemFleet(t, 2, nodeserver.Config{Intercept: func(_ net.Addr, r *memproto.Request) nodeserver.Verdict {
+					if bad.Load() && r.Cmd == memproto.CmdMetaGet && string(r.Key) == "k" {
+						return nodeserver.Verdict{Drop: true}
+					}
+					return nodeserver.Verdict{}
+				}})
+				x := f.client(client.Config{ReplicationFactor: 2, RetryBudget: budget})
+				require.NoError(t, x.Ping(t.Context()))
+				bad.Store(true)
+				asked := 0
+				for range 3000 {
+					before := x.Counters().RetriesRefused
+					_, err := x.Get(t.Context(), "k")
+					require.Error(t, err)
+					if x.Counters().RetriesRefused == before {
+						asked++
+					}
+					time.Sleep(300 * time.Millisecond) // within what may be dialled
+				}
+				refused := x.Counters().RetriesRefused
+				switch budget {
+				case 1:
+					require.Zero(t, refused)
+				case client.NoRetries:
+					require.NotZero(t, refused)
+					require.Zero(t, x.Counters().Failovers)
+				default:
+					require.NotZero(t, refused)
+					require.LessOrEqual(t, x.Counters().Failovers, uint64(1024+300))
+				}
+				closeFleet(t, f, x)
+			})
+		})
+	}
+}
