@@ -20,6 +20,7 @@ type Client struct {
 	detector  *hotkey.Detector
 	near      *hotkey.Near // nil when Config.HotKeys is nil
 	group     group
+	gutter    *placement // nil when Config.Gutter is empty
 	calls     pipe.Pool
 	multiGets sync.Pool       // of *multiGet
 	ctx       context.Context // ends with Close
@@ -74,6 +75,10 @@ func New(cfg Config) (*Client, error) {
 	p.number, p.learned = 1, c.born
 	p.keep()
 	c.members = membership{now: p, switched: c.born, numbers: 1, wake: make(chan struct{}, 1)}
+	if err := c.openGutter(); err != nil {
+		c.cancel()
+		return nil, err
+	}
 	t := &topology{placement: p, since: c.born}
 	t.gather()
 	if c.detector, err = hotkey.NewDetector(cfg.HotKeys, len(t.nodes)); err != nil {
@@ -108,7 +113,7 @@ func (c *Client) Close() error {
 	}
 	c.cancel()
 	c.group.close()
-	for _, n := range c.top.Load().all {
+	for _, n := range c.everyone() {
 		n.close(item.ErrClosed)
 	}
 	c.group.wait()

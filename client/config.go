@@ -87,6 +87,14 @@ type Config struct {
 	// Auth, if set, logs in on every connection before anything else is sent.
 	Auth *Auth
 
+	// Gutter are spare nodes, none of Nodes: while no copy of a key can be read, because its nodes
+	// are down or not readable yet, it is read from one of them, and what is loaded or Set
+	// meanwhile is stored there. Meant for ReplicationFactor 1. All clients of a fleet should have
+	// the same. One client may read there for up to GutterTTL what another, which has not noticed the
+	// outage, has deleted. Read-modify-write and SetMulti don't use them.
+	Gutter []ring.Node
+	// GutterTTL is the longest life of a key on a gutter node; 0 means 10 s, at least 2 s.
+	GutterTTL time.Duration
 	// HotKeys turns the near-cache on; nil means that hot keys are detected and
 	// reported but every read goes to a node. &hotkey.Config{} serves the hottest
 	// keys from memory, up to 50 ms old.
@@ -207,6 +215,13 @@ func (cfg Config) withDefaults() (Config, error) {
 	if cfg.HedgeAfter < 0 && cfg.HedgeAfter != HedgeAuto {
 		return cfg, configError("HedgeAfter is negative; 0 hedges nothing, HedgeAuto by what is measured")
 	}
+	orDuration(&cfg.GutterTTL, DefaultGutterTTL)
+	if cfg.GutterTTL < 2*time.Second {
+		return cfg, configError("GutterTTL is %v; 0 chooses the default, and 2s is the least", cfg.GutterTTL)
+	}
+	if len(cfg.Gutter) > 0 && cfg.EpochKey == NoEpoch {
+		return cfg, configError("Gutter needs nodes with a sentinel: EpochKey must not be NoEpoch")
+	}
 	orDuration(&cfg.Announce, DefaultAnnounce)
 	orDuration(&cfg.MigrationWindow, DefaultMigration)
 	for _, f := range []struct {
@@ -251,6 +266,7 @@ func (cfg Config) withDefaults() (Config, error) {
 		return cfg, configError("EpochKey: %w", err)
 	}
 	cfg.Nodes = append([]ring.Node(nil), cfg.Nodes...)
+	cfg.Gutter = append([]ring.Node(nil), cfg.Gutter...)
 	return cfg, nil
 }
 

@@ -12,6 +12,7 @@ type counters struct {
 	restored, steered, differed  atomic.Uint64
 	hedged, hedgesWon            atomic.Uint64
 	retriesRefused               atomic.Uint64
+	gutterReads, gutterWrites    atomic.Uint64
 }
 
 // Counters are a Client's totals since New.
@@ -40,6 +41,9 @@ type Counters struct {
 	// that it answered first. RetriesRefused counts reads that failed because the budget of
 	// retries was spent.
 	Hedged, HedgesWon, RetriesRefused uint64
+	// GutterReads counts reads of keys on gutter nodes, found or not, GutterWrites what Set
+	// stored there.
+	GutterReads, GutterWrites uint64
 	// Failovers counts reads that left a node for the next copy, Errors calls that
 	// failed, Owed copies booked as debt.
 	Failovers, Errors, Owed uint64
@@ -54,7 +58,8 @@ func (c *Client) Counters() Counters {
 		Sets: c.counters.sets.Load(), Deletes: c.counters.deletes.Load(), Fills: c.counters.fills.Load(),
 		LeasesWon: c.counters.leasesWon.Load(), LeasesLost: c.counters.leasesLost.Load(),
 		LateWins: c.counters.late.Load(), Orphans: c.counters.orphans.Load(), Restored: c.counters.restored.Load(), Steered: c.counters.steered.Load(), Differed: c.counters.differed.Load(),
-		Hedged: c.counters.hedged.Load(), HedgesWon: c.counters.hedgesWon.Load(), RetriesRefused: c.counters.retriesRefused.Load(), Failovers: c.counters.failovers.Load(), Owed: c.counters.owed.Load(),
+		Hedged: c.counters.hedged.Load(), HedgesWon: c.counters.hedgesWon.Load(), RetriesRefused: c.counters.retriesRefused.Load(),
+		GutterReads: c.counters.gutterReads.Load(), GutterWrites: c.counters.gutterWrites.Load(), Failovers: c.counters.failovers.Load(), Owed: c.counters.owed.Load(),
 	}
 	failed := c.counters.readErrors.Load()
 	n.Gets = n.NearHits + n.NodeHits + n.Misses + failed

@@ -50,6 +50,7 @@ func (c *Client) deleteKey(ctx context.Context, op, key string, hash uint64) (it
 		var groups [2][]*node
 		stages := c.top.Load().stages(hash, mem[:0], groups[:0])
 		began := time.Now()
+		c.tellSpare(ctx, op, hash, key)
 		out, err := c.deleteOnce(ctx, op, key, stages)
 		if len(stages) == 1 || try == maxRepeats || time.Since(began) <= hold || ctx.Err() != nil {
 			return out, err
@@ -101,6 +102,7 @@ func (c *Client) DeleteMulti(ctx context.Context, keys []string) ([]item.Outcome
 		c.near.Drop(t.ring.Hash(key), key)
 	}
 	d := newBatchDelete(c, op, t, keys)
+	c.tellSpares(ctx, op, keys)
 	d.run(ctx)
 	for _, key := range keys {
 		c.near.Drop(t.ring.Hash(key), key)

@@ -48,6 +48,9 @@ func (c *Client) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Out
 		return item.Outcome{}, &item.Error{Op: op, Sent: item.NotSent, Err: err}
 	}
 	c.counters.fills.Add(1)
+	if l.Gutter != "" && c.gutter != nil {
+		return c.fillSpare(ctx, op, l, req)
+	}
 	return c.fillWon(ctx, l, req)
 }
 
@@ -160,6 +163,7 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 	before, after := t.strays(hash)
 	settled := func() bool { return !doubt && !w.conflict && !w.left && w.refused == nil }
 	began := time.Now()
+	c.tellSpare(ctx, op, hash, l.Key)
 	w.strays(ctx, before)
 	if settled() {
 		w.send(ctx, copies[1:], under)

@@ -26,7 +26,7 @@ func (c *Client) FlushAllAfter(ctx context.Context, delay time.Duration) error {
 	}
 	c.near.DropAll()
 	defer c.near.DropAll()
-	done, err := c.everyNode(ctx, op, c.top.Load().all, req, func(*node, *pipe.Call) {})
+	done, err := c.everyNode(ctx, op, c.everyone(), req, func(*node, *pipe.Call) {})
 	if err != nil && done > 0 {
 		return partly(op, err)
 	}

@@ -48,6 +48,9 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 		return l, nil
 	}
 	if err != nil {
+		if c.gutter != nil && c.retriable(ctx) && c.leaseSpare(ctx, op, hash, &l, o) {
+			return l, nil
+		}
 		return l, c.readFailed(err)
 	}
 	defer f.call.Free()
@@ -210,19 +213,22 @@ func (c *Client) Release(ctx context.Context, l item.Lease) error {
 // giveBack returns every win among the tokens, the home copy's last: who wins there
 // next takes its tokens on the other copies afresh.
 func (c *Client) giveBack(l *item.Lease) {
-	t := c.top.Load()
+	byName, key := c.top.Load().byName, l.Key
+	if l.Gutter != "" && c.gutter != nil {
+		byName, key = c.gutter.byName, l.Gutter
+	}
 	for i := len(l.Tokens) - 1; i >= 0; i-- {
 		tok := l.Tokens[i]
-		n := t.byName(tok.Node)
+		n := byName(tok.Node)
 		if !tok.Won || n == nil {
 			continue
 		}
 		if n.life.Load() != tok.Life || !n.breaker.Writable() {
-			n.orphanWin(l.Key, tok)
+			n.orphanWin(key, tok)
 			continue
 		}
-		if conn, err := n.conn(c.ctx, 0); err != nil || conn.Stamp() != tok.Life || !postHandBack(conn, l.Key, tok.CAS, tok.Kind == item.TokenStub) {
-			n.orphanWin(l.Key, tok)
+		if conn, err := n.conn(c.ctx, 0); err != nil || conn.Stamp() != tok.Life || !postHandBack(conn, key, tok.CAS, tok.Kind == item.TokenStub) {
+			n.orphanWin(key, tok)
 		}
 	}
 	l.Tokens = nil

@@ -29,7 +29,7 @@ func (c *Client) maintain() {
 		c.measure()
 		var wg sync.WaitGroup
 		t := c.top.Load()
-		for _, n := range t.all {
+		for _, n := range c.everyone() {
 			if !n.breaker.Writable() {
 				continue
 			}

@@ -51,6 +51,9 @@ func (c *Client) GetMulti(ctx context.Context, keys []string) (map[string]item.I
 	if len(g.cold) > 0 {
 		g.restoreMany(ctx)
 	}
+	if c.gutter != nil && c.retriable(ctx) {
+		g.getSpares(ctx)
+	}
 	return g.found, g.err(ctx)
 }
 

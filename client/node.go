@@ -307,6 +307,8 @@ type Status struct {
 	// Joining says that the node is in a list that is announced and not in force yet,
 	// Leaving that it is in none but one that was; a node is neither most of the time.
 	Joining, Leaving bool
+	// Gutter says that the node is one of Config.Gutter.
+	Gutter bool
 	// Slow says that reads of its keys go to other copies where there are any, because
 	// it takes several times as long as the others.
 	Slow bool
@@ -357,6 +359,9 @@ func (c *Client) Nodes() []Status {
 	}
 	for i := range t.past {
 		add(t.past[len(t.past)-1-i].placement, leaving, Status{Leaving: true})
+	}
+	if c.gutter != nil {
+		add(c.gutter, func(*node) bool { return true }, Status{Gutter: true})
 	}
 	slices.SortStableFunc(out, func(a, b Status) int { return strings.Compare(a.Node.Name, b.Node.Name) })
 	return out

@@ -67,6 +67,14 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 	}
 	gen := c.near.Generation(hash)
 	f, err := c.readHome(ctx, op, hash, key, readOptions{flags: getFlags, borrow: dst != nil, hedge: true})
+	if err != nil && c.gutter != nil && c.retriable(ctx) && !errors.Is(err, errNothing) {
+		if it, ok, err := c.getSpare(ctx, op, hash, key); ok {
+			if dst != nil && err == nil {
+				it.Value = append(dst[:0], it.Value...)
+			}
+			return it, err
+		}
+	}
 	if err != nil {
 		return item.Item{}, c.readFailed(err)
 	}

@@ -42,7 +42,7 @@ func (c *Client) StatsOf(ctx context.Context, group StatsGroup) (map[string]map[
 	out := map[string]map[string]string{}
 	var mu sync.Mutex // guards out
 	req := memproto.Request{Cmd: memproto.CmdStats, Args: []byte(group)}
-	_, err := c.everyNode(ctx, op, c.top.Load().wanted(), req, func(n *node, k *pipe.Call) {
+	_, err := c.everyNode(ctx, op, c.listed(), req, func(n *node, k *pipe.Call) {
 		m := make(map[string]string, len(k.Stats)/2)
 		for i := 0; i+1 < len(k.Stats); i += 2 {
 			m[k.Stats[i]] = k.Stats[i+1]
@@ -59,7 +59,7 @@ func (c *Client) StatsOf(ctx context.Context, group StatsGroup) (map[string]map[
 func (c *Client) Versions(ctx context.Context) (map[string]string, error) {
 	out := map[string]string{}
 	var mu sync.Mutex // guards out
-	_, err := c.everyNode(ctx, "version", c.top.Load().wanted(), memproto.Request{Cmd: memproto.CmdVersion}, func(n *node, k *pipe.Call) {
+	_, err := c.everyNode(ctx, "version", c.listed(), memproto.Request{Cmd: memproto.CmdVersion}, func(n *node, k *pipe.Call) {
 		mu.Lock()
 		out[n.Name] = k.Text
 		mu.Unlock()
@@ -71,7 +71,7 @@ func (c *Client) Versions(ctx context.Context) (map[string]string, error) {
 // after New or SetNodes to learn at once of a wrong address. The error joins the failures of all
 // nodes that did not answer. A node whose breaker is open is asked nothing and fails.
 func (c *Client) Ping(ctx context.Context) error {
-	_, err := c.everyNode(ctx, "ping", c.top.Load().wanted(), memproto.Request{Cmd: memproto.CmdMetaNoop}, func(*node, *pipe.Call) {})
+	_, err := c.everyNode(ctx, "ping", c.listed(), memproto.Request{Cmd: memproto.CmdMetaNoop}, func(*node, *pipe.Call) {})
 	return err
 }
 

@@ -30,6 +30,16 @@ func (p *placement) copies(hash uint64, dst []*node) []*node {
 // owner is the first of copies.
 func (p *placement) owner(hash uint64) *node { return p.nodes[p.ring.LookupHash(hash)[0]] }
 
+// byName is nil if no node of the placement has the name.
+func (p *placement) byName(name string) *node {
+	for _, n := range p.nodes {
+		if n.Name == name {
+			return n
+		}
+	}
+	return nil
+}
+
 // lists reports whether n is among the nodes that hold a key.
 func (p *placement) lists(hash uint64, n *node) bool {
 	for _, i := range p.ring.LookupHash(hash) {

@@ -40,6 +40,9 @@ func (c *Client) Set(ctx context.Context, it item.Item) (item.Outcome, error) {
 	if !w.unheard() {
 		w.strays(ctx, after)
 	}
+	if c.gutter != nil && c.setSpare(ctx, &w, hash, req) {
+		return w.out, nil
+	}
 	out, err := w.finish(ctx)
 	if err != nil {
 		c.counters.errors.Add(1)

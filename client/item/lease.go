@@ -91,6 +91,9 @@ type Lease struct {
 	// the lease is void.
 	Copies    int
 	Placement uint64
+	// Gutter is the name under which the key is on a gutter node, if the lease is of that one;
+	// empty otherwise.
+	Gutter string
 	// Generation is the near-cache's generation before the first request was sent.
 	Generation uint64
 }
@@ -116,4 +119,7 @@ type Outcome struct {
 	Owed int
 	// Found says, for deletes, whether any copy held the key.
 	Found bool
+	// Gutter says that the value of a Set is on a gutter node, because no copy could be
+	// reached: for a short time, and the copies are owed a delete.
+	Gutter bool
 }

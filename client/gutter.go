@@ -1,0 +1,342 @@
+package client
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/ring"
+)
+
+// Gutter nodes stand in for nodes that are down, for keys of which no copy can be read: a few
+// spare machines that hold what is asked for meanwhile, for a short time (Nishtala et al.,
+// "Scaling Memcache at Facebook", NSDI 2013, 3.3). Nothing rehashes to the survivors, which
+// a single hot key could bring down one after the other.
+//
+// A key is stored there under the sentinel of the dead node's last epoch and its own name. So what
+// was stored during one outage is not found in one after the node has been restarted, and clients
+// that agree on who is dead share what they load. No entry lives longer than
+// Config.GutterTTL; that bounds what may be stale there, where one client reads from the
+// gutter and another, which thinks the node well, deletes from the node alone. A client that
+// has seen the outage deletes from both until that long after it.
+
+// DefaultGutterTTL is the longest life of a key on a gutter node.
+const DefaultGutterTTL = 10 * time.Second
+
+// openGutter compiles the gutter's placement.
+func (c *Client) openGutter() error {
+	if len(c.cfg.Gutter) == 0 {
+		return nil
+	}
+	r, err := ring.New(ring.Config{Nodes: c.cfg.Gutter, Placement: c.cfg.Placement, VirtualNodes: c.cfg.VirtualNodes, KeyTag: c.cfg.KeyTag, Copies: 1})
+	if err != nil {
+		return configError("Gutter: %w", err)
+	}
+	c.gutter = &placement{ring: r}
+	for _, rn := range r.Nodes() {
+		for _, n := range c.members.now.nodes {
+			if n.Name == rn.Name || n.Addr == rn.Addr {
+				return configError("the gutter node %q is one of Nodes, too", rn.Name)
+			}
+		}
+		c.gutter.nodes = append(c.gutter.nodes, newNode(c, rn))
+	}
+	return nil
+}
+
+// everyone are all nodes, those of the gutter included.
+func (c *Client) everyone() []*node {
+	all := c.top.Load().all
+	if c.gutter == nil {
+		return all
+	}
+	return append(append(make([]*node, 0, len(all)+len(c.gutter.nodes)), all...), c.gutter.nodes...)
+}
+
+// listed are the nodes that reads go to, those that join, and the gutter's.
+func (c *Client) listed() []*node {
+	nodes := c.top.Load().wanted()
+	if c.gutter == nil {
+		return nodes
+	}
+	return append(slices.Clone(nodes), c.gutter.nodes...)
+}
+
+// spare is where a key is on the gutter.
+type spare struct {
+	n   *node
+	key string
+}
+
+// spareFor is where key is read and written while none of its copies can be; ok is false if
+// one can, or the gutter can't help.
+func (c *Client) spareFor(hash uint64, key string) (s spare, ok bool) {
+	if c.gutter == nil {
+		return s, false
+	}
+	t := c.top.Load()
+	for _, i := range t.ring.LookupHash(hash) {
+		if t.nodes[i].breaker.Readable() {
+			return s, false
+		}
+	}
+	return c.spareOf(t.owner(hash), hash, key)
+}
+
+// spareOf is where key is while its owner is down.
+func (c *Client) spareOf(owner *node, hash uint64, key string) (s spare, ok bool) {
+	owner.mu.Lock()
+	sentinel := owner.sentinel
+	owner.mu.Unlock()
+	s = spare{c.gutter.owner(hash), sentinel + ":" + key}
+	return s, sentinel != "" && c.CheckKey(s.key) == nil && s.n.breaker.Readable()
+}
+
+// sparesToTell appends where else a delete of key has to go: to the gutter, if the owner is down
+// or has been lately.
+func (c *Client) sparesToTell(hash uint64, key string) (s spare, ok bool) {
+	if c.gutter == nil {
+		return s, false
+	}
+	owner := c.top.Load().owner(hash)
+	if owner.breaker.Readable() && time.Since(owner.lastDown()) > c.cfg.GutterTTL+hold {
+		return s, false
+	}
+	return c.spareOf(owner, hash, key)
+}
+
+// lastDown is when the node was last kept from reads, the zero time if it never was.
+func (n *node) lastDown() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.upSince.After(n.downSince) {
+		return n.upSince
+	}
+	return n.downSince
+}
+
+// clampGutter shortens the life of an item for the gutter.
+func (c *Client) clampGutter(req *memproto.Request) {
+	most, err := memproto.Exptime(c.cfg.GutterTTL, time.Now())
+	if err != nil || req.Flags.Has(memproto.FlagT) && (req.Exptime < 0 || req.Exptime != 0 && req.Exptime < most) {
+		return
+	}
+	req.Flags |= memproto.FlagT
+	req.Exptime = most
+}
+
+// getSpare reads key from the gutter; ok is false if that could not be asked.
+func (c *Client) getSpare(ctx context.Context, op string, hash uint64, key string) (it item.Item, ok bool, err error) {
+	s, ok := c.spareFor(hash, key)
+	if !ok {
+		return it, false, nil
+	}
+	a, err := c.readCopy(ctx, op, s.n, s.key)
+	if err != nil {
+		return it, false, nil
+	}
+	c.counters.gutterReads.Add(1)
+	if !valid(&a) {
+		c.counters.misses.Add(1)
+		return it, true, item.ErrCacheMiss
+	}
+	c.counters.nodeHits.Add(1)
+	it = itemOf(key, &a)
+	it.CAS = 0
+	return it, true, nil
+}
+
+// leaseSpare is Lease on the gutter; false if that could not be asked.
+func (c *Client) leaseSpare(ctx context.Context, op string, hash uint64, l *item.Lease, o item.LeaseOptions) bool {
+	s, ok := c.spareFor(hash, l.Key)
+	if !ok {
+		return false
+	}
+	read := c.leaseRead(min(max(o.TTL, minLeaseTTL), c.cfg.GutterTTL), getFlags|memproto.FlagLc)
+	k := s.n.newCall()
+	read.request(&k.Req, s.key)
+	k.Settler, k.SettleKey = lateLease{}, s.key
+	f := s.n.launch(ctx, op, k)
+	left, err := f.wait(ctx)
+	if err != nil {
+		s.n.orphanLease(s.key, read.flags, left, err)
+		return false
+	}
+	defer f.call.Free()
+	c.counters.gutterReads.Add(1)
+	a := &f.call.Answer
+	won := a.Resp.Flags.Has(memproto.FlagW)
+	switch {
+	case valid(a):
+		if won {
+			postHandBack(f.conn, s.key, a.Resp.CAS, false)
+		}
+		l.Item, l.Level = itemOf(l.Key, a), item.FromNode
+		l.Item.CAS = 0
+		c.counters.nodeHits.Add(1)
+		return true
+	case !isStub(a) || a.Resp.CAS == 0:
+		l.State = item.LeaseNone
+	case won:
+		l.State = item.LeaseWon
+		l.Gutter = s.key
+		l.Tokens = []item.Token{{Version: item.Version{Node: s.n.Name, Life: f.life}, CAS: a.Resp.CAS, Kind: item.TokenStub, Won: true}}
+		c.counters.leasesWon.Add(1)
+	default:
+		l.State = item.LeaseWait
+	}
+	c.counters.misses.Add(1)
+	return true
+}
+
+// fillSpare fills a lease that was won on the gutter. It is refused if the node is back: its
+// readers would not see the value, and a delete need not reach it.
+func (c *Client) fillSpare(ctx context.Context, op string, l item.Lease, req memproto.Request) (item.Outcome, error) {
+	out := item.Outcome{Copies: 1}
+	if len(l.Tokens) != 1 {
+		return out, c.leaseLost(op, "")
+	}
+	tok := l.Tokens[0]
+	s, ok := c.spareFor(c.top.Load().ring.Hash(l.Key), l.Key)
+	if !ok || s.key != l.Gutter || s.n.Name != tok.Node || s.n.life.Load() != tok.Life {
+		c.giveBack(&l)
+		return out, c.leaseLost(op, tok.Node)
+	}
+	req.Flags &^= memproto.FlagLb
+	setKey(&req, s.key)
+	c.clampGutter(&req)
+	f := s.n.launch(ctx, op, s.n.storeUnder(req, tok))
+	if _, err := f.wait(ctx); err != nil {
+		s.n.orphanWin(s.key, tok)
+		return out, err
+	}
+	defer f.call.Free()
+	if err := f.refusal(); err != nil {
+		out.Refused++
+		return out, err
+	}
+	if f.call.Resp.Status != memproto.StatusHD {
+		out.Refused++
+		return out, c.leaseLost(op, tok.Node)
+	}
+	out.Confirmed++
+	return out, nil
+}
+
+// setSpare stores on the gutter what no copy can be read for. Copies that have not heard of the
+// write are owed a delete then, for it has happened. False means that nothing is stored there, and
+// what was is deleted.
+func (c *Client) setSpare(ctx context.Context, w *writing, hash uint64, req memproto.Request) bool {
+	s, ok := c.spareFor(hash, w.key)
+	if !ok {
+		c.tellSpare(ctx, w.op, hash, w.key)
+		return false
+	}
+	req.Flags &^= memproto.FlagLb
+	setKey(&req, s.key)
+	c.clampGutter(&req)
+	k := s.n.newCall()
+	k.Req = req
+	f := s.n.launch(ctx, w.op, k)
+	if _, err := f.wait(ctx); err != nil {
+		return false
+	}
+	stored := f.call.Resp.Status == memproto.StatusHD
+	f.call.Free()
+	if !stored {
+		return false
+	}
+	for _, n := range w.unsent {
+		w.out.Owed++
+		n.owe(w.key, false)
+	}
+	w.unsent = nil
+	w.out.Gutter = true
+	c.counters.gutterWrites.Add(1)
+	return true
+}
+
+// tellSpare deletes key from the gutter, if it may be there. What fails ends with GutterTTL.
+func (c *Client) tellSpare(ctx context.Context, op string, hash uint64, key string) {
+	s, ok := c.sparesToTell(hash, key)
+	if !ok {
+		return
+	}
+	k := s.n.newCall()
+	k.Req = deleteRequest(s.key)
+	f := s.n.launch(ctx, op, k)
+	if _, err := f.wait(ctx); err == nil {
+		f.call.Free()
+	}
+}
+
+// tellSpares is tellSpare for many keys.
+func (c *Client) tellSpares(ctx context.Context, op string, keys []string) {
+	if c.gutter == nil {
+		return
+	}
+	var ts []target
+	stamped := make([]string, len(keys))
+	r := c.top.Load().ring
+	for i, key := range keys {
+		if s, ok := c.sparesToTell(r.Hash(key), key); ok {
+			stamped[i] = s.key
+			ts = append(ts, target{s.n, i})
+		}
+	}
+	b := batch{c: c, op: op, each: func(target, *flight, bool, error) {},
+		request: func(i int, k *pipe.Call) { k.Req = deleteRequest(stamped[i]) },
+		allowed: func(n *node) bool { return n.breaker.Writable() },
+	}
+	b.run(ctx, ts)
+}
+
+// getSpares asks the gutter for the keys that no copy could be asked for.
+func (g *multiGet) getSpares(ctx context.Context) {
+	var ts []target
+	stamped := map[int]string{}
+	for i := range g.asks {
+		a := &g.asks[i]
+		if !a.open {
+			continue
+		}
+		if s, ok := g.c.spareFor(a.hash, a.key); ok {
+			stamped[i] = s.key
+			ts = append(ts, target{s.n, i})
+		}
+	}
+	if len(ts) == 0 {
+		return
+	}
+	b := batch{c: g.c, op: g.op,
+		request: func(i int, k *pipe.Call) {
+			k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
+			setKey(&k.Req, stamped[i])
+		},
+		allowed: func(n *node) bool { return n.breaker.Readable() },
+		each: func(t target, f *flight, _ bool, err error) {
+			if err != nil {
+				return
+			}
+			a, answer := &g.asks[t.i], &f.call.Answer
+			a.open = false
+			g.c.counters.gutterReads.Add(1)
+			if answer.Resp.Flags.Has(memproto.FlagW) {
+				g.c.handBack(ctx, *f, answer, stamped[t.i])
+			}
+			if !valid(answer) {
+				g.misses++
+				return
+			}
+			g.hits++
+			g.found[a.key] = itemOf(a.key, answer)
+		},
+	}
+	if ctx.Done() != nil {
+		b.settler, b.key = lateRead{}, func(i int) string { return stamped[i] }
+	}
+	b.run(ctx, ts)
+}

@@ -1,0 +1,207 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/nodeserver"
+	"github.com/memherd/memherd/nodeserver/stock"
+	"github.com/memherd/memherd/ring"
+)
+
+// guttered is one node, and a gutter node beside it.
+type guttered struct {
+	nodes, gutter []ring.Node
+	cfg           client.Config
+	kill          func()
+	restart       func()
+}
+
+func (g *guttered) client(t *testing.T, keys client.KeyForm) *client.Client {
+	cfg := g.cfg
+	cfg.Nodes, cfg.Gutter, cfg.Keys, cfg.Timeout = g.nodes, g.gutter, keys, time.Second
+	c, err := client.New(cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	require.NoError(t, c.Ping(context.Background()))
+	return c
+}
+
+func onGuttered(t *testing.T, run func(t *testing.T, g *guttered)) {
+	t.Run("memnode", func(t *testing.T) {
+		f := newMemFleet(t, 2, nodeserver.Config{})
+		run(t, &guttered{f.nodes()[:1], f.nodes()[1:], client.Config{DialContext: f.dial},
+			func() { f.kill("node0") }, func() { f.restart("node0") }})
+	})
+	t.Run("memcached", func(t *testing.T) {
+		a, b := stock.ForTest(t), stock.ForTest(t)
+		run(t, &guttered{ring.Addrs(a.Addr()), ring.Addrs(b.Addr()), client.Config{},
+			func() { require.NoError(t, a.Kill()) }, func() { require.NoError(t, a.Restart()) }})
+	})
+}
+
+// down waits until a client holds the node for down.
+func down(t *testing.T, c *client.Client) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		_ = c.Ping(context.Background())
+		for _, s := range c.Nodes() {
+			if !s.Gutter && s.State == "down" {
+				return true
+			}
+		}
+		return false
+	}, time.Minute, time.Millisecond)
+}
+
+// With one copy of each key and its node dead, everything goes on, from the gutter: for all
+// clients alike, and a delete counts there, too. When the node is back nothing of it is seen.
+func TestGutter(t *testing.T) {
+	ctx := context.Background()
+	for name, form := range map[string]client.KeyForm{"plain": client.PlainKeys, "any": client.AnyKeys} {
+		t.Run(name, func(t *testing.T) {
+			onGuttered(t, func(t *testing.T, g *guttered) {
+				a, b := g.client(t, form), g.client(t, form)
+				key := "key"
+				if form == client.AnyKeys {
+					key = "a key with \x00 and blanks"
+				}
+				set(t, a, key, "v1")
+				g.kill()
+				down(t, a)
+				down(t, b)
+				_, err := a.Get(ctx, key)
+				require.ErrorIs(t, err, client.ErrCacheMiss)
+				out, err := a.Set(ctx, client.Item{Key: key, Value: []byte("v2"), TTL: time.Hour})
+				require.NoError(t, err)
+				require.True(t, out.Gutter)
+				require.Equal(t, 1, out.Owed)
+				for _, c := range []*client.Client{a, b} {
+					it, err := c.Get(ctx, key)
+					require.NoError(t, err)
+					require.Equal(t, "v2", string(it.Value))
+					require.LessOrEqual(t, it.TTL, client.DefaultGutterTTL)
+					require.Positive(t, it.TTL)
+					many, err := c.GetMulti(ctx, []string{key, "absent"})
+					require.NoError(t, err)
+					require.Len(t, many, 1)
+					require.Equal(t, "v2", string(many[key].Value))
+					into, err := c.GetInto(ctx, key, make([]byte, 0, 10))
+					require.NoError(t, err)
+					require.Equal(t, "v2", string(into.Value))
+				}
+				_, err = b.Delete(ctx, key)
+				require.Error(t, err, "no copy confirmed")
+				_, err = a.Get(ctx, key)
+				require.ErrorIs(t, err, client.ErrCacheMiss)
+
+				l := won(t, a, key)
+				again, err := b.Lease(ctx, key, client.LeaseOptions{})
+				require.NoError(t, err)
+				require.Equal(t, item.LeaseWait, again.State, "one load in the fleet")
+				_, err = a.Fill(ctx, l, client.Item{Value: []byte("v3")})
+				require.NoError(t, err)
+				again, err = b.Lease(ctx, key, client.LeaseOptions{})
+				require.NoError(t, err)
+				require.Equal(t, item.LeaseHit, again.State)
+				require.Equal(t, "v3", string(again.Item.Value))
+				_, err = b.DeleteMulti(ctx, []string{key})
+				require.Error(t, err)
+				l = won(t, a, key)
+				_, err = b.Delete(ctx, key)
+				require.Error(t, err)
+				_, err = a.Fill(ctx, l, client.Item{Value: []byte("old")})
+				require.ErrorIs(t, err, client.ErrLeaseLost)
+				l = won(t, a, key)
+				require.NoError(t, a.Release(ctx, l))
+				require.Eventually(t, func() bool { // Release does not wait for the node
+					l, err = b.Lease(ctx, key, client.LeaseOptions{})
+					return err == nil && l.State == item.LeaseWon
+				}, time.Minute, time.Millisecond)
+
+				g.restart()
+				back(t, a)
+				back(t, b)
+				_, err = b.Fill(ctx, l, client.Item{Value: []byte("late")})
+				require.ErrorIs(t, err, client.ErrLeaseLost, "the node is back")
+				_, err = a.Get(ctx, key)
+				require.ErrorIs(t, err, client.ErrCacheMiss)
+				set(t, a, key, "v5")
+				require.Equal(t, "v5", get(t, b, key))
+				require.NotZero(t, a.Counters().GutterReads)
+				require.EqualValues(t, 1, a.Counters().GutterWrites)
+
+				// Another outage begins with an empty gutter: the node has another epoch.
+				_, err = a.Increment(ctx, "counter", 1)
+				require.ErrorIs(t, err, client.ErrCacheMiss)
+				g.kill()
+				down(t, a)
+				_, err = a.Get(ctx, key)
+				require.ErrorIs(t, err, client.ErrCacheMiss)
+				_, err = a.Increment(ctx, "counter", 1)
+				require.ErrorIs(t, err, client.ErrOwnerDown)
+			})
+		})
+	}
+}
+
+// A node that was cut off and comes back with its memory is not read before it has heard what
+// was written meanwhile, and reads go to the gutter for so long.
+func TestGutterDuringAPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 2, nodeserver.Config{})
+		c := f.client(client.Config{Nodes: f.nodes()[:1], Gutter: f.nodes()[1:]})
+		for i := range 50 {
+			set(t, c, fmt.Sprint("k", i), "v1")
+		}
+		time.Sleep(5 * time.Second)
+		for round := range 3 {
+			f.network.Partition("node0", true)
+			time.Sleep(2 * time.Second)
+			require.Equal(t, "down", c.Nodes()[0].State)
+			value := fmt.Sprint("v", round+2)
+			for i := range 50 {
+				set(t, c, fmt.Sprint("k", i), value)
+			}
+			f.network.Partition("node0", false)
+			for range 300 {
+				for i := range 50 {
+					it, err := c.Get(t.Context(), fmt.Sprint("k", i))
+					if err == nil {
+						require.Equal(t, value, string(it.Value))
+					} else {
+						require.ErrorIs(t, err, client.ErrCacheMiss)
+					}
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+			require.Equal(t, "up", c.Nodes()[0].State)
+			for i := range 50 {
+				_, err := c.Get(t.Context(), fmt.Sprint("k", i))
+				require.ErrorIs(t, err, client.ErrCacheMiss, "it was deleted on the node, and the gutter's is forgotten")
+				set(t, c, fmt.Sprint("k", i), "after")
+			}
+		}
+		closeFleet(t, f, c)
+	})
+}
+
+func TestGutterBadInput(t *testing.T) {
+	nodes := ring.Addrs("a", "b")
+	for name, cfg := range map[string]client.Config{
+		"a member":       {Nodes: nodes, Gutter: nodes[:1]},
+		"a short life":   {Nodes: nodes, Gutter: ring.Addrs("c"), GutterTTL: time.Second},
+		"no sentinel":    {Nodes: nodes, Gutter: ring.Addrs("c"), EpochKey: client.NoEpoch},
+		"twice the same": {Nodes: nodes, Gutter: ring.Addrs("c", "c")},
+	} {
+		_, err := client.New(cfg)
+		require.ErrorIs(t, err, client.ErrConfig, name)
+	}
+}
