@@ -318,7 +318,10 @@ func (c *Client) runChanges() {
 		now := time.Now()
 		done := c.advance(now, c.hopeless(now))
 		at := c.members.nextDeadline(now, c.cfg.announce(), c.cfg.migrationWindow())
-		announced := c.members.next
+		var newest *placement
+		if next := c.members.next; len(next) > 0 {
+			newest = next[len(next)-1]
+		}
 		if at.IsZero() {
 			c.members.running = false
 			c.topMu.Unlock()
@@ -328,9 +331,9 @@ func (c *Client) runChanges() {
 		c.topMu.Unlock()
 		done()
 		wait := time.Until(at)
-		if len(announced) > 0 {
+		if newest != nil {
 			wait = min(wait, deadLook)
-			if newest := announced[len(announced)-1]; newest.number != looked {
+			if newest.number != looked {
 				looked = newest.number
 				c.callOn(newest)
 			}

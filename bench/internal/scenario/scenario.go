@@ -58,7 +58,7 @@ type Scenario struct {
 
 // All are the scenarios, in the order in which they are played.
 func All() []Scenario {
-	return slices.Concat(outages(), meddling(), []Scenario{rejoin()}, zombie(), restarts(), changes())
+	return slices.Concat(outages(), meddling(), []Scenario{rejoin()}, zombie(), restarts(), changes(), []Scenario{dns()})
 }
 
 // Find returns the scenarios of these names; "all" is all of them.

@@ -1,0 +1,175 @@
+package client_test
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/nodeserver"
+)
+
+// The steps of a change, seen from outside.
+func TestRule17Steps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 4, nodeserver.Config{})
+		announced := make(chan [2][]string, 10)
+		changed := make(chan int, 10)
+		c := f.client(client.Config{Nodes: f.nodes()[:3], ReplicationFactor: 2, Hooks: client.Hooks{
+			TopologyAnnounced: func(joining, leaving []string) { announced <- [2][]string{joining, leaving} },
+			TopologyChanged:   func(n int) { changed <- n },
+		}})
+		phases := func() (out []string) {
+			for _, s := range c.Nodes() {
+				switch {
+				case s.Joining:
+					out = append(out, s.Node.Name+" joining")
+				case s.Leaving:
+					out = append(out, s.Node.Name+" leaving")
+				default:
+					out = append(out, s.Node.Name)
+				}
+			}
+			return out
+		}
+		for i := range 200 {
+			set(t, c, fmt.Sprint("k", i), strconv.Itoa(i))
+		}
+		require.NoError(t, c.SetNodes(f.nodes()[1:]))
+		require.Len(t, announced, 1)
+		require.Equal(t, [2][]string{{"node3"}, {"node0"}}, <-announced)
+		require.Equal(t, []string{"node0 leaving", "node1", "node2", "node3 joining"}, phases())
+		require.NoError(t, c.SetNodes(f.nodes()[1:]), "the same again")
+		time.Sleep(client.DefaultAnnounce - time.Nanosecond)
+		synctest.Wait()
+		require.Empty(t, changed)
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		require.Len(t, changed, 1)
+		<-changed
+		require.Equal(t, []string{"node0 leaving", "node1", "node2", "node3"}, phases())
+		for i := range 200 {
+			require.Equal(t, strconv.Itoa(i), get(t, c, fmt.Sprint("k", i)))
+		}
+		require.NotZero(t, c.Counters().Restored)
+		time.Sleep(2 * time.Second) // the copies that are made behind the reader's back
+		for i := range 200 {
+			require.Equal(t, strconv.Itoa(i), get(t, c, fmt.Sprint("k", i)))
+		}
+		time.Sleep(client.DefaultMigration + client.DefaultAnnounce)
+		synctest.Wait()
+		require.Len(t, c.Nodes(), 4, "for one announce more it hears of deletes")
+		time.Sleep(client.DefaultAnnounce)
+		synctest.Wait()
+		require.Equal(t, []string{"node1", "node2", "node3"}, phases())
+		require.Empty(t, announced)
+		closeFleet(t, f, c)
+	})
+}
+
+// Changes that come faster than they can be announced are one.
+func TestRule17ChangesAreCoalesced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 6, nodeserver.Config{})
+		changed := make(chan int, 100)
+		c := f.client(client.Config{Nodes: f.nodes()[:3], ReplicationFactor: 2, Hooks: client.Hooks{TopologyChanged: func(n int) { changed <- n }}})
+		set(t, c, "k", "v")
+		for i := range 151 {
+			require.NoError(t, c.SetNodes(f.nodes()[:3+(i+1)%4]))
+			time.Sleep(100 * time.Millisecond)
+			require.Equal(t, "v", get(t, c, "k"))
+		}
+		synctest.Wait()
+		require.Empty(t, changed)
+		time.Sleep(client.DefaultAnnounce)
+		synctest.Wait()
+		require.Len(t, changed, 1)
+		require.Equal(t, 6, <-changed)
+		require.Equal(t, "v", get(t, c, "k"))
+		closeFleet(t, f, c)
+	})
+}
+
+// A node that is dead is not waited for, if its keys have no other copy.
+func TestRule17TheDeadAreSwitchedAtOnce(t *testing.T) {
+	for _, r := range []int{1, 2} {
+		t.Run(fmt.Sprint("R=", r), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newMemFleet(t, 4, nodeserver.Config{})
+				began := time.Now()
+				var took time.Duration
+				c := f.client(client.Config{Nodes: f.nodes()[:3], ReplicationFactor: r, Hooks: client.Hooks{
+					TopologyChanged: func(int) { took = time.Since(began) },
+				}})
+				f.kill("node0")
+				require.NoError(t, c.SetNodes(f.nodes()[1:]))
+				time.Sleep(2 * client.DefaultAnnounce)
+				synctest.Wait()
+				if r == 1 {
+					require.Less(t, took, 2*time.Second)
+				} else {
+					require.Equal(t, client.DefaultAnnounce, took)
+				}
+				closeFleet(t, f, c)
+			})
+		})
+	}
+}
+
+// A node that was taken out and comes back may hold anything: it is read again only if it is
+// another process, or the operator says so.
+func TestRule17ANodeThatComesBack(t *testing.T) {
+	for _, renewed := range []bool{true, false} {
+		t.Run(fmt.Sprint("renewed=", renewed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newMemFleet(t, 3, nodeserver.Config{})
+				overflowed := make(chan string, 10)
+				c := f.client(client.Config{ReplicationFactor: 2, MigrationWindow: client.NoMigrationWindow, Hooks: client.Hooks{
+					DebtOverflow: func(name string) { overflowed <- name },
+				}})
+				for i := range 50 {
+					set(t, c, fmt.Sprint("k", i), "old")
+				}
+				time.Sleep(time.Minute)
+				require.NoError(t, c.SetNodes(f.nodes()[1:]))
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				require.Len(t, c.Nodes(), 2)
+				for i := range 50 {
+					set(t, c, fmt.Sprint("k", i), "new")
+				}
+				if renewed {
+					f.kill("node0")
+					f.restart("node0")
+					time.Sleep(5 * time.Second)
+				}
+				require.NoError(t, c.SetNodes(f.nodes()))
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				require.Len(t, overflowed, 1)
+				require.Equal(t, "node0", <-overflowed)
+				state := func() client.Status { return c.Nodes()[0] }
+				require.Equal(t, renewed, state().State == "up")
+				require.Equal(t, !renewed, state().DebtOverflow)
+				for i := range 50 {
+					require.Equal(t, "new", get(t, c, fmt.Sprint("k", i)))
+				}
+				if !renewed {
+					require.NoError(t, c.FlushNode(t.Context(), "node0", 0))
+					require.NoError(t, c.Readmit("node0"))
+					time.Sleep(time.Minute)
+					synctest.Wait()
+					require.Equal(t, "up", state().State)
+					for i := range 50 {
+						require.Equal(t, "new", get(t, c, fmt.Sprint("k", i)))
+					}
+				}
+				closeFleet(t, f, c)
+			})
+		})
+	}
+}
