@@ -30,6 +30,7 @@ type Client struct {
 	reviver   reviver
 	hedging   hedging
 	retries   budget
+	journal   journaling
 	slow      atomic.Int64  // how many nodes are
 	births    atomic.Uint64 // of nodes
 	born      time.Time
@@ -50,7 +51,7 @@ type parts struct {
 	detection, stats bool
 }
 
-// New checks cfg and returns a Client. It does no I/O: nodes are dialled when they
+// New checks cfg and returns a Client. It does no I/O, unless a DebtJournal has something to pay: nodes are dialled when they
 // are first needed, so an unreachable node is no error here (see Ping).
 func New(cfg Config) (*Client, error) {
 	cfg, err := cfg.withDefaults()
@@ -67,6 +68,10 @@ func New(cfg Config) (*Client, error) {
 	}
 	c.hedging.after.Store(int64(max(cfg.HedgeAfter, 0))) // HedgeAuto has to measure first
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	if err := c.journal.open(c); err != nil {
+		c.cancel()
+		return nil, err
+	}
 	p, err := c.newPlacement(cfg.Nodes)
 	if err != nil {
 		c.cancel()
@@ -96,12 +101,16 @@ func New(cfg Config) (*Client, error) {
 		return nil, configError("ReadZone is %q, but no node is in that zone", z)
 	}
 	c.top.Store(t)
+	for _, n := range t.nodes {
+		c.journal.adopt(n)
+	}
 	return c, nil
 }
 
 // Close ends every connection and waits for all goroutines the client started. Calls
-// under way fail with ErrClosed. Debt that was not paid is lost with the client; it
-// is bounded by the items' TTL. Closing twice is harmless.
+// under way fail with ErrClosed. Debt that was not paid is lost with the client, unless there
+// is a DebtJournal, whose failure to take the last of it is Close's only error; it is
+// bounded by the items' TTL. Closing twice is harmless.
 func (c *Client) Close() error {
 	c.topMu.Lock()
 	already := c.closed
@@ -118,7 +127,7 @@ func (c *Client) Close() error {
 	}
 	c.group.wait()
 	c.near.DropAll()
-	return nil
+	return c.journal.flush()
 }
 
 // start makes sure that the maintenance goroutine runs; called when the first

@@ -102,6 +102,10 @@ type Config struct {
 	// DebtLimit is how many keys a node may be owed; 0 means 1,000,000. Beyond it
 	// the node is not read until Readmit.
 	DebtLimit int
+	// DebtJournal keeps what nodes are owed beyond the end of the process: client/journal has
+	// one. What changes is written within 10 ms, in the background, so that a crash may lose the
+	// last of it. nil keeps it in memory alone.
+	DebtJournal DebtJournal
 	// ColdWindow is how long a node that lost its memory, or has joined the fleet, is taken to
 	// lack keys that their other copies have: a miss there asks those, and hits bring
 	// keys back to it. 0 means 10 min, NoColdWindow that a miss is a miss at once. It is

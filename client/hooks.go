@@ -18,6 +18,9 @@ type Hooks struct {
 	// DebtOverflow: more than Config.DebtLimit keys are owed; the node is not read
 	// until Readmit.
 	DebtOverflow func(node string)
+	// JournalFailed: Config.DebtJournal did not take what nodes are owed. It is tried again every
+	// second.
+	JournalFailed func(err error)
 	// Failover: a read left the node for the next copy because of cause.
 	Failover func(op, node string, cause error)
 	// LeaseLost: a fill was refused because the key was deleted or written meanwhile.
@@ -69,6 +72,12 @@ func (h *Hooks) owedTo(node string, depth int) {
 func (h *Hooks) overflowed(node string) {
 	if h.DebtOverflow != nil {
 		h.DebtOverflow(node)
+	}
+}
+
+func (h *Hooks) journalFailed(err error) {
+	if h.JournalFailed != nil {
+		h.JournalFailed(err)
 	}
 }
 

@@ -97,6 +97,9 @@ func (c *Client) SetNodes(nodes []ring.Node) error {
 	}
 	done := c.advance(now, false)
 	c.topMu.Unlock()
+	for _, n := range joining {
+		c.journal.adopt(n)
+	}
 	c.cfg.Hooks.topologyAnnounced(joining, leaving)
 	done()
 	return nil
@@ -121,84 +124,6 @@ func (m *membership) supersede(now time.Time, announce time.Duration) {
 		}
 		m.next = slices.Delete(m.next, shortest, shortest+1)
 	}
-}
-
-// newPlacement compiles a list, with the nodes that are known already. topMu is held, or
-// the client not yet published.
-func (c *Client) newPlacement(nodes []ring.Node) (*placement, error) {
-	old := c.top.Load()
-	copies := c.cfg.ReplicationFactor
-	if old != nil {
-		// A fleet that shrinks below R keeps working with fewer copies; only a first
-		// configuration that can't be met is a mistake.
-		copies = max(1, min(copies, takers(nodes)))
-	}
-	r, err := ring.New(ring.Config{
-		Nodes:        nodes,
-		Placement:    c.cfg.Placement,
-		VirtualNodes: c.cfg.VirtualNodes,
-		KeyTag:       c.cfg.KeyTag,
-		Copies:       copies,
-	})
-	if err != nil {
-		return nil, err
-	}
-	p := &placement{ring: r}
-	for _, rn := range r.Nodes() {
-		var n *node
-		if old != nil {
-			for _, known := range old.all {
-				if known.Name == rn.Name && known.Addr == rn.Addr {
-					n = known // another address is other sockets, and another life
-				}
-			}
-		}
-		if n == nil {
-			n = newNode(c, rn)
-			c.reenter(n)
-		}
-		p.nodes = append(p.nodes, n)
-	}
-	return p, nil
-}
-
-// keep notes that some client may have stored on the placement's nodes. topMu is held, or
-// the client not yet published.
-func (p *placement) keep() {
-	for _, n := range p.nodes {
-		n.kept = true
-	}
-}
-
-// takers counts the nodes that take keys.
-func takers(nodes []ring.Node) int {
-	n := 0
-	for _, rn := range nodes {
-		if !rn.Drain {
-			n++
-		}
-	}
-	return n
-}
-
-// samePlacement reports whether two lists say the same.
-func samePlacement(a, b *placement) bool {
-	return a.ring.Fingerprint() == b.ring.Fingerprint() && slices.Equal(a.nodes, b.nodes) && slices.Equal(a.ring.Nodes(), b.ring.Nodes())
-}
-
-// difference is which nodes are only in b, and which only in a.
-func difference(a, b *placement) (joining, leaving []*node) {
-	for _, n := range b.nodes {
-		if !slices.Contains(a.nodes, n) {
-			joining = append(joining, n)
-		}
-	}
-	for _, n := range a.nodes {
-		if !slices.Contains(b.nodes, n) {
-			leaving = append(leaving, n)
-		}
-	}
-	return joining, leaving
 }
 
 // advance does what is due at now, and publishes the snapshot that follows. switchNow says

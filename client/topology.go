@@ -3,52 +3,7 @@ package client
 import (
 	"slices"
 	"time"
-
-	"github.com/memherd/memherd/ring"
 )
-
-// placement says which nodes hold which key: one list of nodes, compiled.
-type placement struct {
-	ring  *ring.Ring
-	nodes []*node // by index of ring.Nodes()
-	// number is the order in which this client learned of it, from 1.
-	number uint64
-	// learned is when that was, superseded when it learned of a newer one; settled, of a past
-	// one, when the last client went over to a newer one, more or less. Zero if not yet.
-	learned, superseded, settled time.Time
-}
-
-// copies is the list of nodes that hold a key, owner first. dst is memory for the
-// answer, so that callers can keep it on their stack.
-func (p *placement) copies(hash uint64, dst []*node) []*node {
-	for _, i := range p.ring.LookupHash(hash) {
-		dst = append(dst, p.nodes[i])
-	}
-	return dst
-}
-
-// owner is the first of copies.
-func (p *placement) owner(hash uint64) *node { return p.nodes[p.ring.LookupHash(hash)[0]] }
-
-// byName is nil if no node of the placement has the name.
-func (p *placement) byName(name string) *node {
-	for _, n := range p.nodes {
-		if n.Name == name {
-			return n
-		}
-	}
-	return nil
-}
-
-// lists reports whether n is among the nodes that hold a key.
-func (p *placement) lists(hash uint64, n *node) bool {
-	for _, i := range p.ring.LookupHash(hash) {
-		if p.nodes[i] == n {
-			return true
-		}
-	}
-	return false
-}
 
 // topology is an immutable snapshot of the fleet: the placement that reads go by, and
 // those that it comes after and before (see membership.go). A call loads it once and uses

@@ -50,6 +50,7 @@ var rules = []rule{
 	{"client/memproto", nil, nil},
 	{"client/internal/...", []string{"client/item", "client/memproto", "client/internal/..."}, nil},
 	{"client/discovery", []string{"client", "client/item", "ring"}, []string{fsnotify}},
+	{"client/journal", []string{"client"}, []string{"go.etcd.io/bbolt"}},
 	{"client/gomc", []string{"client", "client/item", "ring", "hotkey"}, []string{gomemc}},
 	{"client/observe/...", []string{"client", "client/item", "client/observe/..."}, []string{"github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
 	{"loader", []string{"client/item", "loader/internal/..."}, []string{xsync, xrate}},

@@ -24,6 +24,9 @@ type Ledger struct {
 	seq  uint64
 	owed int
 	last time.Time // when a key was last owed
+	// watch is told of every key that is owed, or no longer, under mu; an empty one stands for
+	// the overflow. nil for nobody.
+	watch func(key string, owed bool)
 }
 
 type entry struct {
@@ -38,6 +41,26 @@ type entry struct {
 // New returns a Ledger of at most limit keys.
 func New(limit int) *Ledger { return &Ledger{limit: limit, m: make(map[string]entry)} }
 
+// Watch has f told of what is owed from now on, and no longer. f is called with the ledger locked.
+func (l *Ledger) Watch(f func(key string, owed bool)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watch = f
+}
+
+func (l *Ledger) tell(key string, owed bool) {
+	if l.watch != nil {
+		l.watch(key, owed)
+	}
+}
+
+// overflown marks debt as lost. mu is held.
+func (l *Ledger) overflown() {
+	if !l.overflow.Swap(true) {
+		l.tell("", true)
+	}
+}
+
 // Owe books a delete of key. secondAfter, if not 0, asks for the delete to be paid
 // twice, the second time that much after the first: a write left in the buffers of
 // a dead connection may still run in between (consistency rule 13). The pause counts
@@ -51,12 +74,13 @@ func (l *Ledger) Owe(key string, now time.Time, secondAfter time.Duration) bool 
 	e, ok := l.m[key]
 	if !e.owed {
 		if l.owed >= l.limit {
-			l.overflow.Store(true)
+			l.overflown()
 			l.last = now
 			return false
 		}
 		l.owed++
 		e.owed = true
+		l.tell(key, true)
 	}
 	// A key that waits for its second payment has it after the new first one, all the same.
 	e.pause = max(e.pause, secondAfter, e.due.Sub(now))
@@ -151,6 +175,7 @@ func (l *Ledger) Paid(ps []Payment, now time.Time) {
 		}
 		l.owed--
 		e.owed = false
+		l.tell(p.Key, false)
 		if e.flight == 0 {
 			delete(l.m, p.Key)
 			l.entries.Add(-1)
@@ -223,7 +248,7 @@ func (l *Ledger) Overflow() bool { return l.overflow.Load() }
 func (l *Ledger) Distrust(at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.overflow.Store(true)
+	l.overflown()
 	l.last = at
 }
 
@@ -257,6 +282,7 @@ func (l *Ledger) Forgive() {
 		if !e.owed {
 			continue
 		}
+		l.tell(key, false)
 		if e.flight == 0 {
 			delete(l.m, key)
 			l.entries.Add(-1)
@@ -266,5 +292,7 @@ func (l *Ledger) Forgive() {
 		l.m[key] = entry{flight: e.flight}
 	}
 	l.owed = 0
-	l.overflow.Store(false)
+	if l.overflow.Swap(false) {
+		l.tell("", false)
+	}
 }

@@ -1,0 +1,95 @@
+// Package journal keeps what a client's nodes are owed in a file, so that deletes which a node
+// has not heard of outlive the process that owes them:
+//
+//	j, err := journal.Open("/var/lib/app/cache-debt")
+//	…
+//	defer j.Close() // after the client
+//	c, err := client.New(client.Config{Nodes: nodes, DebtJournal: j})
+//
+// The file is a bbolt database. One process has it at a time.
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/memherd/memherd/client"
+)
+
+// lockWait is how long Open waits for another process to let go of the file.
+const lockWait = time.Second
+
+// Keys of a node's bucket begin with one of these, since bbolt takes no empty keys.
+const (
+	markKey      = 'k'
+	markOverflow = 'o'
+)
+
+// Journal is a client.DebtJournal. Make it with Open. Its methods may be called concurrently.
+type Journal struct{ db *bbolt.DB }
+
+// Open opens the file, or makes it, readable by its owner alone: keys are user data. It is an
+// error if another process has it open; after a crash it opens as it was when it was last written.
+func Open(path string) (*Journal, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, fmt.Errorf("journal: %s is in use by another process: each needs a file of its own", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	return &Journal{db}, nil
+}
+
+// Close closes the file. Close the client first.
+func (j *Journal) Close() error { return j.db.Close() }
+
+// Load returns what is owed.
+func (j *Journal) Load() (owed []client.DebtRecord, err error) {
+	err = j.db.View(func(tx *bbolt.Tx) error {
+		return tx.ForEach(func(node []byte, b *bbolt.Bucket) error {
+			return b.ForEach(func(k, _ []byte) error {
+				r := client.DebtRecord{Node: string(node)}
+				switch {
+				case len(k) > 1 && k[0] == markKey:
+					r.Key = string(k[1:])
+				case len(k) == 1 && k[0] == markOverflow:
+				default:
+					return fmt.Errorf("journal: the file holds something that no journal wrote")
+				}
+				owed = append(owed, r)
+				return nil
+			})
+		})
+	})
+	return owed, err
+}
+
+// Write makes changes lasting: when it returns they are on the disk.
+func (j *Journal) Write(changes []client.DebtRecord) error {
+	return j.db.Update(func(tx *bbolt.Tx) error {
+		for _, r := range changes {
+			b, err := tx.CreateBucketIfNotExists([]byte(r.Node))
+			if err != nil {
+				return err
+			}
+			key := []byte{markOverflow}
+			if r.Key != "" {
+				key = append([]byte{markKey}, r.Key...)
+			}
+			if r.Paid {
+				err = b.Delete(key)
+			} else {
+				err = b.Put(key, nil)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,129 @@
+package client
+
+import (
+	"slices"
+	"time"
+
+	"github.com/memherd/memherd/ring"
+)
+
+// placement says which nodes hold which key: one list of nodes, compiled.
+type placement struct {
+	ring  *ring.Ring
+	nodes []*node // by index of ring.Nodes()
+	// number is the order in which this client learned of it, from 1.
+	number uint64
+	// learned is when that was, superseded when it learned of a newer one; settled, of a past
+	// one, when the last client went over to a newer one, more or less. Zero if not yet.
+	learned, superseded, settled time.Time
+}
+
+// copies is the list of nodes that hold a key, owner first. dst is memory for the
+// answer, so that callers can keep it on their stack.
+func (p *placement) copies(hash uint64, dst []*node) []*node {
+	for _, i := range p.ring.LookupHash(hash) {
+		dst = append(dst, p.nodes[i])
+	}
+	return dst
+}
+
+// owner is the first of copies.
+func (p *placement) owner(hash uint64) *node { return p.nodes[p.ring.LookupHash(hash)[0]] }
+
+// byName is nil if no node of the placement has the name.
+func (p *placement) byName(name string) *node {
+	for _, n := range p.nodes {
+		if n.Name == name {
+			return n
+		}
+	}
+	return nil
+}
+
+// lists reports whether n is among the nodes that hold a key.
+func (p *placement) lists(hash uint64, n *node) bool {
+	for _, i := range p.ring.LookupHash(hash) {
+		if p.nodes[i] == n {
+			return true
+		}
+	}
+	return false
+}
+
+// newPlacement compiles a list, with the nodes that are known already. topMu is held, or
+// the client not yet published.
+func (c *Client) newPlacement(nodes []ring.Node) (*placement, error) {
+	old := c.top.Load()
+	copies := c.cfg.ReplicationFactor
+	if old != nil {
+		// A fleet that shrinks below R keeps working with fewer copies; only a first
+		// configuration that can't be met is a mistake.
+		copies = max(1, min(copies, takers(nodes)))
+	}
+	r, err := ring.New(ring.Config{
+		Nodes:        nodes,
+		Placement:    c.cfg.Placement,
+		VirtualNodes: c.cfg.VirtualNodes,
+		KeyTag:       c.cfg.KeyTag,
+		Copies:       copies,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := &placement{ring: r}
+	for _, rn := range r.Nodes() {
+		var n *node
+		if old != nil {
+			for _, known := range old.all {
+				if known.Name == rn.Name && known.Addr == rn.Addr {
+					n = known // another address is other sockets, and another life
+				}
+			}
+		}
+		if n == nil {
+			n = newNode(c, rn)
+			c.reenter(n)
+		}
+		p.nodes = append(p.nodes, n)
+	}
+	return p, nil
+}
+
+// keep notes that some client may have stored on the placement's nodes. topMu is held, or
+// the client not yet published.
+func (p *placement) keep() {
+	for _, n := range p.nodes {
+		n.kept = true
+	}
+}
+
+// takers counts the nodes that take keys.
+func takers(nodes []ring.Node) int {
+	n := 0
+	for _, rn := range nodes {
+		if !rn.Drain {
+			n++
+		}
+	}
+	return n
+}
+
+// samePlacement reports whether two lists say the same.
+func samePlacement(a, b *placement) bool {
+	return a.ring.Fingerprint() == b.ring.Fingerprint() && slices.Equal(a.nodes, b.nodes) && slices.Equal(a.ring.Nodes(), b.ring.Nodes())
+}
+
+// difference is which nodes are only in b, and which only in a.
+func difference(a, b *placement) (joining, leaving []*node) {
+	for _, n := range b.nodes {
+		if !slices.Contains(a.nodes, n) {
+			joining = append(joining, n)
+		}
+	}
+	for _, n := range a.nodes {
+		if !slices.Contains(b.nodes, n) {
+			leaving = append(leaving, n)
+		}
+	}
+	return joining, leaving
+}
