@@ -65,7 +65,7 @@ func (c *Client) reenter(n *node) {
 	}
 	delete(c.members.departed, at)
 	n.debt.Distrust(dep.at)
-	c.cfg.Hooks.overflowed(n.Name)
+	c.members.back = append(c.members.back, n.Name)
 	n.distrust(dep.proc, dep.at)
 }
 

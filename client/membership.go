@@ -53,6 +53,7 @@ type membership struct {
 	running  bool         // the goroutine that brings changes about
 	wake     chan struct{}
 	departed departed
+	back     []string // names of nodes that were in departed, for the hook
 }
 
 // SetNodes replaces the fleet. It returns at once: the change is announced, and reads
@@ -88,6 +89,11 @@ func (c *Client) SetNodes(nodes []ring.Node) error {
 	m.supersede(now, c.cfg.announce())
 	m.next = append(m.next, p)
 	joining, leaving := difference(m.now, p)
+	for _, n := range joining {
+		c.journal.adopt(n)
+	}
+	back := m.back
+	m.back = nil
 	if !m.running && c.cfg.announce()+c.cfg.migrationWindow() > 0 {
 		m.running = c.group.Go(c.runChanges)
 	}
@@ -97,8 +103,8 @@ func (c *Client) SetNodes(nodes []ring.Node) error {
 	}
 	done := c.advance(now, false)
 	c.topMu.Unlock()
-	for _, n := range joining {
-		c.journal.adopt(n)
+	for _, name := range back {
+		c.cfg.Hooks.overflowed(name)
 	}
 	c.cfg.Hooks.topologyAnnounced(joining, leaving)
 	done()
