@@ -5,12 +5,13 @@ GO        ?= go
 FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
 SCALE     ?= 0.1
+FIRST     ?= 0
 # Modules of their own inside this one.
 NESTED     = bench/rivals
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault lint check tools soak-demo soak-race soak-late soak-stray clean
+.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault lint check tools soak-demo soak-race soak-late soak-stray soak-sim clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +81,9 @@ soak-late: tools ## 10,000,000 operations, 1 % cancelled, 1 % of the replies lat
 
 soak-stray: tools ## 1,000,000 operations on a memcached that sends a stray reply in a thousand: about 5 min
 	MEMHERD_SCALE=100 $(GO) test -timeout 60m -count 1 -v -run '^TestSoakStrayReplies$$' ./client
+
+soak-sim: ## 3,000 seeds of simulated faults and 400 of changes from FIRST (0) on: about 40 min
+	MEMHERD_FIRST_SEED=$(FIRST) MEMHERD_SCALE=10 $(GO) test -timeout 300m -count 1 -v -run '^TestSimulated(Faults|Changes)$$' ./client
 
 tools: ## install memcached and the like where they are missing and can be had (apt, as root)
 	@.ci/tools

@@ -13,6 +13,7 @@ type counters struct {
 	hedged, hedgesWon            atomic.Uint64
 	retriesRefused               atomic.Uint64
 	gutterReads, gutterWrites    atomic.Uint64
+	quarantines                  atomic.Uint64
 }
 
 // Counters are a Client's totals since New.
@@ -41,6 +42,8 @@ type Counters struct {
 	// that it answered first. RetriesRefused counts reads that failed because the budget of
 	// retries was spent.
 	Hedged, HedgesWon, RetriesRefused uint64
+	// Quarantines counts the times that a node was kept out of reads for Config.RejoinDelay.
+	Quarantines uint64
 	// GutterReads counts reads of keys on gutter nodes, found or not, GutterWrites what Set
 	// stored there.
 	GutterReads, GutterWrites uint64
@@ -59,6 +62,7 @@ func (c *Client) Counters() Counters {
 		LeasesWon: c.counters.leasesWon.Load(), LeasesLost: c.counters.leasesLost.Load(),
 		LateWins: c.counters.late.Load(), Orphans: c.counters.orphans.Load(), Restored: c.counters.restored.Load(), Steered: c.counters.steered.Load(), Differed: c.counters.differed.Load(),
 		Hedged: c.counters.hedged.Load(), HedgesWon: c.counters.hedgesWon.Load(), RetriesRefused: c.counters.retriesRefused.Load(),
+		Quarantines: c.counters.quarantines.Load(),
 		GutterReads: c.counters.gutterReads.Load(), GutterWrites: c.counters.gutterWrites.Load(), Failovers: c.counters.failovers.Load(), Owed: c.counters.owed.Load(),
 	}
 	failed := c.counters.readErrors.Load()

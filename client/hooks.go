@@ -8,6 +8,9 @@ import "time"
 type Hooks struct {
 	// NodeDown: the node's breaker opened, with the cause.
 	NodeDown func(node string, cause error)
+	// Quarantined: the node was down, has heard of all it is owed, and is not read for d more, so
+	// that other clients can tell it what they owe it: see Config.RejoinDelay.
+	Quarantined func(node string, d time.Duration)
 	// NodeUp: the node is read again. paid is how many owed deletes it was told.
 	NodeUp func(node string, paid int)
 	// ConnLost: a connection died; the node may be well.
@@ -72,6 +75,12 @@ func (h *Hooks) owedTo(node string, depth int) {
 func (h *Hooks) overflowed(node string) {
 	if h.DebtOverflow != nil {
 		h.DebtOverflow(node)
+	}
+}
+
+func (h *Hooks) quarantined(node string, d time.Duration) {
+	if h.Quarantined != nil {
+		h.Quarantined(node, d)
 	}
 }
 

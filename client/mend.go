@@ -123,6 +123,7 @@ func (n *node) runMender() {
 		if quarantine > 0 && !stuck && n.breaker.State() == health.Mending {
 			if heldUntil.IsZero() {
 				heldUntil = time.Now().Add(quarantine)
+				n.quarantine(heldUntil, quarantine)
 			}
 			if left := time.Until(heldUntil); left > 0 {
 				if wait == 0 || left < wait {

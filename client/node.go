@@ -51,22 +51,23 @@ type node struct {
 
 	// mu guards what follows and is held for bookkeeping only, never across I/O.
 	// Lock order: node.mu before pipe's and debt's locks.
-	mu        sync.Mutex
-	sentinel  string // of the life under way; empty if the node keeps none
-	closed    bool
-	ghosts    []ghost    // see fence.go
-	fenceless time.Time  // when a connection died whose end at the node can't be looked for
-	proc      *process   // who ran at the node when it was last asked, nil if never
-	downSince time.Time  // when the breaker opened last
-	gone      error      // why it is closed
-	dialing   []*dialing // by connection index, nil when no dial is under way
-	mending   bool       // the mender's goroutine runs
-	agreement agreement  // see agree.go
-	wake      chan struct{}
-	backoff   health.Backoff
-	pace      health.Pace
-	upSince   time.Time
-	ops       uint64 // requests sent on connections that are gone
+	mu          sync.Mutex
+	sentinel    string // of the life under way; empty if the node keeps none
+	closed      bool
+	ghosts      []ghost    // see fence.go
+	fenceless   time.Time  // when a connection died whose end at the node can't be looked for
+	proc        *process   // who ran at the node when it was last asked, nil if never
+	downSince   time.Time  // when the breaker opened last
+	quarantined time.Time  // until when reads keep away after a replay
+	gone        error      // why it is closed
+	dialing     []*dialing // by connection index, nil when no dial is under way
+	mending     bool       // the mender's goroutine runs
+	agreement   agreement  // see agree.go
+	wake        chan struct{}
+	backoff     health.Backoff
+	pace        health.Pace
+	upSince     time.Time
+	ops         uint64 // requests sent on connections that are gone
 }
 
 // dialing is one dial that any number of callers wait for.
@@ -319,6 +320,11 @@ type Status struct {
 	// that it was too many to remember.
 	Debt         int
 	DebtOverflow bool
+	// DebtAge is for how long it has been owed anything, without a break; 0 if it is owed nothing.
+	DebtAge time.Duration
+	// Quarantined says that it is mending, owed nothing, and not read for the rest of
+	// Config.RejoinDelay.
+	Quarantined bool
 	// Ops counts requests sent to the node, Failures those without a valid reply.
 	Ops, Failures uint64
 }
@@ -373,6 +379,7 @@ func (n *node) status(s Status) Status {
 	s.Tier, s.Version = can.tier, can.version
 	s.State, s.InFlight = n.breaker.State().String(), int(n.inFlight.Load())
 	s.Slow, s.Debt, s.DebtOverflow = n.slow.Load(), n.debt.Depth(), n.debt.Overflow()
+	s.DebtAge, s.Quarantined = n.debt.Age(time.Now()), n.inQuarantine()
 	s.PlacementDiffers = n.disagrees()
 	s.Ops, s.Failures = n.sent(), n.failures.Load()
 	for j := range n.conns {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/memherd/memherd/client/internal/health"
 	"github.com/memherd/memherd/client/internal/pipe"
 )
 
@@ -92,6 +93,22 @@ func (n *node) recognise() (quarantine time.Duration) {
 		n.debt.Forgive()
 	}
 	return 0
+}
+
+// quarantine notes that reads keep away from the node until then though it is owed nothing.
+func (n *node) quarantine(until time.Time, d time.Duration) {
+	n.mu.Lock()
+	n.quarantined = until
+	n.mu.Unlock()
+	n.c.counters.quarantines.Add(1)
+	n.c.cfg.Hooks.quarantined(n.Name, d)
+}
+
+// inQuarantine reports whether that is so now.
+func (n *node) inQuarantine() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.breaker.State() == health.Mending && time.Now().Before(n.quarantined)
 }
 
 // introduce learns who runs at a node that is well, if no connection has when it was opened.

@@ -115,3 +115,43 @@ func TestRule14OverflowEndsWithTheProcess(t *testing.T) {
 		})
 	}
 }
+
+// What an outage leaves is to be seen: how much is owed, for how long, and the quarantine.
+func TestRule15IsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 2, nodeserver.Config{})
+		held := make(chan time.Duration, 10)
+		c := f.client(client.Config{ReplicationFactor: 2, Hooks: client.Hooks{Quarantined: func(node string, d time.Duration) {
+			if node == "node0" {
+				held <- d
+			}
+		}}})
+		require.NoError(t, c.Ping(t.Context()))
+		time.Sleep(10 * time.Second)
+		f.network.Partition("node0", true)
+		set(t, c, "k", "v")
+		time.Sleep(5 * time.Second)
+		set(t, c, "l", "v")
+		s := c.Nodes()[0]
+		require.Equal(t, 2, s.Debt)
+		require.InDelta(t, 5, s.DebtAge.Seconds(), 0.5)
+		require.False(t, s.Quarantined)
+		f.network.Partition("node0", false)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		s = c.Nodes()[0]
+		require.Zero(t, s.Debt)
+		require.Zero(t, s.DebtAge)
+		require.Equal(t, "mending", s.State)
+		require.True(t, s.Quarantined)
+		require.Len(t, held, 1)
+		require.Equal(t, client.DefaultRejoinDelay, <-held)
+		time.Sleep(client.DefaultRejoinDelay)
+		synctest.Wait()
+		s = c.Nodes()[0]
+		require.Equal(t, "up", s.State)
+		require.False(t, s.Quarantined)
+		require.EqualValues(t, 1, c.Counters().Quarantines)
+		closeFleet(t, f, c)
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -31,6 +32,24 @@ func scaled(t testing.TB, n int) int {
 	f, err := strconv.ParseFloat(s, 64)
 	require.NoError(t, err, "MEMHERD_SCALE")
 	return max(1, int(f*float64(n)))
+}
+
+// seeds are as many as scaled says, from MEMHERD_FIRST_SEED on: so long runs can be made in parts.
+func seeds(t testing.TB, n int) iter.Seq[uint64] {
+	first := uint64(0)
+	if s := os.Getenv("MEMHERD_FIRST_SEED"); s != "" {
+		var err error
+		first, err = strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err, "MEMHERD_FIRST_SEED")
+	}
+	count := uint64(scaled(t, n))
+	return func(yield func(uint64) bool) {
+		for seed := first; seed < first+count; seed++ {
+			if !yield(seed) {
+				return
+			}
+		}
+	}
 }
 
 // stage runs actors that share two nodes, one client each, and decides the order in

@@ -19,11 +19,12 @@ type Ledger struct {
 	entries  atomic.Int64
 	overflow atomic.Bool
 
-	mu   sync.Mutex // guards what follows; a leaf in the lock order
-	m    map[string]entry
-	seq  uint64
-	owed int
-	last time.Time // when a key was last owed
+	mu    sync.Mutex // guards what follows; a leaf in the lock order
+	m     map[string]entry
+	seq   uint64
+	owed  int
+	last  time.Time // when a key was last owed
+	since time.Time // when a key was first owed after none was
 	// watch is told of every key that is owed, or no longer, under mu; an empty one stands for
 	// the overflow. nil for nobody.
 	watch func(key string, owed bool)
@@ -77,6 +78,9 @@ func (l *Ledger) Owe(key string, now time.Time, secondAfter time.Duration) bool 
 			l.overflown()
 			l.last = now
 			return false
+		}
+		if l.owed == 0 {
+			l.since = now
 		}
 		l.owed++
 		e.owed = true
@@ -232,6 +236,16 @@ func (l *Ledger) LastOwed() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.last
+}
+
+// Age is for how long something has been owed, 0 if nothing is.
+func (l *Ledger) Age(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.owed == 0 {
+		return 0
+	}
+	return now.Sub(l.since)
 }
 
 // Depth is the number of keys owed.
