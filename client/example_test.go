@@ -136,6 +136,36 @@ func ExampleHooks() {
 }
 
 // Two programs that change one value: whoever comes second begins again.
+// A node is replaced: its successor is announced first, and reads go over to it when all
+// clients have heard of it.
+func ExampleClient_SetNodes() {
+	c, err := client.New(client.Config{Nodes: ring.Addrs("10.0.0.1", "10.0.0.2", "10.0.0.3")})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	if err := c.SetNodes(ring.Addrs("10.0.0.1", "10.0.0.2", "10.0.0.4")); err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, n := range c.Nodes() {
+		switch {
+		case n.Joining:
+			fmt.Println(n.Node.Name, "joins")
+		case n.Leaving:
+			fmt.Println(n.Node.Name, "leaves; leave it running for now")
+		default:
+			fmt.Println(n.Node.Name)
+		}
+	}
+	// Output:
+	// 10.0.0.1
+	// 10.0.0.2
+	// 10.0.0.3 leaves; leave it running for now
+	// 10.0.0.4 joins
+}
+
 func ExampleClient_CompareAndSwap() {
 	nodes, stop := start()
 	defer stop()
