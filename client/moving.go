@@ -65,3 +65,13 @@ func (c *Client) bringHome(ctx context.Context, op string, t *topology, hash uin
 		}
 	}
 }
+
+// midMove reports whether a counter that was refused met another client's stub: that one is bringing
+// it, and this one could not see from where. Nothing was counted.
+func (c *Client) midMove(ctx context.Context, op string, t *topology, hash uint64, key string, owner *node) bool {
+	if !t.moved(hash, owner) {
+		return false
+	}
+	a, err := c.readCopy(ctx, op, owner, key)
+	return err == nil && (isStub(&a) || a.Resp.Status == memproto.StatusVA && len(a.Value) > 0 && a.Value[0] >= '0' && a.Value[0] <= '9')
+}

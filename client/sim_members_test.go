@@ -59,6 +59,13 @@ func (s *simulation) writeThrough(id int, rng *rand.Rand) {
 	s.mu.Unlock()
 }
 
+// log notes an event for the report of a failure.
+func (s *simulation) log(what ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, "\n"+time.Now().Format("05.000000 ")+fmt.Sprint(what...))
+}
+
 // change makes another list of a list.
 func (s *simulation) change(rng *rand.Rand, list []ring.Node) []ring.Node {
 	in := map[string]bool{}
@@ -103,6 +110,7 @@ func (s *simulation) renew(list []ring.Node) {
 			}
 		}
 		if !listed {
+			s.log("renewed ", name)
 			s.f.kill(name)
 			s.f.restart(name)
 		}
@@ -128,6 +136,7 @@ func (s *simulation) runChanges(seed uint64) (changes int) {
 					late = []time.Duration{0, simAnnounce/2 - 1}[rng.IntN(2)]
 				}
 				time.Sleep(time.Until(n.at.Add(late)))
+				s.log("told ", id)
 				if err := c.SetNodes(n.list); err != nil {
 					s.t.Errorf("set nodes: %v", err)
 				}
@@ -161,6 +170,11 @@ func (s *simulation) runChanges(seed uint64) (changes int) {
 		time.Sleep(slowest/2 + s.delay(slowest/2))
 		s.renew(list)
 		list = s.change(rng, list)
+		names := ""
+		for _, n := range list {
+			names += fmt.Sprint(" ", n.Name, "*", n.Weight)
+		}
+		s.log("list", names)
 		for _, f := range feeds {
 			f <- news{time.Now(), list}
 		}
@@ -214,12 +228,16 @@ func TestSimulatedChanges(t *testing.T) {
 			for i := range 6 {
 				s.keys = append(s.keys, fmt.Sprint("k", i))
 			}
-			for range 3 {
+			for id := range 3 {
 				s.own = append(s.own, map[string]int{})
 				s.clients = append(s.clients, s.f.client(client.Config{
 					Nodes: s.f.nodes()[:4], ReplicationFactor: 1 + int(seed/4%2), Timeout: 100 * time.Millisecond,
 					Announce: simAnnounce, MigrationWindow: simWindow,
-					Hooks: client.Hooks{TopologyChanged: func(int) { s.switches.Add(1) }},
+					Hooks: client.Hooks{
+						TopologyChanged: func(int) { s.switches.Add(1); s.log("switched ", id) },
+						NodeDown:        func(node string, cause error) { s.log(id, ": down ", node, " ", cause) },
+						NodeUp:          func(node string, paid int) { s.log(id, ": up ", node, " paid ", paid) },
+					},
 				}))
 			}
 			_, err := s.clients[0].Set(t.Context(), client.Item{Key: "counter", Value: []byte(strconv.Itoa(0))})

@@ -24,10 +24,14 @@ const keepFor = 4
 
 // rapid replaces nodes faster than is wise.
 func (r *run) rapid() error {
+	announce := max(announce, r.Announce)
 	var switches atomic.Int64
 	r.processes = 3
 	r.change = append(r.change, func(cfg *client.Config) {
 		cfg.Announce, cfg.MigrationWindow = announce, 4*announce
+		// A node that is late once would be down for one process and not for the others, which is
+		// another fault than this one.
+		cfg.Timeout, cfg.DialTimeout = 5*time.Second, 5*time.Second
 		cfg.Hooks.TopologyChanged = func(int) { switches.Add(1) }
 	})
 	l := &load{reads: reads}
@@ -41,14 +45,14 @@ func (r *run) rapid() error {
 		}
 		l.enter(during)
 		loads := g.origin.again.Load()
-		f := r.feed(g)
+		f := r.feed(g, announce)
 		list, changed := g.s.straight(), 0
 		// For 60 s of a full run one change after the other comes into force, then, for 10,
 		// none before the last.
 		for _, part := range []struct {
 			every time.Duration
 			times int
-		}{{2 * announce, int(30 * r.Phase / (2 * announce))}, {100 * time.Millisecond, int(5 * r.Phase / (100 * time.Millisecond))}} {
+		}{{2 * announce, max(3, int(30*r.Phase/(2*announce)))}, {100 * time.Millisecond, int(5 * r.Phase / (100 * time.Millisecond))}} {
 			for range part.times {
 				if err := g.s.add(); err != nil {
 					return err
@@ -89,7 +93,7 @@ type feed struct {
 	close func() error
 }
 
-func (r *run) feed(g *loading) feed {
+func (r *run) feed(g *loading, announce time.Duration) feed {
 	var told errgroup.Group
 	var feeds []chan news
 	for id, p := range g.ps {

@@ -17,7 +17,8 @@ const (
 )
 
 const (
-	// announce is how long changes are announced: processes learn of them up to half of it late.
+	// announce is how long changes are announced: processes learn of them up to half of it late. To
+	// learn includes to compile the list, which takes a busy machine its time.
 	announce = 300 * time.Millisecond
 	// late is how long after the first the second process learns of a replacement.
 	late = 50 * time.Millisecond
@@ -54,7 +55,7 @@ func changes() []Scenario {
 			},
 		},
 		{
-			Name: "rapid", Title: "a node is replaced every 600 ms, twice as long as changes are announced, then every 100 ms; three processes learn of it at different times",
+			Name: "rapid", Title: "a node is replaced every 600 ms, twice as long as changes are announced, then every 100 ms; three processes learn of it at different times; timeout 5 s",
 			Figures: []Figure{{Name: fChanges, Format: "%.0f"}, {Name: fSwitches, Format: "%.0f"}, {Name: fErrors, Format: "%.3f"},
 				{Name: fAgain, Format: "%.0f"}, safety[0], safety[1]},
 			play: (*run).rapid,

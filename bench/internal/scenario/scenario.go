@@ -25,9 +25,11 @@ type Setup struct {
 	// writes, on each of 16 connections. Ten take it a tenth of a second.
 	Crowd int `json:"crowd"`
 	// Gap is the pause between two nodes of a rolling restart or replacement.
-	Gap  time.Duration `json:"gap_ns"`
-	Runs int           `json:"runs"`
-	Seed uint64        `json:"seed"`
+	Gap time.Duration `json:"gap_ns"`
+	// Announce is how long the changes of rapid are announced, if more than 300 ms.
+	Announce time.Duration `json:"announce_ns"`
+	Runs     int           `json:"runs"`
+	Seed     uint64        `json:"seed"`
 }
 
 // Full is what the figures in DESIGN.md come from; Quick only shows that a scenario
@@ -36,7 +38,7 @@ var (
 	Full = Setup{Workers: 32, Keys: 3000, Timeout: 100 * time.Millisecond, Phase: 2 * time.Second,
 		Deletes: 10_000, Rounds: 10, Crowd: 10, Gap: 3 * time.Second, Runs: 3, Seed: 1}
 	Quick = Setup{Workers: 8, Keys: 300, Timeout: 100 * time.Millisecond, Phase: 150 * time.Millisecond,
-		Deletes: 500, Rounds: 1, Crowd: 1, Gap: 100 * time.Millisecond, Runs: 1, Seed: 1}
+		Deletes: 500, Rounds: 1, Crowd: 1, Gap: 100 * time.Millisecond, Announce: time.Second, Runs: 1, Seed: 1}
 )
 
 const (
