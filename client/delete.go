@@ -41,6 +41,8 @@ func deleteRequest(key string) memproto.Request {
 
 // deleteKey is the delete of rules 2 and 17.
 //
+// One under which the fleet's lists changed is repeated, too: it has not reached those of the new.
+//
 // A copy that is restored from another waits for hold, so that deletes under way have
 // passed all of them. One that took longer is repeated: it may have passed the copy before
 // its token was taken, and the source after that was read (rule 4).
@@ -48,11 +50,13 @@ func (c *Client) deleteKey(ctx context.Context, op, key string, hash uint64) (it
 	for try := 0; ; try++ {
 		var mem [maxCopies]*node
 		var groups [2][]*node
-		stages := c.top.Load().stages(hash, mem[:0], groups[:0])
+		t := c.top.Load()
+		stages := t.stages(hash, mem[:0], groups[:0])
 		began := time.Now()
 		c.tellSpare(ctx, op, hash, key)
 		out, err := c.deleteOnce(ctx, op, key, stages)
-		if len(stages) == 1 || try == maxRepeats || time.Since(began) <= hold || ctx.Err() != nil {
+		late := len(stages) > 1 && time.Since(began) > hold
+		if !late && c.top.Load() == t || try == maxRepeats || ctx.Err() != nil {
 			return out, err
 		}
 	}

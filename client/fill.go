@@ -172,6 +172,7 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 		w.send(ctx, copies[:1], under)
 	}
 	w.strays(ctx, after)
+	w.catchUp(ctx, t, hash)
 	// One that took longer than hold is not known to be on every copy: see deleteKey.
 	if settled() && (len(copies) == 1 && !t.moving() || time.Since(began) <= hold) {
 		out, err := w.finish(ctx)

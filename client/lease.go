@@ -63,6 +63,14 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 			return l, nil
 		}
 	}
+	if l.State == item.LeaseWait && !l.Stale && c.cold.nodes.Load() > 0 {
+		if it, ok := c.besideStub(ctx, op, t, hash, key, f.n); ok {
+			l.State, l.Item, l.Level = item.LeaseHit, it, item.FromNode
+			c.counters.nodeHits.Add(1)
+			c.counters.misses.Add(^uint64(0)) // it was counted as one
+			return l, nil
+		}
+	}
 	if l.State == item.LeaseWon {
 		c.counters.leasesWon.Add(1)
 		err = c.collectTokens(ctx, op, t, hash, &l, o.TTL, f.n)

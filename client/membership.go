@@ -29,8 +29,9 @@ import (
 // And why a past list may last longer than its window. Another client may have found the newest
 // list of then superseded just before it would have switched, and still read by the
 // list before it; with changes that go on it may for long. It has surely left that when a later
-// list was the newest here for twice Announce. Then the past lists are settled, and their windows
-// count from the switch to that one.
+// list was the newest here for twice Announce. Then the past lists are settled, and how long they are
+// told counts from the switch to that one. But how long a client looks there for what it misses counts from
+// its own switch: it may find them settled later than the others do, who don't tell them any more.
 
 const (
 	// deadFor is how long a node must have been down to count as dead.
@@ -143,7 +144,10 @@ func (c *Client) advance(now time.Time, switchNow bool) (after func()) {
 	if len(m.next) > 0 {
 		newest := m.next[len(m.next)-1]
 		if switchNow || now.Sub(newest.learned) >= announce {
-			m.past = append(append(m.past, m.now), m.next[:len(m.next)-1]...)
+			for _, p := range append([]*placement{m.now}, m.next[:len(m.next)-1]...) {
+				p.left = now
+				m.past = append(m.past, p)
+			}
 			joined, _ = difference(m.now, newest)
 			c.inherit(m.now, newest)
 			newest.keep()
@@ -158,7 +162,7 @@ func (c *Client) advance(now time.Time, switchNow bool) (after func()) {
 		unsettled, since := p.settled.IsZero(), now.Sub(p.settled)
 		t.past = append(t.past, past{
 			placement: p,
-			source:    window > 0 && (unsettled || since < window), told: unsettled || since < window+announce, recent: unsettled,
+			source:    now.Sub(p.left) < window, told: unsettled || since < window+announce, recent: unsettled,
 		})
 	}
 	t.gather()
@@ -232,7 +236,8 @@ func (m *membership) nextDeadline(now time.Time, announce, window time.Duration)
 	}
 	due(m.switched.Add(announce))
 	for _, p := range m.past {
-		for _, d := range []time.Duration{window, window + announce, window + 2*announce} {
+		due(p.left.Add(window))
+		for _, d := range []time.Duration{window + announce, window + 2*announce} {
 			if !p.settled.IsZero() {
 				due(p.settled.Add(d))
 			}

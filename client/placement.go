@@ -13,9 +13,10 @@ type placement struct {
 	nodes []*node // by index of ring.Nodes()
 	// number is the order in which this client learned of it, from 1.
 	number uint64
-	// learned is when that was, superseded when it learned of a newer one; settled, of a past
-	// one, when the last client went over to a newer one, more or less. Zero if not yet.
-	learned, superseded, settled time.Time
+	// learned is when that was, superseded when it learned of a newer one; left, of a past one,
+	// when this client went over to a newer one, and settled when the last client did, more
+	// or less. Zero if not yet.
+	learned, superseded, left, settled time.Time
 }
 
 // copies is the list of nodes that hold a key, owner first. dst is memory for the

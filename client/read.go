@@ -84,8 +84,16 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 		c.handBack(ctx, f, &f.call.Answer, key)
 	}
 	if k.Resp.Status != memproto.StatusVA || isStub(&k.Answer) {
-		if k.Resp.Status == memproto.StatusEN && c.cold.nodes.Load() > 0 {
-			if it, ok := c.restoreIfLacking(ctx, op, hash, key, f.n); ok {
+		if c.cold.nodes.Load() > 0 {
+			var it item.Item
+			var ok bool
+			switch {
+			case k.Resp.Status == memproto.StatusEN:
+				it, ok = c.restoreIfLacking(ctx, op, hash, key, f.n)
+			case isStub(&k.Answer):
+				it, ok = c.besideStub(ctx, op, c.top.Load(), hash, key, f.n)
+			}
+			if ok {
 				c.counters.nodeHits.Add(1)
 				c.detector.Observe(hash, key, len(it.Value))
 				if dst != nil {

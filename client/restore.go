@@ -28,6 +28,18 @@ func (c *Client) restoreIfLacking(ctx context.Context, op string, hash uint64, k
 	return c.restore(ctx, op, t, hash, key, home, nil)
 }
 
+// besideStub returns what another node has of a key that somebody is bringing to home, or
+// loads for it: who restores a copy holds its stub for as long as hold, and nobody is to wait for that.
+func (c *Client) besideStub(ctx context.Context, op string, t *topology, hash uint64, key string, home *node) (item.Item, bool) {
+	if !t.lacks(hash, home) || home.debt.Blocks(key) {
+		return item.Item{}, false
+	}
+	var mem [2 * maxCopies]*node
+	it, ok := c.readSources(ctx, op, t.sources(hash, t.copies(hash, mem[:0])), home, key)
+	it.CAS = 0
+	return it, ok
+}
+
 // restore brings key back to a home copy that is cold, or its owner only since the fleet
 // changed, and has just missed it, from another copy or an old one, and returns its value. tok is the right to fill, if the caller has won it;
 // else restore takes it, and gives it back if there is nothing to fill. It returns
@@ -47,7 +59,8 @@ func (c *Client) restore(ctx context.Context, op string, t *topology, hash uint6
 	if own {
 		// A look first: a stub is made only for a key that some copy has. One that none has
 		// may be a counter about to be created, which a stub would be in the way of.
-		if _, there := c.readSources(ctx, op, copies, home, key); !there {
+		found, there := c.readSources(ctx, op, copies, home, key)
+		if !there {
 			return item.Item{}, false
 		}
 		o := c.leaseRead(0, restoreFlags)
@@ -71,7 +84,7 @@ func (c *Client) restore(ctx context.Context, op string, t *topology, hash uint6
 			}
 			return itemOf(key, a), true // filled since we missed it
 		case !won:
-			return item.Item{}, false
+			return found, true // somebody else is bringing it
 		}
 		tok = &item.Token{Version: item.Version{Node: home.Name, Life: f.life}, CAS: a.Resp.CAS, Kind: item.TokenStub, Won: true}
 	}

@@ -160,6 +160,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		return nil, w.out, err
 	}
 	w.strays(ctx, after)
+	w.catchUp(ctx, t, hash)
 	if len(copies)+len(before)+len(after) > 1 && time.Since(began) > hold {
 		again := writing{c: c, op: op, key: key, always: true} // see deleteKey
 		del := deleteRequest(key)

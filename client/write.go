@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
@@ -39,6 +40,7 @@ func (c *Client) Set(ctx context.Context, it item.Item) (item.Outcome, error) {
 	w.send(ctx, t.copies(hash, mem[:0]), func(*node) (memproto.Request, bool) { return req, true })
 	if !w.unheard() {
 		w.strays(ctx, after)
+		w.catchUp(ctx, t, hash)
 	}
 	if c.gutter != nil && c.setSpare(ctx, &w, hash, req) {
 		return w.out, nil
@@ -170,6 +172,17 @@ func (w *writing) strays(ctx context.Context, nodes []*node) {
 	w.out.Copies += d.out.Owed
 	w.out.Owed += d.out.Owed
 	w.left = w.left || d.left
+}
+
+// catchUp deletes the key on nodes of lists that this client has learned of since the write began
+// under t: others may read by them before a slow write is through.
+func (w *writing) catchUp(ctx context.Context, t *topology, hash uint64) {
+	for now := w.c.top.Load(); now != t; now = w.c.top.Load() {
+		var mem, known [2 * maxCopies]*node
+		told := t.holders(hash, known[:0])
+		w.strays(ctx, slices.DeleteFunc(now.holders(hash, mem[:0]), func(n *node) bool { return slices.Contains(told, n) }))
+		t = now
+	}
 }
 
 // missed accounts for a copy that did not hear the request, or may not have.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -83,6 +84,8 @@ func (r *run) rapid() error {
 		r.put(fAgain, float64(g.origin.again.Load()-loads))
 		return nil
 	})
+	all, _ := l.sum(before, during)
+	r.put(fSlowest, max(quantile(all.read, 1), quantile(all.set, 1)))
 	r.outcome(l)
 	return err
 }
@@ -96,6 +99,8 @@ type feed struct {
 func (r *run) feed(g *loading, announce time.Duration) feed {
 	var told errgroup.Group
 	var feeds []chan news
+	var mu sync.Mutex // guards latest
+	var latest time.Duration
 	for id, p := range g.ps {
 		ch := make(chan news, 1<<10)
 		feeds = append(feeds, ch)
@@ -108,6 +113,9 @@ func (r *run) feed(g *loading, announce time.Duration) feed {
 				if err := p.client.SetNodes(n.list); err != nil {
 					return err
 				}
+				mu.Lock()
+				latest = max(latest, time.Since(n.at))
+				mu.Unlock()
 			}
 			return nil
 		})
@@ -123,7 +131,9 @@ func (r *run) feed(g *loading, announce time.Duration) feed {
 			for _, ch := range feeds {
 				close(ch)
 			}
-			return told.Wait()
+			err := told.Wait()
+			r.put(fLearned, float64(latest.Milliseconds()))
+			return err
 		},
 	}
 }

@@ -13,6 +13,7 @@ import (
 const (
 	fChanges  = "changes of the list"
 	fSwitches = "that came into force, by process"
+	fLearned  = "learned of one at the latest, ms"
 	fHits     = "worst hit ratio of half a second, % of before"
 )
 
@@ -56,7 +57,7 @@ func changes() []Scenario {
 		},
 		{
 			Name: "rapid", Title: "a node is replaced every 600 ms, twice as long as changes are announced, then every 100 ms; three processes learn of it at different times; timeout 5 s",
-			Figures: []Figure{{Name: fChanges, Format: "%.0f"}, {Name: fSwitches, Format: "%.0f"}, {Name: fErrors, Format: "%.3f"},
+			Figures: []Figure{{Name: fChanges, Format: "%.0f"}, {Name: fSwitches, Format: "%.0f"}, {Name: fLearned, Format: "%.0f"}, {Name: fSlowest, Format: "%.0f"}, {Name: fErrors, Format: "%.3f"},
 				{Name: fAgain, Format: "%.0f"}, safety[0], safety[1]},
 			play: (*run).rapid,
 		},
