@@ -64,6 +64,7 @@ func (c *Client) reenter(n *node) {
 		return
 	}
 	delete(c.members.departed, at)
+	n.kept = true // what it missed it has missed, whether this list comes into force or not
 	n.debt.Distrust(dep.at)
 	c.members.back = append(c.members.back, n.Name)
 	n.distrust(dep.proc, dep.at)
@@ -91,9 +92,7 @@ func (c *Client) inherit(old, new *placement) {
 func (n *node) distrust(proc *process, since time.Time) {
 	n.mu.Lock()
 	n.downSince = since
-	if n.proc == nil {
-		n.proc = proc
-	}
+	n.proc = proc // who has answered at a new address since is asked again
 	n.mu.Unlock()
 	if n.breaker.Trip() || n.breaker.State() == health.Down {
 		n.mend()

@@ -21,6 +21,8 @@ type flight struct {
 	call *pipe.Call // valid after wait returned nil; free it
 	op   string
 	life uint64 // the stamp of conn before the request was sent
+	// late says that the answer did not come by the call it is in: that one knows no time of sending.
+	late bool
 	err  error
 }
 

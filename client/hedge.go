@@ -147,7 +147,7 @@ func (c *Client) hedgedWait(ctx context.Context, f flight, second *node, key str
 // boxed is landed for an answer out of a box: the call holds it as if it had been waited for.
 func (f flight) boxed(a boxed) (flight, bool, error) {
 	f.call = f.n.newCall()
-	f.call.Answer, f.call.Err, f.call.Sent = a.Answer, a.err, a.sent
+	f.call.Answer, f.call.Err, f.call.Sent, f.late = a.Answer, a.err, a.sent, true
 	left, err := f.landed(context.Background())
 	return f, left, err
 }

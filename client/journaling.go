@@ -71,7 +71,8 @@ func (w *journaling) adopt(n *node) {
 	w.mu.Unlock()
 	now := time.Now()
 	for _, key := range keys {
-		if key == "" || !n.debt.Owe(key, now, 0) {
+		// Twice: what the process before left in its connections' buffers may still run.
+		if key == "" || !n.debt.Owe(key, now, w.c.replayPause()) {
 			n.debt.Distrust(now)
 			n.breaker.Hold()
 		}

@@ -58,8 +58,8 @@ type membership struct {
 }
 
 // SetNodes replaces the fleet. It returns at once: the change is announced, and reads
-// switch Config.Announce later, or as soon as all nodes that leave are known to be dead
-// and the keys on them have no other copy, or only their addresses change. Until then
+// switch Config.Announce later, or as soon as all nodes that leave are known to be dead, if
+// nothing else changes but their addresses, or, with one copy of each key, nothing at all. Until then
 // Nodes shows the newcomers as Joining, and for Config.MigrationWindow and two Announce
 // more those that left as Leaving: they had better run for that long, because the keys that
 // move are copied from them when they are first missed.
@@ -176,6 +176,9 @@ func (c *Client) advance(now time.Time, switchNow bool) (after func()) {
 		c.cold.nodes.Add(1) // reads look whether they have to look further; see thaw
 	}
 	c.top.Store(t)
+	if switched && window > 0 {
+		c.cold.nodes.Add(1) // once more: thaw may have counted the snapshot before
+	}
 	return func() {
 		if switched {
 			c.detector.SetNodes(len(t.nodes))
@@ -321,7 +324,25 @@ func (c *Client) hopeless(now time.Time) bool {
 			renamed++
 		}
 	}
-	return renamed == len(leaving) || len(leaving) >= m.now.ring.Copies()
+	// Nothing but the keys of the dead may move: others' deletes of the rest don't reach its new copies yet.
+	if len(joining) != renamed || !sameSurvivors(m.now, newest) {
+		return false
+	}
+	return renamed == len(leaving) || m.now.ring.Copies() == 1
+}
+
+// sameSurvivors reports whether the nodes in both lists weigh the same in both.
+func sameSurvivors(a, b *placement) bool {
+	was := map[*node]ring.Node{}
+	for i, n := range a.nodes {
+		was[n] = a.ring.Nodes()[i]
+	}
+	for i, n := range b.nodes {
+		if old, ok := was[n]; ok && old != b.ring.Nodes()[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // deadSince reports whether the node has been down since then.

@@ -23,7 +23,7 @@ func (c *Client) NearStats() hotkey.NearStats { return c.near.Stats() }
 // stale mark or one that was not asked for, another caller's refresh under way, or anything that did not come from
 // the home copy of the present topology (consistency rule 19).
 func (c *Client) fillNear(f flight, a *pipe.Answer, hash uint64, key string, gen uint64) {
-	if a.Resp.Flags&(memproto.FlagX|memproto.FlagW|memproto.FlagZ) != 0 || isStub(a) || a.Resp.Bare {
+	if f.late || a.Resp.Flags&(memproto.FlagX|memproto.FlagW|memproto.FlagZ) != 0 || isStub(a) || a.Resp.Bare {
 		return
 	}
 	t := c.top.Load()
