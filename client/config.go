@@ -118,7 +118,9 @@ type Config struct {
 	Announce time.Duration
 	// MigrationWindow is how long after a switch what a key's new copies miss is looked for
 	// on the old ones, and copied from there. 0 means 10 min, NoMigrationWindow that keys which
-	// move are missed.
+	// move are missed. Every list of the window costs 2 MiB of memory a copy. A process that starts
+	// within it doesn't know the old copies: what it deletes may be copied from there by another, so
+	// where programs are deployed while nodes are replaced, keep the window short.
 	MigrationWindow time.Duration
 	// RejoinDelay is how long a node that was down, and is the same process as before, is kept
 	// out of reads after it has heard of everything this client owes it: other clients need
