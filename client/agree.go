@@ -69,43 +69,33 @@ func (n *node) agree(ctx context.Context, conn *pipe.Conn) {
 	ours := t.ourClaim()
 	key := n.c.cfg.EpochKey + placementSuffix
 	write := func(cas uint64) {
-		n.post(ctx, conn, func(r *memproto.Request) {
-			*r = memproto.Request{
-				Cmd: memproto.CmdMetaSet, Key: memproto.StringBytes(key), Value: []byte(ours.String()),
-				Flags: memproto.FlagF, ClientFlags: item.FlagZero,
-			}
-			if cas != 0 {
-				r.Flags |= memproto.FlagC
-				r.CAS = cas
-			} else {
-				r.Flags |= memproto.FlagM
-				r.Mode = 'E'
-			}
-		})
+		r := memproto.Request{
+			Cmd: memproto.CmdMetaSet, Key: memproto.StringBytes(key), Value: []byte(ours.String()),
+			Flags: memproto.FlagF, ClientFlags: item.FlagZero,
+		}
+		if cas != 0 {
+			r.Flags |= memproto.FlagC
+			r.CAS = cas
+		} else {
+			r.Flags |= memproto.FlagM
+			r.Mode = 'E'
+		}
+		_, _ = n.exchange(ctx, conn, r) // the next comparison shows what became of it
 	}
-	k := n.newCall()
-	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(key), Flags: memproto.FlagLv | memproto.FlagLc}
-	if conn.Start(ctx, k) != nil {
-		k.Free()
-		return
-	}
-	if !conn.Wait(ctx, k) {
-		return
-	}
-	defer k.Free()
+	a, err := n.exchange(ctx, conn, memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(key), Flags: memproto.FlagLv | memproto.FlagLc})
 	switch {
-	case k.Err != nil || k.Resp.Status.IsError():
-	case k.Resp.Status != memproto.StatusVA:
+	case err != nil || a.Resp.Status.IsError():
+	case a.Resp.Status != memproto.StatusVA:
 		write(0)
 	default:
-		theirs, ok := parseClaim(string(k.Value))
+		theirs, ok := parseClaim(string(a.Value))
 		differs := ok && theirs.fingerprint != ours.fingerprint
 		insist, told := n.note(differs, time.Now())
 		if told {
 			n.c.cfg.Hooks.placementDiffers(n.Name, ours.fingerprint, theirs.fingerprint)
 		}
 		if !ok || differs && (insist || theirs.since.Before(ours.since)) {
-			write(k.Resp.CAS)
+			write(a.Resp.CAS)
 		}
 	}
 }

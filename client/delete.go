@@ -71,7 +71,7 @@ func (c *Client) deleteOnce(ctx context.Context, op, key string, stages [][]*nod
 	for i, nodes := range stages {
 		err := ctx.Err()
 		if err == nil || i == 0 {
-			w.send(ctx, nodes, func(*node) (memproto.Request, bool) { return req, true })
+			w.sendAll(ctx, nodes, req)
 			continue
 		}
 		// The answers of those before are still due, so the turn of these has not come;

@@ -75,15 +75,14 @@ func (c *Client) reenter(n *node) {
 func (c *Client) inherit(old, new *placement) {
 	_, leaving := difference(old, new)
 	for _, n := range leaving {
-		for _, heir := range new.nodes {
-			if heir.Name != n.Name || n.breaker.Writable() || !heir.debt.Inherit(n.debt) {
-				continue
-			}
-			n.mu.Lock()
-			proc, since := n.proc, n.downSince
-			n.mu.Unlock()
-			heir.distrust(proc, since)
+		heir := byName(new.nodes, n.Name)
+		if heir == nil || n.breaker.Writable() || !heir.debt.Inherit(n.debt) {
+			continue
 		}
+		n.mu.Lock()
+		proc, since := n.proc, n.downSince
+		n.mu.Unlock()
+		heir.distrust(proc, since)
 	}
 }
 

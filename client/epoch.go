@@ -177,12 +177,10 @@ func (n *node) endLife() {
 func (n *node) checkEpoch(ctx context.Context, conn *pipe.Conn) {
 	sentinel, err := n.readSentinel(ctx, conn)
 	if errors.Is(err, item.ErrCacheMiss) {
-		if n.post(ctx, conn, func(r *memproto.Request) {
-			*r = memproto.Request{
-				Cmd: memproto.CmdMetaSet, Key: memproto.StringBytes(n.c.cfg.EpochKey), Value: []byte(rand.Text()[:sentinelBytes]),
-				Flags: memproto.FlagM | memproto.FlagF, Mode: 'E', ClientFlags: item.FlagZero,
-			}
-		}) {
+		if _, failed := n.exchange(ctx, conn, memproto.Request{
+			Cmd: memproto.CmdMetaSet, Key: memproto.StringBytes(n.c.cfg.EpochKey), Value: []byte(rand.Text()[:sentinelBytes]),
+			Flags: memproto.FlagM | memproto.FlagF, Mode: 'E', ClientFlags: item.FlagZero,
+		}); failed == nil {
 			sentinel, err = n.readSentinel(ctx, conn)
 		}
 		if errors.Is(err, item.ErrCacheMiss) {
@@ -196,36 +194,27 @@ func (n *node) checkEpoch(ctx context.Context, conn *pipe.Conn) {
 
 // readSentinel reads the sentinel without u, which would let it age and be evicted.
 func (n *node) readSentinel(ctx context.Context, conn *pipe.Conn) (string, error) {
-	k := n.newCall()
-	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(n.c.cfg.EpochKey), Flags: memproto.FlagLv}
-	if err := conn.Start(ctx, k); err != nil {
-		k.Free()
-		return "", err
-	}
-	if !conn.Wait(ctx, k) {
-		return "", ctx.Err()
-	}
-	defer k.Free()
+	a, err := n.exchange(ctx, conn, memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(n.c.cfg.EpochKey), Flags: memproto.FlagLv})
 	switch {
-	case k.Err != nil:
-		return "", k.Err
-	case k.Resp.Status != memproto.StatusVA || len(k.Value) == 0:
+	case err != nil:
+		return "", err
+	case a.Resp.Status != memproto.StatusVA || len(a.Value) == 0:
 		return "", item.ErrCacheMiss
 	}
-	return string(k.Value), nil
+	return string(a.Value), nil
 }
 
-// post sends a request on conn and reports whether any reply came.
-func (n *node) post(ctx context.Context, conn *pipe.Conn, fill func(*memproto.Request)) bool {
+// exchange sends a request on conn, whichever of the node's that is, and returns the reply.
+func (n *node) exchange(ctx context.Context, conn *pipe.Conn, req memproto.Request) (pipe.Answer, error) {
 	k := n.newCall()
-	fill(&k.Req)
-	if conn.Start(ctx, k) != nil {
+	k.Req = req
+	if err := conn.Start(ctx, k); err != nil {
 		k.Free()
-		return false
+		return pipe.Answer{}, err
 	}
 	if !conn.Wait(ctx, k) {
-		return false
+		return pipe.Answer{}, ctx.Err()
 	}
 	defer k.Free()
-	return k.Err == nil
+	return k.Answer, k.Err
 }

@@ -154,7 +154,7 @@ func ExampleClient_SetNodes() {
 		case n.Joining:
 			fmt.Println(n.Node.Name, "joins")
 		case n.Leaving:
-			fmt.Println(n.Node.Name, "leaves; leave it running for now")
+			fmt.Println(n.Node.Name, "leaves; keep it running")
 		default:
 			fmt.Println(n.Node.Name)
 		}
@@ -162,7 +162,7 @@ func ExampleClient_SetNodes() {
 	// Output:
 	// 10.0.0.1
 	// 10.0.0.2
-	// 10.0.0.3 leaves; leave it running for now
+	// 10.0.0.3 leaves; keep it running
 	// 10.0.0.4 joins
 }
 

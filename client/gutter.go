@@ -95,9 +95,9 @@ func (c *Client) spareOf(owner *node, hash uint64, key string) (s spare, ok bool
 	return s, sentinel != "" && c.CheckKey(s.key) == nil && s.n.breaker.Readable()
 }
 
-// sparesToTell appends where else a delete of key has to go: to the gutter, if the owner is down
-// or has been lately.
-func (c *Client) sparesToTell(hash uint64, key string) (s spare, ok bool) {
+// spareToTell is where else a delete of key has to go: to the gutter, if the owner is down or has
+// been lately.
+func (c *Client) spareToTell(hash uint64, key string) (s spare, ok bool) {
 	if c.gutter == nil {
 		return s, false
 	}
@@ -118,8 +118,10 @@ func (n *node) lastDown() time.Time {
 	return n.downSince
 }
 
-// clampGutter shortens the life of an item for the gutter.
-func (c *Client) clampGutter(req *memproto.Request) {
+// forSpare makes the set of a key that of its spare: under another key, and for a shorter life.
+func (c *Client) forSpare(req *memproto.Request, s spare) {
+	req.Flags &^= memproto.FlagLb
+	setKey(req, s.key)
 	most, err := memproto.Exptime(c.cfg.GutterTTL, time.Now())
 	if err != nil || req.Flags.Has(memproto.FlagT) && (req.Exptime < 0 || req.Exptime != 0 && req.Exptime < most) {
 		return
@@ -156,13 +158,8 @@ func (c *Client) leaseSpare(ctx context.Context, op string, hash uint64, l *item
 		return false
 	}
 	read := c.leaseRead(min(max(o.TTL, minLeaseTTL), c.cfg.GutterTTL), getFlags|memproto.FlagLc)
-	k := s.n.newCall()
-	read.request(&k.Req, s.key)
-	k.Settler, k.SettleKey = lateLease{}, s.key
-	f := s.n.launch(ctx, op, k)
-	left, err := f.wait(ctx)
+	f, err := s.n.askLease(ctx, op, s.key, read)
 	if err != nil {
-		s.n.orphanLease(s.key, read.flags, left, err)
 		return false
 	}
 	defer f.call.Free()
@@ -205,9 +202,7 @@ func (c *Client) fillSpare(ctx context.Context, op string, l item.Lease, req mem
 		c.giveBack(&l)
 		return out, c.leaseLost(op, tok.Node)
 	}
-	req.Flags &^= memproto.FlagLb
-	setKey(&req, s.key)
-	c.clampGutter(&req)
+	c.forSpare(&req, s)
 	f := s.n.launch(ctx, op, s.n.storeUnder(req, tok))
 	if _, err := f.wait(ctx); err != nil {
 		s.n.orphanWin(s.key, tok)
@@ -235,9 +230,7 @@ func (c *Client) setSpare(ctx context.Context, w *writing, hash uint64, req memp
 		c.tellSpare(ctx, w.op, hash, w.key)
 		return false
 	}
-	req.Flags &^= memproto.FlagLb
-	setKey(&req, s.key)
-	c.clampGutter(&req)
+	c.forSpare(&req, s)
 	k := s.n.newCall()
 	k.Req = req
 	f := s.n.launch(ctx, w.op, k)
@@ -261,7 +254,7 @@ func (c *Client) setSpare(ctx context.Context, w *writing, hash uint64, req memp
 
 // tellSpare deletes key from the gutter, if it may be there. What fails ends with GutterTTL.
 func (c *Client) tellSpare(ctx context.Context, op string, hash uint64, key string) {
-	s, ok := c.sparesToTell(hash, key)
+	s, ok := c.spareToTell(hash, key)
 	if !ok {
 		return
 	}
@@ -282,7 +275,7 @@ func (c *Client) tellSpares(ctx context.Context, op string, keys []string) {
 	stamped := make([]string, len(keys))
 	r := c.top.Load().ring
 	for i, key := range keys {
-		if s, ok := c.sparesToTell(r.Hash(key), key); ok {
+		if s, ok := c.spareToTell(r.Hash(key), key); ok {
 			stamped[i] = s.key
 			ts = append(ts, target{s.n, i})
 		}
@@ -312,10 +305,7 @@ func (g *multiGet) getSpares(ctx context.Context) {
 		return
 	}
 	b := batch{c: g.c, op: g.op,
-		request: func(i int, k *pipe.Call) {
-			k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
-			setKey(&k.Req, stamped[i])
-		},
+		request: func(i int, k *pipe.Call) { k.Req = readRequest(stamped[i]) },
 		allowed: func(n *node) bool { return n.breaker.Readable() },
 		each: func(t target, f *flight, _ bool, err error) {
 			if err != nil {

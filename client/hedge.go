@@ -50,7 +50,7 @@ func (h *hedging) pace(took []time.Duration) {
 
 // answerBox is where the answer to a call arrives whose caller has stopped waiting in the pipe.
 type answerBox struct {
-	mu     sync.Mutex // guards taken, and orders Settle before or after leave
+	mu     sync.Mutex // guards left, and orders Settle before or after leave
 	left   bool       // nobody looks into the box any more
 	late   pipe.Settler
 	answer chan boxed
@@ -163,8 +163,7 @@ func (f *flight) post(ctx context.Context, key string, box *answerBox) bool {
 	}
 	f.conn, f.life = conn, conn.Stamp()
 	k := conn.NewCall()
-	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
-	setKey(&k.Req, key)
+	k.Req = readRequest(key)
 	k.Settler, k.SettleKey = box, key
 	return conn.Post(k)
 }

@@ -97,17 +97,9 @@ func (c *Client) look(ctx context.Context, op, key string, o readOptions) (fligh
 	}
 	o.lease = true // a win comes with its token, and goes back
 	hash := c.top.Load().ring.Hash(key)
-	f, err := c.readHome(ctx, op, hash, key, o)
+	f, err := c.readRestored(ctx, op, hash, key, o)
 	if err != nil {
 		return flight{}, c.readFailed(err)
-	}
-	if f.call.Resp.Status == memproto.StatusEN && c.cold.nodes.Load() > 0 {
-		if _, ok := c.restoreIfLacking(ctx, op, hash, key, f.n); ok {
-			f.call.Free()
-			if f, err = c.readHome(ctx, op, hash, key, o); err != nil {
-				return flight{}, c.readFailed(err)
-			}
-		}
 	}
 	r := &f.call.Resp
 	stub := tokenKind(&f.call.Answer) == item.TokenStub

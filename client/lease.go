@@ -55,17 +55,17 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 	}
 	defer f.call.Free()
 	c.readLease(&l, &f, hash)
-	if l.State == item.LeaseWon && !l.Stale && c.cold.nodes.Load() > 0 && t.lacks(hash, f.n) {
-		if it, ok := c.restore(ctx, op, t, hash, key, f.n, &l.Tokens[0]); ok {
-			l.State, l.Item, l.Level, l.Tokens = item.LeaseHit, it, item.FromNode, nil
-			c.counters.nodeHits.Add(1)
-			c.counters.misses.Add(^uint64(0)) // it was counted as one
-			return l, nil
+	if !l.Stale && c.cold.nodes.Load() > 0 && t.lacks(hash, f.n) {
+		var it item.Item
+		found := false
+		switch l.State {
+		case item.LeaseWon:
+			it, found = c.restore(ctx, op, t, hash, key, f.n, &l.Tokens[0])
+		case item.LeaseWait:
+			it, found = c.besideStub(ctx, op, t, hash, key, f.n)
 		}
-	}
-	if l.State == item.LeaseWait && !l.Stale && c.cold.nodes.Load() > 0 {
-		if it, ok := c.besideStub(ctx, op, t, hash, key, f.n); ok {
-			l.State, l.Item, l.Level = item.LeaseHit, it, item.FromNode
+		if found {
+			l.State, l.Item, l.Level, l.Tokens = item.LeaseHit, it, item.FromNode, nil
 			c.counters.nodeHits.Add(1)
 			c.counters.misses.Add(^uint64(0)) // it was counted as one
 			return l, nil
@@ -92,6 +92,20 @@ func (c *Client) leaseRead(ttl time.Duration, flags memproto.Flags) readOptions 
 		flags: flags | memproto.FlagN, lease: true, hedge: true,
 		vivify: int64((ttl + time.Second - 1) / time.Second),
 	}
+}
+
+// askLease asks n for a lease, and sees to what may be left of it if that fails. The flight it
+// returns holds a reply, whose call must be freed.
+func (n *node) askLease(ctx context.Context, op, key string, o readOptions) (flight, error) {
+	k := n.newCall()
+	o.request(&k.Req, key)
+	k.Settler, k.SettleKey = lateLease{}, key
+	f := n.launch(ctx, op, k)
+	left, err := f.wait(ctx)
+	if err != nil {
+		n.orphanLease(key, o.flags, left, err)
+	}
+	return f, err
 }
 
 // readLease reads the home copy's answer.
@@ -221,13 +235,13 @@ func (c *Client) Release(ctx context.Context, l item.Lease) error {
 // giveBack returns every win among the tokens, the home copy's last: who wins there
 // next takes its tokens on the other copies afresh.
 func (c *Client) giveBack(l *item.Lease) {
-	byName, key := c.top.Load().byName, l.Key
+	nodes, key := c.top.Load().all, l.Key
 	if l.Gutter != "" && c.gutter != nil {
-		byName, key = c.gutter.byName, l.Gutter
+		nodes, key = c.gutter.nodes, l.Gutter
 	}
 	for i := len(l.Tokens) - 1; i >= 0; i-- {
 		tok := l.Tokens[i]
-		n := byName(tok.Node)
+		n := byName(nodes, tok.Node)
 		if !tok.Won || n == nil {
 			continue
 		}

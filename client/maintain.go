@@ -67,13 +67,5 @@ func (c *Client) ping(n *node, conn *pipe.Conn, compare bool) {
 	if conn.Pending() > 0 {
 		return
 	}
-	k := c.calls.New()
-	k.Req.Cmd = memproto.CmdMetaNoop
-	if conn.Start(ctx, k) != nil {
-		k.Free()
-		return
-	}
-	if conn.Wait(ctx, k) {
-		k.Free()
-	}
+	_, _ = n.exchange(ctx, conn, memproto.Request{Cmd: memproto.CmdMetaNoop})
 }

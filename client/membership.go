@@ -74,12 +74,8 @@ func (c *Client) SetNodes(nodes []ring.Node) error {
 		return &item.Error{Op: "set nodes", Sent: item.NotSent, Err: item.ErrClosed}
 	}
 	m := &c.members
-	newest := m.now
-	if len(m.next) > 0 {
-		newest = m.next[len(m.next)-1]
-	}
 	p, err := c.newPlacement(append([]ring.Node(nil), nodes...))
-	if err != nil || samePlacement(p, newest) {
+	if err != nil || samePlacement(p, newestOf(m.now, m.next)) {
 		c.topMu.Unlock()
 		return err
 	}
@@ -141,18 +137,15 @@ func (c *Client) advance(now time.Time, switchNow bool) (after func()) {
 	old := c.top.Load()
 	var joined []*node
 	switched := false
-	if len(m.next) > 0 {
-		newest := m.next[len(m.next)-1]
-		if switchNow || now.Sub(newest.learned) >= announce {
-			for _, p := range append([]*placement{m.now}, m.next[:len(m.next)-1]...) {
-				p.left = now
-				m.past = append(m.past, p)
-			}
-			joined, _ = difference(m.now, newest)
-			c.inherit(m.now, newest)
-			newest.keep()
-			m.now, m.next, m.switched, switched = newest, nil, now, true
+	if newest := newestOf(m.now, m.next); newest != m.now && (switchNow || now.Sub(newest.learned) >= announce) {
+		for _, p := range append([]*placement{m.now}, m.next[:len(m.next)-1]...) {
+			p.left = now
+			m.past = append(m.past, p)
 		}
+		joined, _ = difference(m.now, newest)
+		c.inherit(m.now, newest)
+		newest.keep()
+		m.now, m.next, m.switched, switched = newest, nil, now, true
 	}
 	m.settle(now, announce)
 	m.past = slices.DeleteFunc(m.past, func(p *placement) bool { return !p.settled.IsZero() && now.Sub(p.settled) >= window+2*announce })
@@ -234,8 +227,8 @@ func (m *membership) nextDeadline(now time.Time, announce, window time.Duration)
 			first = at
 		}
 	}
-	if len(m.next) > 0 {
-		due(m.next[len(m.next)-1].learned.Add(announce))
+	if newest := newestOf(m.now, m.next); newest != m.now {
+		due(newest.learned.Add(announce))
 	}
 	due(m.switched.Add(announce))
 	for _, p := range m.past {
@@ -257,10 +250,7 @@ func (c *Client) runChanges() {
 		now := time.Now()
 		done := c.advance(now, c.hopeless(now))
 		at := c.members.nextDeadline(now, c.cfg.announce(), c.cfg.migrationWindow())
-		var newest *placement
-		if next := c.members.next; len(next) > 0 {
-			newest = next[len(next)-1]
-		}
+		newest, announced := newestOf(c.members.now, c.members.next), len(c.members.next) > 0
 		if at.IsZero() {
 			c.members.running = false
 			c.topMu.Unlock()
@@ -270,7 +260,7 @@ func (c *Client) runChanges() {
 		c.topMu.Unlock()
 		done()
 		wait := time.Until(at)
-		if newest != nil {
+		if announced {
 			wait = min(wait, deadLook)
 			if newest.number != looked {
 				looked = newest.number
@@ -307,10 +297,7 @@ func (c *Client) callOn(p *placement) {
 // topMu is held.
 func (c *Client) hopeless(now time.Time) bool {
 	m := &c.members
-	if len(m.next) == 0 {
-		return false
-	}
-	newest := m.next[len(m.next)-1]
+	newest := newestOf(m.now, m.next)
 	joining, leaving := difference(m.now, newest)
 	if len(leaving) == 0 {
 		return false
@@ -320,7 +307,7 @@ func (c *Client) hopeless(now time.Time) bool {
 		if !n.deadSince(now.Add(-deadFor)) {
 			return false
 		}
-		if slices.ContainsFunc(joining, func(j *node) bool { return j.Name == n.Name }) {
+		if byName(joining, n.Name) != nil {
 			renamed++
 		}
 	}

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"syscall"
 	"time"
 
 	"github.com/memherd/memherd/client/internal/debt"
@@ -238,7 +237,6 @@ func (n *node) probe() bool {
 	n.pace.Note(time.Now())
 	n.mu.Unlock()
 	k, err := n.connect(0)
-	n.refused.Store(errors.Is(err, syscall.ECONNREFUSED))
 	if err != nil {
 		return false
 	}

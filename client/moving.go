@@ -28,7 +28,7 @@ func (c *Client) bringHome(ctx context.Context, op string, t *topology, hash uin
 		return nil
 	}
 	var mem [2 * maxCopies]*node
-	copies := t.sources(hash, t.copies(hash, mem[:0]))
+	copies := t.everywhere(hash, mem[:0])
 	fail := func(err error) error {
 		return &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: err}
 	}
@@ -66,8 +66,8 @@ func (c *Client) bringHome(ctx context.Context, op string, t *topology, hash uin
 	}
 }
 
-// midMove reports whether a counter that was refused met another client's stub: that one is bringing
-// it, and this one could not see from where. Nothing was counted.
+// midMove reports whether a counter that was refused as no number met another client's stub: that
+// one is bringing it, or has by now, and this one could not see from where. Nothing was counted.
 func (c *Client) midMove(ctx context.Context, op string, t *topology, hash uint64, key string, owner *node) bool {
 	if !t.moved(hash, owner) {
 		return false

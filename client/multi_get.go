@@ -309,10 +309,7 @@ func (g *multiGet) askPlain(ctx context.Context) {
 			}
 			g.answer(ctx, *f, &f.call.Answer, int32(t.i))
 		},
-		request: func(i int, k *pipe.Call) {
-			k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
-			setKey(&k.Req, g.asks[i].key)
-		},
+		request: func(i int, k *pipe.Call) { k.Req = readRequest(g.asks[i].key) },
 		allowed: func(n *node) bool { return n.breaker.Readable() },
 	}
 	if ctx.Done() != nil {

@@ -168,7 +168,6 @@ func (n *node) startDial(i int) (d *dialing, tooOften bool) {
 
 func (n *node) runDial(i int, d *dialing) {
 	d.conn, d.err = n.connect(i)
-	n.refused.Store(errors.Is(d.err, syscall.ECONNREFUSED))
 	n.mu.Lock()
 	n.dialing[i] = nil
 	n.mu.Unlock()
@@ -203,6 +202,7 @@ func (n *node) connect(i int) (*pipe.Conn, error) {
 	ctx, cancel := context.WithTimeout(n.c.ctx, n.c.cfg.DialTimeout)
 	defer cancel()
 	nc, err := n.open(ctx)
+	n.refused.Store(errors.Is(err, syscall.ECONNREFUSED))
 	if err != nil {
 		return nil, err
 	}
@@ -333,10 +333,7 @@ type Status struct {
 // SetNodes.
 func (c *Client) Nodes() []Status {
 	t := c.top.Load()
-	newest := t.placement
-	if len(t.next) > 0 {
-		newest = t.next[len(t.next)-1]
-	}
+	newest := newestOf(t.placement, t.next)
 	var out []Status
 	add := func(p *placement, shown func(n *node) bool, s Status) {
 		for i, rn := range p.ring.Nodes() {

@@ -31,14 +31,22 @@ func (p *placement) copies(hash uint64, dst []*node) []*node {
 // owner is the first of copies.
 func (p *placement) owner(hash uint64) *node { return p.nodes[p.ring.LookupHash(hash)[0]] }
 
-// byName is nil if no node of the placement has the name.
-func (p *placement) byName(name string) *node {
-	for _, n := range p.nodes {
+// byName is the first of nodes with the name, nil if there is none.
+func byName(nodes []*node, name string) *node {
+	for _, n := range nodes {
 		if n.Name == name {
 			return n
 		}
 	}
 	return nil
+}
+
+// newestOf is the list that a client has learned of last, be it in force or announced.
+func newestOf(now *placement, next []*placement) *placement {
+	if len(next) > 0 {
+		return next[len(next)-1]
+	}
+	return now
 }
 
 // lists reports whether n is among the nodes that hold a key.

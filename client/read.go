@@ -122,6 +122,13 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 	return it, nil
 }
 
+// readRequest is a plain read, of whichever copy.
+func readRequest(key string) memproto.Request {
+	r := memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
+	setKey(&r, key)
+	return r
+}
+
 // itemOf makes an item of a reply to a read with getFlags.
 func itemOf(key string, a *pipe.Answer) item.Item {
 	it := item.Item{Key: key, Value: a.Value, Flags: flagsIn(a.Resp.ClientFlags), CAS: a.Resp.CAS}

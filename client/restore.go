@@ -28,6 +28,20 @@ func (c *Client) restoreIfLacking(ctx context.Context, op string, hash uint64, k
 	return c.restore(ctx, op, t, hash, key, home, nil)
 }
 
+// readRestored is readHome for reads that ask more of the home copy than a value: what that one
+// lacks is brought there, and it is asked again.
+func (c *Client) readRestored(ctx context.Context, op string, hash uint64, key string, o readOptions) (flight, error) {
+	f, err := c.readHome(ctx, op, hash, key, o)
+	if err != nil || f.call.Resp.Status != memproto.StatusEN || c.cold.nodes.Load() == 0 {
+		return f, err
+	}
+	if _, ok := c.restoreIfLacking(ctx, op, hash, key, f.n); !ok {
+		return f, nil
+	}
+	f.call.Free()
+	return c.readHome(ctx, op, hash, key, o)
+}
+
 // besideStub returns what another node has of a key that somebody is bringing to home, or
 // loads for it: who restores a copy holds its stub for as long as hold, and nobody is to wait for that.
 func (c *Client) besideStub(ctx context.Context, op string, t *topology, hash uint64, key string, home *node) (item.Item, bool) {
@@ -35,7 +49,7 @@ func (c *Client) besideStub(ctx context.Context, op string, t *topology, hash ui
 		return item.Item{}, false
 	}
 	var mem [2 * maxCopies]*node
-	it, ok := c.readSources(ctx, op, t.sources(hash, t.copies(hash, mem[:0])), home, key)
+	it, ok := c.readSources(ctx, op, t.everywhere(hash, mem[:0]), home, key)
 	it.CAS = 0
 	return it, ok
 }
@@ -51,7 +65,7 @@ func (c *Client) besideStub(ctx context.Context, op string, t *topology, hash ui
 // owner (that one is down), the value is served and not stored.
 func (c *Client) restore(ctx context.Context, op string, t *topology, hash uint64, key string, home *node, tok *item.Token) (item.Item, bool) {
 	var mem [2 * maxCopies]*node
-	copies := t.sources(hash, t.copies(hash, mem[:0]))
+	copies := t.everywhere(hash, mem[:0])
 	if home.debt.Blocks(key) {
 		return item.Item{}, false
 	}
@@ -63,14 +77,8 @@ func (c *Client) restore(ctx context.Context, op string, t *topology, hash uint6
 		if !there {
 			return item.Item{}, false
 		}
-		o := c.leaseRead(0, restoreFlags)
-		k := home.newCall()
-		o.request(&k.Req, key)
-		k.Settler, k.SettleKey = lateLease{}, key
-		f := home.launch(ctx, op, k)
-		left, err := f.wait(ctx)
+		f, err := home.askLease(ctx, op, key, c.leaseRead(0, restoreFlags))
 		if err != nil {
-			home.orphanLease(key, o.flags, left, err)
 			return item.Item{}, false
 		}
 		defer f.call.Free()

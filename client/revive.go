@@ -167,7 +167,7 @@ func (c *Client) reviveTokens(ctx context.Context, rs []revival) (won []revival)
 func (t *topology) likelySources(hash uint64, key string, target *node) []*node {
 	var mem [2 * maxCopies]*node
 	var likely, others []*node
-	for _, n := range t.sources(hash, t.copies(hash, mem[:0])) {
+	for _, n := range t.everywhere(hash, mem[:0]) {
 		switch {
 		case !n.source(target, key):
 		case n.cold() || t.lists(hash, n) && t.gained(hash, n):
@@ -187,10 +187,7 @@ func (c *Client) reviveFill(ctx context.Context, rs []revival) {
 		sources[i] = t.likelySources(rs[i].hash, rs[i].key, rs[i].target)
 	}
 	read := batch{c: c, op: "revive", allowed: func(n *node) bool { return n.breaker.Readable() },
-		request: func(i int, k *pipe.Call) {
-			k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
-			setKey(&k.Req, rs[i].key)
-		},
+		request: func(i int, k *pipe.Call) { k.Req = readRequest(rs[i].key) },
 		settler: lateRead{}, key: func(i int) string { return rs[i].key },
 		each: func(t target, f *flight, _ bool, err error) {
 			if err != nil {

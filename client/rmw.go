@@ -117,10 +117,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 	began := time.Now()
 	before, after := t.strays(hash)
 	w.strays(ctx, before)
-	if len(copies) > 1 {
-		del := deleteRequest(key)
-		w.send(ctx, copies[1:], func(*node) (memproto.Request, bool) { return del, true })
-	}
+	w.sendAll(ctx, copies[1:], deleteRequest(key))
 	w.out.Copies++
 	if err := ctx.Err(); err != nil {
 		// The caller has left before the owner's turn: it can be told for sure that
@@ -163,8 +160,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 	w.catchUp(ctx, t, hash)
 	if len(copies)+len(before)+len(after) > 1 && time.Since(began) > hold {
 		again := writing{c: c, op: op, key: key, always: true} // see deleteKey
-		del := deleteRequest(key)
-		again.send(ctx, append(before, copies[1:]...), func(*node) (memproto.Request, bool) { return del, true })
+		again.sendAll(ctx, append(before, copies[1:]...), deleteRequest(key))
 		again.strays(ctx, after)
 	}
 	return f.call, w.out, nil

@@ -321,3 +321,49 @@ func TestRule11And18ARefusedSetFailsItselfOnly(t *testing.T) {
 		require.Equal(t, "v", get(t, c, "small"))
 	})
 }
+
+// A copy with a write of this client under way, whose caller has left, is not read: on another
+// connection the read would overtake the write.
+func TestRule7ACopyWithAWriteUnderWayIsNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 2)
+		c := l.client(client.Config{ReplicationFactor: 2, Timeout: 2 * time.Second})
+		set(t, c, "k", "old")
+		owner, other := l.placed(2, "k")[0], l.placed(2, "k")[1]
+		l.decide(func(node string, r *memproto.Request) nodeserver.Verdict {
+			if r.Cmd == memproto.CmdMetaSet && node == owner {
+				return nodeserver.Verdict{Delay: time.Second}
+			}
+			return nodeserver.Verdict{}
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		out, err := c.Set(ctx, client.Item{Key: "k", Value: []byte("new")})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 1, out.Confirmed)
+		l.take()
+		read := map[string]func() string{
+			"Get": func() string { return get(t, c, "k") },
+			"GetMulti": func() string {
+				many, err := c.GetMulti(t.Context(), []string{"k"})
+				require.NoError(t, err)
+				return string(many["k"].Value)
+			},
+			"Lease": func() string {
+				lease, err := c.Lease(t.Context(), "k", client.LeaseOptions{})
+				require.NoError(t, err)
+				return string(lease.Item.Value)
+			},
+		}
+		for name, f := range read {
+			require.Equal(t, "new", f(), name)
+			require.Equal(t, []string{other + " mg k"}, l.take(), name)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		l.take()
+		require.Equal(t, "new", get(t, c, "k"))
+		require.Equal(t, []string{owner + " mg k"}, l.take(), "its outcome is known")
+		l.closeAll(c)
+	})
+}

@@ -35,35 +35,13 @@ func (s *simulation) writeThrough(id int, rng *rand.Rand) {
 	if err != nil {
 		return
 	}
-	s.mu.Lock()
-	s.origin[key]++
-	v := s.origin[key]
-	s.mu.Unlock()
-	s.writes.Add(1)
+	v := s.raise(key)
 	out, err := c.Fill(ctx, l, client.Item{Value: simValue(key, v), TTL: time.Hour})
 	if err != nil && !errors.Is(err, client.ErrLeaseLost) {
 		s.t.Errorf("write-through: %v", err)
 		return
 	}
-	s.mu.Lock()
-	s.own[id][key] = max(s.own[id][key], v)
-	s.mu.Unlock()
-	for out.Owed > 0 && owes(c) && !s.over.Load() {
-		time.Sleep(s.delay(20 * time.Millisecond))
-	}
-	if s.over.Load() {
-		return
-	}
-	s.mu.Lock()
-	s.floor[key] = max(s.floor[key], v)
-	s.mu.Unlock()
-}
-
-// log notes an event for the report of a failure.
-func (s *simulation) log(what ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults = append(s.faults, "\n"+time.Now().Format("05.000000 ")+fmt.Sprint(what...))
+	s.acknowledged(id, key, v, out)
 }
 
 // change makes another list of a list.

@@ -118,32 +118,50 @@ func (s *simulation) read(ctx context.Context, id int, rng *rand.Rand) {
 func (s *simulation) write(ctx context.Context, id int, rng *rand.Rand) {
 	c := s.clients[id]
 	key := s.keys[rng.IntN(len(s.keys))]
-	s.mu.Lock()
-	s.origin[key]++
-	v := s.origin[key]
-	s.mu.Unlock()
-	s.writes.Add(1)
+	v := s.raise(key)
 	// Acknowledged is what every copy has heard or is owed. Who gets an error is not told
 	// how many are, and repeats it until it is.
 	for !s.over.Load() {
 		out, err := c.Delete(ctx, key)
 		if err == nil && out.Confirmed+out.Owed == out.Copies {
-			s.mu.Lock()
-			s.own[id][key] = max(s.own[id][key], v)
-			s.mu.Unlock()
-			for out.Owed > 0 && owes(c) && !s.over.Load() {
-				time.Sleep(s.delay(20 * time.Millisecond))
-			}
-			if s.over.Load() {
-				return
-			}
-			s.mu.Lock()
-			s.floor[key] = max(s.floor[key], v)
-			s.mu.Unlock()
+			s.acknowledged(id, key, v, out)
 			return
 		}
 		time.Sleep(s.delay(50 * time.Millisecond))
 	}
+}
+
+// raise writes a new version of key to the origin and returns it.
+func (s *simulation) raise(key string) int {
+	s.writes.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.origin[key]++
+	return s.origin[key]
+}
+
+// acknowledged takes note that the writer of version v has been told that it is done: it reads
+// no older one itself from now on, and nobody does once what it owes is paid.
+func (s *simulation) acknowledged(id int, key string, v int, out client.Outcome) {
+	s.mu.Lock()
+	s.own[id][key] = max(s.own[id][key], v)
+	s.mu.Unlock()
+	for out.Owed > 0 && owes(s.clients[id]) && !s.over.Load() {
+		time.Sleep(s.delay(20 * time.Millisecond))
+	}
+	if s.over.Load() {
+		return
+	}
+	s.mu.Lock()
+	s.floor[key] = max(s.floor[key], v)
+	s.mu.Unlock()
+}
+
+// log notes an event for the report of a failure.
+func (s *simulation) log(what ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, "\n"+time.Now().Format("05.000000 ")+fmt.Sprint(what...))
 }
 
 // owes reports whether c owes any node anything.
@@ -154,11 +172,7 @@ func owes(c *client.Client) bool {
 // fault does one thing to one node, and undoes it.
 func (s *simulation) fault(rng *rand.Rand) {
 	name := s.f.names[rng.IntN(len(s.f.names))]
-	note := func(what string) {
-		s.mu.Lock()
-		s.faults = append(s.faults, fmt.Sprintf("%s %s %s", time.Now().Format("05.000"), name, what))
-		s.mu.Unlock()
-	}
+	note := func(what string) { s.log(name, " ", what) }
 	switch rng.IntN(4) {
 	case 0, 1:
 		note("killed")

@@ -141,8 +141,7 @@ func (c *Client) readAround(ctx context.Context, op string, hash uint64, key str
 // readCopy reads key from n, whichever copy that is, and gives back a win it draws.
 func (c *Client) readCopy(ctx context.Context, op string, n *node, key string) (pipe.Answer, error) {
 	k := n.newCall()
-	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
-	setKey(&k.Req, key)
+	k.Req = readRequest(key)
 	if ctx.Done() != nil {
 		k.Settler, k.SettleKey = lateRead{}, key
 	}

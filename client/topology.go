@@ -28,23 +28,12 @@ type past struct {
 // copies in more than one placement.
 func (t *topology) moving() bool { return len(t.past)+len(t.next) > 0 }
 
-func (t *topology) byName(name string) *node {
-	for _, n := range t.all {
-		if n.Name == name {
-			return n
-		}
-	}
-	return nil
-}
+func (t *topology) byName(name string) *node { return byName(t.all, name) }
 
 // wanted are the nodes that reads go to, and those that join.
 func (t *topology) wanted() []*node {
-	nodes := t.nodes
-	if len(t.next) > 0 {
-		joining, _ := difference(t.placement, t.next[len(t.next)-1])
-		nodes = append(slices.Clone(nodes), joining...)
-	}
-	return nodes
+	joining, _ := difference(t.placement, newestOf(t.placement, t.next))
+	return append(slices.Clip(t.nodes), joining...)
 }
 
 // stages appends to dst the groups of nodes that a delete of a key reaches one after the
@@ -130,6 +119,11 @@ func (t *topology) sources(hash uint64, dst []*node) []*node {
 		}
 	}
 	return dst
+}
+
+// everywhere appends the copies of a key and its sources: wherever its value may be found.
+func (t *topology) everywhere(hash uint64, dst []*node) []*node {
+	return t.sources(hash, t.copies(hash, dst))
 }
 
 // moved reports whether n may lack a key, as its owner, that an old copy has.

@@ -68,13 +68,7 @@ func (c *Client) touch(ctx context.Context, op, key string, ttl time.Duration, o
 			others = append(others, n.launch(ctx, op, k))
 		}
 	}
-	f, err := c.readHome(ctx, op, hash, key, o)
-	if err == nil && f.call.Resp.Status == memproto.StatusEN && c.cold.nodes.Load() > 0 {
-		if _, ok := c.restoreIfLacking(ctx, op, hash, key, f.n); ok {
-			f.call.Free()
-			f, err = c.readHome(ctx, op, hash, key, o)
-		}
-	}
+	f, err := c.readRestored(ctx, op, hash, key, o)
 	sent := false
 	for i := range others {
 		_, failed := others[i].wait(ctx)

@@ -37,7 +37,7 @@ func (c *Client) Set(ctx context.Context, it item.Item) (item.Outcome, error) {
 	w := writing{c: c, op: op, key: it.Key}
 	before, after := t.strays(hash)
 	w.strays(ctx, before)
-	w.send(ctx, t.copies(hash, mem[:0]), func(*node) (memproto.Request, bool) { return req, true })
+	w.sendAll(ctx, t.copies(hash, mem[:0]), req)
 	if !w.unheard() {
 		w.strays(ctx, after)
 		w.catchUp(ctx, t, hash)
@@ -160,6 +160,11 @@ func (w *writing) send(ctx context.Context, nodes []*node, build func(*node) (me
 	}
 }
 
+// sendAll is send of one request to all.
+func (w *writing) sendAll(ctx context.Context, nodes []*node, req memproto.Request) {
+	w.send(ctx, nodes, func(*node) (memproto.Request, bool) { return req, true })
+}
+
 // strays deletes the key on nodes that are none of its copies now, but were or will be.
 // What they don't confirm counts as a copy that is owed.
 func (w *writing) strays(ctx context.Context, nodes []*node) {
@@ -167,8 +172,7 @@ func (w *writing) strays(ctx context.Context, nodes []*node) {
 		return
 	}
 	d := writing{c: w.c, op: w.op, key: w.key, always: true}
-	del := deleteRequest(w.key)
-	d.send(ctx, nodes, func(*node) (memproto.Request, bool) { return del, true })
+	d.sendAll(ctx, nodes, deleteRequest(w.key))
 	w.out.Copies += d.out.Owed
 	w.out.Owed += d.out.Owed
 	w.left = w.left || d.left

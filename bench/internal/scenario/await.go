@@ -23,6 +23,16 @@ func (r *run) pause(d time.Duration) error {
 	}
 }
 
+// calm is the phase of a load before the fault. The first connections and the growth of stacks and
+// buffers are no part of it.
+func (r *run) calm(l *load) error {
+	if err := r.pause(r.Phase / 4); err != nil {
+		return err
+	}
+	l.enter(before)
+	return r.pause(r.Phase)
+}
+
 // await waits until something has come true. That it does not is an error: the rest of
 // the scenario would say nothing.
 func (r *run) await(what string, is func() bool) error {

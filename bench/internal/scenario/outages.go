@@ -169,12 +169,7 @@ func (r *run) underLoad(fault func(l *load, s *stage, log *dials) error) (err er
 // acts goes through the phases and returns how long after the end of the fault the node
 // was back: serving reads again, and no more errors.
 func (r *run) acts(l *load, c cache, fault func() error) (back time.Duration, err error) {
-	// The first connections and the growth of stacks and buffers are no part of it.
-	if err := r.pause(r.Phase / 4); err != nil {
-		return 0, err
-	}
-	l.enter(before)
-	if err := r.pause(r.Phase); err != nil {
+	if err := r.calm(l); err != nil {
 		return 0, err
 	}
 	if err := fault(); err != nil {

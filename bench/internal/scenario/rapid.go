@@ -37,11 +37,7 @@ func (r *run) rapid() error {
 	})
 	l := &load{reads: reads}
 	err := r.throughLoaders(5, l, func(g *loading) error {
-		if err := r.pause(r.Phase / 4); err != nil {
-			return err
-		}
-		l.enter(before)
-		if err := r.pause(r.Phase); err != nil {
+		if err := r.calm(l); err != nil {
 			return err
 		}
 		l.enter(during)

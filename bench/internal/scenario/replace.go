@@ -107,11 +107,7 @@ func (r *run) replace() error {
 	l := &load{reads: reads}
 	l.watch = func(ops int64, _ time.Duration) { hits.note(ops, l.origin.again.Load()) }
 	err := r.throughLoaders(5, l, func(g *loading) error {
-		if err := r.pause(r.Phase / 4); err != nil {
-			return err
-		}
-		l.enter(before)
-		if err := r.pause(r.Phase); err != nil {
+		if err := r.calm(l); err != nil {
 			return err
 		}
 		l.enter(during)
