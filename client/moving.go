@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/memherd/memherd/client/item"
@@ -14,7 +16,7 @@ import (
 // and after that the value is brought from the old owner first (consistency rules 10, 17).
 
 // errMoving is why a read-modify-write is refused: try again later.
-var errMoving = fmt.Errorf("%w: the key is moving to another node", item.ErrOwnerDown)
+var errMoving = fmt.Errorf("%w: the key is moving to another node, or about to be filled", item.ErrOwnerDown)
 
 // bringPause is how often bringHome looks again.
 const bringPause = 20 * time.Millisecond
@@ -66,12 +68,14 @@ func (c *Client) bringHome(ctx context.Context, op string, t *topology, hash uin
 	}
 }
 
-// midMove reports whether a counter that was refused as no number met another client's stub: that
-// one is bringing it, or has by now, and this one could not see from where. Nothing was counted.
-func (c *Client) midMove(ctx context.Context, op string, t *topology, hash uint64, key string, owner *node) bool {
-	if !t.moved(hash, owner) {
+// midMove reports whether a counter that was refused as no number met a stub, or has become one by now:
+// another client is bringing it, or about to fill it, and this one need not know from where. Its
+// own window may be over, or it may not have switched. Nothing was counted.
+func (c *Client) midMove(ctx context.Context, op, key string, owner *node) bool {
+	a, err := c.readCopy(ctx, op, owner, key)
+	if err != nil || a.Resp.Status != memproto.StatusVA {
 		return false
 	}
-	a, err := c.readCopy(ctx, op, owner, key)
-	return err == nil && (isStub(&a) || a.Resp.Status == memproto.StatusVA && len(a.Value) > 0 && a.Value[0] >= '0' && a.Value[0] <= '9')
+	_, notNumber := strconv.ParseUint(strings.TrimRight(string(a.Value), " "), 10, 64)
+	return isStub(&a) || notNumber == nil
 }

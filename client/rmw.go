@@ -137,7 +137,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 	}
 	if err == nil {
 		if err = f.refusal(); err != nil {
-			if errors.Is(err, item.ErrNotNumber) && c.cold.nodes.Load() > 0 && c.midMove(ctx, op, t, hash, key, owner) {
+			if errors.Is(err, item.ErrNotNumber) && c.midMove(ctx, op, key, owner) {
 				err = &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: errMoving}
 			}
 			w.out.Refused++

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -72,6 +74,63 @@ func TestALoneCallerLeaves(t *testing.T) {
 		require.False(t, g.c.Dead())
 		g.close()
 	})
+}
+
+// Who comes to wait after its context has ended, because it waited elsewhere, takes the reply
+// that has come by then: over a plain socket and over another connection.
+func TestAReplyThatHasComeIsTaken(t *testing.T) {
+	try := func(t *testing.T, g *rig, come func(answered <-chan struct{})) {
+		answered := make(chan struct{})
+		g.wg.Go(func() {
+			defer close(answered)
+			r, err := g.request()
+			if err == nil {
+				_, _ = io.WriteString(g.peer, answer(r))
+			}
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		k := g.call(get())
+		require.NoError(t, g.c.Start(ctx, k))
+		come(answered)
+		cancel()
+		require.True(t, g.c.Wait(ctx, k), "the reply lay there")
+		require.NoError(t, k.Err)
+		require.Equal(t, "value of key", string(k.Value))
+		g.close()
+	}
+	t.Run("socket", func(t *testing.T) {
+		for range 200 {
+			try(t, newSocketRig(t), func(answered <-chan struct{}) { <-answered })
+		}
+	})
+	t.Run("pipe", func(t *testing.T) {
+		for range 200 {
+			synctest.Test(t, func(t *testing.T) {
+				ours, theirs := net.Pipe()
+				try(t, newRigOn(t, unhurried{ours}, theirs), func(<-chan struct{}) { synctest.Wait() })
+			})
+		}
+	})
+}
+
+// unhurried lets others go first whenever it is read.
+type unhurried struct{ net.Conn }
+
+func (c unhurried) Read(p []byte) (int, error) {
+	time.Sleep(time.Microsecond)
+	return c.Conn.Read(p)
+}
+
+// newSocketRig is newRig over a Unix socket.
+func newSocketRig(t *testing.T) *rig {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	require.NoError(t, err)
+	defer l.Close()
+	ours, err := net.Dial("unix", l.Addr().String())
+	require.NoError(t, err)
+	theirs, err := l.Accept()
+	require.NoError(t, err)
+	return newRigOn(t, ours, theirs)
 }
 
 // A cancelled context before the start changes nothing for the connection.

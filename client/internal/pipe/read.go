@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/memherd/memherd/client/item"
 )
@@ -14,6 +15,7 @@ import (
 // The caller has the reader's role and has passed it on when read returns.
 func (c *Conn) read(ctx context.Context, me *Call) bool {
 	var stop func() bool // takes the interrupt back that ctx's end would cause
+	looked := false      // whether what had come when ctx had ended has been taken
 	defer func() {
 		if stop != nil {
 			stop()
@@ -39,7 +41,12 @@ func (c *Conn) read(ctx context.Context, me *Call) bool {
 		if c.tryFill() {
 			continue
 		}
-		if stop == nil && ctx.Done() != nil {
+		if !looked && stop == nil && ctx.Err() != nil {
+			looked = true
+			if c.takeArrived() {
+				continue
+			}
+		} else if stop == nil && ctx.Done() != nil {
 			// Only now: a reader who need not wait is never in need of an interrupt.
 			stop = context.AfterFunc(ctx, func() { c.interrupt(me) })
 		}
@@ -67,6 +74,33 @@ func (c *Conn) read(ctx context.Context, me *Call) bool {
 		}
 		c.mu.Unlock()
 	}
+}
+
+// grace is how long a connection that can't be polled is read after its caller's context
+// has ended.
+const grace = 100 * time.Microsecond
+
+// takeArrived is for a caller whose context ended before it came to wait here, while it waited
+// on another connection: its reply may have lain in this one's socket all the while, and
+// then it has its answer. False means that there is nothing, or that the next fill will tell: that one
+// does not block for longer than grace.
+func (c *Conn) takeArrived() bool {
+	if c.sock != nil {
+		buf, toBody := c.space()
+		if n := c.sock.poll(buf); n > 0 {
+			c.got(n, toBody)
+			return true
+		}
+	}
+	wait := past
+	c.mu.Lock()
+	if c.sock == nil && !c.flushing { // what is still being written has no reply yet
+		wait = time.Now().Add(grace)
+	}
+	c.rpoked = true
+	_ = c.nc.SetReadDeadline(wait)
+	c.mu.Unlock()
+	return false
 }
 
 // drain reads while replies of abandoned calls are due, or a reply is about to be
