@@ -102,7 +102,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c.top.Store(t)
 	for _, n := range t.nodes {
-		c.journal.adopt(n)
+		c.journal.adopt(n, false)
 	}
 	return c, nil
 }

@@ -28,10 +28,10 @@ import (
 //
 // And why a past list may last longer than its window. Another client may have found the newest
 // list of then superseded just before it would have switched, and still read by the
-// list before it; with changes that go on it may for long. It has surely left that when a later
-// list was the newest here for twice Announce. Then the past lists are settled, and how long they are
-// told counts from the switch to that one. But how long a client looks there for what it misses counts from
-// its own switch: it may find them settled later than the others do, who don't tell them any more.
+// list before it; with changes that go on it may for long. When it has surely left that the past list is
+// settled (see settle), and how long it is told counts from then. But how long a client looks there for
+// what it misses counts from its own switch: it may find the list settled later than the others do, who don't
+// tell it any more.
 
 const (
 	// deadFor is how long a node must have been down to count as dead.
@@ -42,6 +42,9 @@ const (
 	// that was the newest for the shortest time is forgotten: the least likely that anybody
 	// switched to.
 	maxAnnounced = 16
+	// maxUnsettled bounds the past lists that are not settled. Beyond it the oldest counts as settled: it
+	// takes changes that come just over one Announce apart, for long.
+	maxUnsettled = 32
 )
 
 // membership is what a client knows of its fleet's lists. topMu guards it.
@@ -87,7 +90,7 @@ func (c *Client) SetNodes(nodes []ring.Node) error {
 	m.next = append(m.next, p)
 	joining, leaving := difference(m.now, p)
 	for _, n := range joining {
-		c.journal.adopt(n)
+		c.journal.adopt(n, true)
 	}
 	back := m.back
 	m.back = nil
@@ -155,7 +158,8 @@ func (c *Client) advance(now time.Time, switchNow bool) (after func()) {
 		unsettled, since := p.settled.IsZero(), now.Sub(p.settled)
 		t.past = append(t.past, past{
 			placement: p,
-			source:    now.Sub(p.left) < window, told: unsettled || since < window+announce, recent: unsettled,
+			source:    now.Sub(p.left) < window, told: unsettled || since < window+announce,
+			recent: unsettled || now.Sub(p.left) < announce,
 		})
 	}
 	t.gather()
@@ -190,15 +194,65 @@ func (c *Client) advance(now time.Time, switchNow bool) (after func()) {
 }
 
 // settle notes which past lists no client goes by any more.
+//
+// Clients hear of a change up to half of Announce after each other. So of k lists that followed each other
+// here within some time, another client has seen the last superseded no sooner than half of Announce less
+// after it learned of the first. If that is k times Announce, one of them was its newest for as long as
+// Announce: it has switched to it, and left all lists before the first. It had done so before it
+// learned of what superseded the last; or, if that is the newest still, when it had been that
+// for long enough.
 func (m *membership) settle(now time.Time, announce time.Duration) {
-	if len(m.next) > 0 || now.Sub(m.switched) < announce {
-		return
-	}
-	for _, p := range m.past {
-		if p.settled.IsZero() {
-			p.settled = m.switched
+	lists := append(append(slices.Clone(m.past), m.now), m.next...)
+	last := lists[len(lists)-1]
+	for i, from := range lists[1:] {
+		end := from.learned.Add(time.Duration(last.number-from.number+1) * announce)
+		surely := now.Sub(end) >= announce
+		for _, to := range lists[i+2:] {
+			if surely {
+				break
+			}
+			end = to.learned
+			surely = end.Sub(from.learned) >= time.Duration(to.number-from.number)*announce+announce/2
+		}
+		if !surely {
+			continue
+		}
+		for _, p := range m.past[:min(i+1, len(m.past))] {
+			if p.settled.IsZero() {
+				p.settled = end
+			}
 		}
 	}
+	unsettled := 0
+	for _, p := range slices.Backward(m.past) {
+		if unsettled++; p.settled.IsZero() && unsettled > maxUnsettled {
+			p.settled = now
+		}
+	}
+}
+
+// untold is since when other clients may not tell a node any more what changes, the zero time if
+// all do: it is in a list that is in force or announced, or every client's window is open. A client that
+// learned of everything half of Announce sooner may have closed its own.
+func (m *membership) untold(n *node, now time.Time, window time.Duration) (since time.Time) {
+	for _, p := range append([]*placement{m.now}, m.next...) {
+		if slices.Contains(p.nodes, n) {
+			return time.Time{}
+		}
+	}
+	for _, p := range m.past {
+		if !slices.Contains(p.nodes, n) {
+			continue
+		}
+		end := p.settled.Add(window)
+		if p.settled.IsZero() || now.Before(end) {
+			return time.Time{}
+		}
+		if end.After(since) {
+			since = end
+		}
+	}
+	return since
 }
 
 // gather collects the nodes of all placements.
@@ -231,8 +285,10 @@ func (m *membership) nextDeadline(now time.Time, announce, window time.Duration)
 		due(newest.learned.Add(announce))
 	}
 	due(m.switched.Add(announce))
+	due(newestOf(m.now, m.next).learned.Add(2 * announce))
 	for _, p := range m.past {
 		due(p.left.Add(window))
+		due(p.left.Add(announce))
 		for _, d := range []time.Duration{window + announce, window + 2*announce} {
 			if !p.settled.IsZero() {
 				due(p.settled.Add(d))

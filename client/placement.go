@@ -91,7 +91,9 @@ func (c *Client) newPlacement(nodes []ring.Node) (*placement, error) {
 		}
 		if n == nil {
 			n = newNode(c, rn)
-			c.reenter(n)
+		}
+		if old != nil {
+			c.reenter(n, old.all)
 		}
 		p.nodes = append(p.nodes, n)
 	}
