@@ -136,6 +136,16 @@ func (t *topology) moved(hash uint64, n *node) bool {
 	return false
 }
 
+// owned reports whether n was the owner of a key before the fleet changed.
+func (t *topology) owned(hash uint64, n *node) bool {
+	for _, p := range t.past {
+		if p.source && p.owner(hash) == n {
+			return true
+		}
+	}
+	return false
+}
+
 // gained reports whether n is a copy of a key only since the fleet changed.
 func (t *topology) gained(hash uint64, n *node) bool {
 	for _, p := range t.past {
