@@ -115,7 +115,8 @@ func (c *Client) DeleteMulti(ctx context.Context, keys []string) ([]item.Outcome
 }
 
 // deleteCopies deletes keys on all their copies for the mender of n, and reports
-// which of them n confirmed. n is told even about keys whose copy it no longer is.
+// which of them n confirmed. n is told even about keys whose copy it no longer is. A gutter node's keys are
+// on that node alone.
 func (c *Client) deleteCopies(ctx context.Context, t *topology, keys []string, n *node) []bool {
 	for _, key := range keys {
 		c.near.Drop(t.ring.Hash(key), key)
@@ -160,6 +161,10 @@ func (d *batchDelete) run(ctx context.Context) {
 	var groups [2][]*node
 	for i, key := range d.keys {
 		listed := false
+		if d.payee != nil && d.payee.spare {
+			put(0, d.payee, i)
+			continue
+		}
 		for at, nodes := range d.t.stages(d.t.ring.Hash(key), mem[:0], groups[:0]) {
 			for _, n := range nodes {
 				listed = listed || n == d.payee

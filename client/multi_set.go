@@ -48,6 +48,13 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 		before, after = into(before, left, i), into(after, announced, i)
 	}
 	s.strays(ctx, before)
+	if c.gutter != nil {
+		keys := make([]string, len(items))
+		for i, it := range items {
+			keys[i] = it.Key
+		}
+		c.tellSpares(ctx, op, keys)
+	}
 	b := batch{c: c, op: op, each: s.answer,
 		request: func(i int, k *pipe.Call) { k.Req = reqs[i] },
 		allowed: func(n *node) bool { return n.breaker.Writable() },

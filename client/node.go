@@ -44,7 +44,8 @@ type node struct {
 	inFlight atomic.Int64 // requests under way on all connections
 	failures atomic.Uint64
 
-	kept bool // some client may have stored on it; guarded by topMu
+	spare bool // a gutter node, which holds other keys than the fleet's
+	kept  bool // some client may have stored on it; guarded by topMu
 
 	// noSpare is until when no further connection is tried, since Client.born.
 	noSpare atomic.Int64

@@ -113,6 +113,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 			return nil, item.Outcome{}, err
 		}
 	}
+	c.tellSpare(ctx, op, hash, key)
 	w := writing{c: c, op: op, key: key, always: true}
 	began := time.Now()
 	before, after := t.strays(hash)
