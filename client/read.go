@@ -191,6 +191,8 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 	var last, unsure error // unsure: the last after which the request may have run
 	var asked uint64       // bit i: copy i has had its chance
 	barred := false
+	var tried *node // last
+tries:
 	for j := range 2 * len(copies) {
 		i := j % len(copies)
 		if j == len(copies) && last == nil {
@@ -208,6 +210,14 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 			continue
 		}
 		for try := 0; try < 2; try++ {
+			if last != nil && !c.mayRetry(item.SafeToRetry(last)) {
+				break tries
+			}
+			if last != nil && tried != n {
+				c.counters.failovers.Add(1)
+				c.cfg.Hooks.failover(op, tried.Name, last)
+			}
+			tried = n
 			k := n.newCall()
 			o.request(&k.Req, key)
 			k.Borrow = o.borrow
@@ -232,16 +242,9 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 			if !c.retriable(ctx) {
 				return f, bothOf(unsure, err)
 			}
-			if !c.mayRetry(item.SafeToRetry(err)) {
-				return flight{}, err
-			}
 			if i < len(copies)-1 || !errors.Is(err, item.ErrConnLost) || !n.breaker.Readable() {
 				break
 			}
-		}
-		if i < len(copies)-1 {
-			c.counters.failovers.Add(1)
-			c.cfg.Hooks.failover(op, n.Name, last)
 		}
 	}
 	switch {
