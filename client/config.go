@@ -91,7 +91,7 @@ type Config struct {
 	// are down or not readable yet, it is read from one of them, and what is loaded or Set
 	// meanwhile is stored there. Meant for ReplicationFactor 1. All clients of a fleet should have
 	// the same. One client may read there for up to GutterTTL what another, which has not noticed the
-	// outage, has deleted. Read-modify-write and SetMulti don't use them.
+	// outage, has deleted. Read-modify-write and SetMulti don't use them, but for taking back what is there.
 	Gutter []ring.Node
 	// GutterTTL is the longest life of a key on a gutter node; 0 means 10 s, at least 2 s.
 	GutterTTL time.Duration
@@ -118,9 +118,9 @@ type Config struct {
 	Announce time.Duration
 	// MigrationWindow is how long after a switch what a key's new copies miss is looked for
 	// on the old ones, and copied from there. 0 means 10 min, NoMigrationWindow that keys which
-	// move are missed. Every list of the window costs 2 MiB of memory a copy. A process that starts
-	// within it doesn't know the old copies: what it deletes may be copied from there by another, so
-	// where programs are deployed while nodes are replaced, keep the window short.
+	// move are missed. Every list of the window costs 2 MiB of memory a copy. As long as it is open each node
+	// keeps an item beside the sentinel that tells processes which start meanwhile of the lists; one on Tier0 nodes, or
+	// without a sentinel, doesn't learn of them, and what it deletes may come back from the old copies.
 	MigrationWindow time.Duration
 	// RejoinDelay is how long a node that was down, and is the same process as before, is kept
 	// out of reads after it has heard of everything this client owes it: other clients need

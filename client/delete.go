@@ -56,7 +56,7 @@ func (c *Client) deleteKey(ctx context.Context, op, key string, hash uint64) (it
 		c.tellSpare(ctx, op, hash, key)
 		out, err := c.deleteOnce(ctx, op, key, stages)
 		late := len(stages) > 1 && time.Since(began) > hold
-		if !late && c.top.Load() == t || try == maxRepeats || ctx.Err() != nil {
+		if !late && c.top.Load().stand() == t.stand() || try == maxRepeats || ctx.Err() != nil {
 			return out, err
 		}
 	}
@@ -150,7 +150,24 @@ func newBatchDelete(c *Client, op string, t *topology, keys []string) *batchDele
 }
 
 func (d *batchDelete) run(ctx context.Context) {
-	var stages [][]target // by their position in each key's own
+	for try := 0; ; try++ {
+		stages := d.stages()
+		began := time.Now()
+		clear(d.outcomes)
+		for _, ts := range stages {
+			d.send(ctx, ts)
+		}
+		late := len(stages) > 1 && time.Since(began) > hold
+		t := d.c.top.Load()
+		if !late && t.stand() == d.t.stand() || try == maxRepeats || ctx.Err() != nil {
+			return // else see deleteKey
+		}
+		d.t = t
+	}
+}
+
+// stages are the copies of all keys, by their position in each key's own stages.
+func (d *batchDelete) stages() (stages [][]target) {
 	put := func(at int, n *node, i int) {
 		for len(stages) <= at {
 			stages = append(stages, nil)
@@ -175,16 +192,7 @@ func (d *batchDelete) run(ctx context.Context) {
 			put(0, d.payee, i)
 		}
 	}
-	for try := 0; ; try++ {
-		began := time.Now()
-		clear(d.outcomes)
-		for _, ts := range stages {
-			d.send(ctx, ts)
-		}
-		if len(stages) < 2 || try == maxRepeats || time.Since(began) <= hold || ctx.Err() != nil {
-			return // else see deleteKey
-		}
-	}
+	return stages
 }
 
 func (d *batchDelete) send(ctx context.Context, ts []target) {

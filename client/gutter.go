@@ -31,7 +31,7 @@ func (c *Client) openGutter() error {
 	if len(c.cfg.Gutter) == 0 {
 		return nil
 	}
-	r, err := ring.New(ring.Config{Nodes: c.cfg.Gutter, Placement: c.cfg.Placement, VirtualNodes: c.cfg.VirtualNodes, KeyTag: c.cfg.KeyTag, Copies: 1})
+	r, err := rings.compile(ring.Config{Nodes: c.cfg.Gutter, Placement: c.cfg.Placement, VirtualNodes: c.cfg.VirtualNodes, KeyTag: c.cfg.KeyTag, Copies: 1})
 	if err != nil {
 		return configError("Gutter: %w", err)
 	}

@@ -32,6 +32,8 @@ type node struct {
 	// life counts the epochs this client has seen of the node. Tokens (CAS values, leases)
 	// are of one, and void once it is over: see epoch.go. Written under mu.
 	life atomic.Uint64
+	// consulted says that it has been asked for the fleet's lists.
+	consulted atomic.Bool
 	// keepsEpoch says that the node has a sentinel.
 	keepsEpoch atomic.Bool
 
@@ -64,6 +66,7 @@ type node struct {
 	dialing     []*dialing // by connection index, nil when no dial is under way
 	mending     bool       // the mender's goroutine runs
 	agreement   agreement  // see agree.go
+	published   published  // see publish.go
 	wake        chan struct{}
 	backoff     health.Backoff
 	pace        health.Pace

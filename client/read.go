@@ -274,10 +274,9 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 	if err := c.check(ctx, op, key); err != nil {
 		return item.Item{}, err
 	}
-	t := c.top.Load()
-	hash := t.ring.Hash(key)
 	var mem [maxCopies]*node
-	n := c.ownerFirst(t.copies(hash, mem[:0]), key)
+	t, hash, copies := c.ownerOf(key, mem[:0])
+	n := copies[0]
 	if !n.breaker.Readable() || n.debt.Blocks(key) {
 		return item.Item{}, c.readFailed(&item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrOwnerDown})
 	}

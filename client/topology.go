@@ -104,6 +104,16 @@ func (t *topology) holders(hash uint64, dst []*node) []*node {
 	return append(append(dst, before...), after...)
 }
 
+// news are the holders of a key that it has not in an earlier snapshot.
+func (t *topology) news(before *topology, hash uint64) []*node {
+	if t.stand() == before.stand() {
+		return nil
+	}
+	var mem, known [2 * maxCopies]*node
+	told := before.holders(hash, known[:0])
+	return slices.DeleteFunc(t.holders(hash, mem[:0]), func(n *node) bool { return slices.Contains(told, n) })
+}
+
 // sources appends the nodes that held a key before reads left them, newest placement first,
 // and that are none of its copies now.
 func (t *topology) sources(hash uint64, dst []*node) []*node {
