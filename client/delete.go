@@ -56,7 +56,7 @@ func (c *Client) deleteKey(ctx context.Context, op, key string, hash uint64) (it
 		c.tellSpare(ctx, op, hash, key)
 		out, err := c.deleteOnce(ctx, op, key, stages)
 		late := len(stages) > 1 && time.Since(began) > hold
-		if !late && c.top.Load().stand() == t.stand() || try == maxRepeats || ctx.Err() != nil {
+		if !late && c.top.Load().same(t) || try == maxRepeats || ctx.Err() != nil {
 			return out, err
 		}
 	}
@@ -159,7 +159,7 @@ func (d *batchDelete) run(ctx context.Context) {
 		}
 		late := len(stages) > 1 && time.Since(began) > hold
 		t := d.c.top.Load()
-		if !late && t.stand() == d.t.stand() || try == maxRepeats || ctx.Err() != nil {
+		if !late && t.same(d.t) || try == maxRepeats || ctx.Err() != nil {
 			return // else see deleteKey
 		}
 		d.t = t

@@ -61,24 +61,27 @@ func (m *membership) remember(n *node, proc *process) {
 // everybody, or was owed something under another name. all are the nodes known so far. topMu is held.
 func (c *Client) reenter(n *node, all []*node) {
 	m := &c.members
-	now, window := time.Now(), c.cfg.migrationWindow()
-	old := slices.Contains(all, n)
+	missed := departure{at: m.untold(n.Addr, time.Now(), c.cfg.migrationWindow())}
 	for _, known := range all {
-		if known.Addr != n.Addr || old && known != n {
-			continue
-		}
-		if since := m.untold(known, now, window); !since.IsZero() {
+		switch {
+		case known.Addr != n.Addr:
+		case !missed.at.IsZero():
 			known.mu.Lock()
-			proc := known.proc
+			missed.proc = known.proc
 			known.mu.Unlock()
-			c.readmitted(n, departure{at: since, proc: proc})
-		} else if known != n {
+		case known != n && !slices.Contains(all, n):
 			n.succeed(known)
 		}
 	}
 	if dep, was := m.departed[n.Addr]; was {
 		delete(m.departed, n.Addr)
-		c.readmitted(n, dep)
+		if missed.at.IsZero() || dep.at.Before(missed.at) {
+			missed.at = dep.at
+		}
+		missed.proc = dep.proc
+	}
+	if !missed.at.IsZero() {
+		c.readmitted(n, missed)
 	}
 }
 
@@ -86,6 +89,7 @@ func (c *Client) reenter(n *node, all []*node) {
 func (c *Client) readmitted(n *node, dep departure) {
 	n.kept = true // what it missed it has missed, whether this list comes into force or not
 	n.debt.Distrust(dep.at)
+	n.missing.Store(true)
 	c.members.back = append(c.members.back, n.Name)
 	n.distrust(dep.proc, dep.at)
 }

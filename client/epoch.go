@@ -143,6 +143,10 @@ func (n *node) askEpoch(ctx context.Context, nc net.Conn, tier Tier) (string, er
 	if lists {
 		n.consulted.Store(true)
 		n.c.told(in.lists, in.left)
+		if n.missing.Load() && !n.breaker.Readable() {
+			// Who waits for this connection, to read, does not know it yet. The mender makes another.
+			return "", errMissing
+		}
 	}
 	return in.sentinel, nil
 }

@@ -41,6 +41,14 @@ type listing struct {
 	// Lists begin with the oldest; Now is the one in force.
 	Lists []listed `json:"lists"`
 	Now   int      `json:"now"`
+	// Missing are nodes that have come back and are not read, because they have missed changes.
+	Missing []missing `json:"missing,omitempty"`
+}
+
+// missing is a node that has missed changes, by its address, and since when: milliseconds before At.
+type missing struct {
+	Addr  string `json:"addr"`
+	Since int64  `json:"since"`
 }
 
 // listed is one of the lists. Times are in milliseconds before At, never if negative.
@@ -66,7 +74,7 @@ func (c *Client) listing(now time.Time) listing {
 		}
 		return max(0, now.Sub(at).Milliseconds())
 	}
-	life := window + 4*announce
+	life := max(window, c.cfg.leftoverWindow()) + 4*announce
 	for _, p := range append(append(append([]*placement(nil), m.past...), m.now), m.next...) {
 		e := listed{Fingerprint: p.printed(), Nodes: p.ring.Nodes(), Learned: before(p.learned), Left: before(p.left), Settled: before(p.settled), Since: -1}
 		if p == m.now {
@@ -74,8 +82,21 @@ func (c *Client) listing(now time.Time) listing {
 		}
 		l.Lists = append(l.Lists, e)
 	}
+	for _, n := range c.top.Load().missing() {
+		l.Missing = append(l.Missing, missing{n.Addr, before(n.debt.LastOwed())})
+	}
 	l.TTL = int64((life + time.Second - 1) / time.Second)
 	return l
+}
+
+// missing are the nodes in force or announced that have come back and are not read for it.
+func (t *topology) missing() (nodes []*node) {
+	for _, n := range t.all {
+		if n.missing.Load() && n.debt.Overflow() && t.hears[n] {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
 }
 
 // errLists is why lists are not taken.

@@ -3,6 +3,7 @@ package client
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -22,6 +23,9 @@ import (
 // If it is not among them, the others may have yet to hear of it: it looks again while it is young and sees that they
 // place keys differently. Or the lists are another service's: they are left alone, and the comparison of
 // placements says so if that stays (agree.go).
+
+// errMissing is why the first connection to a node is not used.
+var errMissing = errors.New("memherd: the node has come back to the fleet and has missed changes")
 
 // told takes what a node keeps for lists, of whose life so much is left. What are none are none.
 func (c *Client) told(value []byte, left time.Duration) {
@@ -101,6 +105,15 @@ func (c *Client) inform(l listing, age time.Duration) {
 				p.left = now
 			}
 			past = append(past, p)
+		}
+	}
+	if m.numbers == firstNumber {
+		for _, e := range l.Missing {
+			for _, n := range nodes {
+				if n.Addr == e.Addr && !n.missing.Load() {
+					c.readmitted(n, departure{at: ago(e.Since)})
+				}
+			}
 		}
 	}
 	if force == nil && len(past) == 0 {

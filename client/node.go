@@ -47,7 +47,9 @@ type node struct {
 	failures atomic.Uint64
 
 	spare bool // a gutter node, which holds other keys than the fleet's
-	kept  bool // some client may have stored on it; guarded by topMu
+	// missing says that it has come back and missed something: others are to know, while that bars reads.
+	missing atomic.Bool
+	kept    bool // some client may have stored on it; guarded by topMu
 
 	// noSpare is until when no further connection is tried, since Client.born.
 	noSpare atomic.Int64
@@ -364,8 +366,10 @@ func (c *Client) Nodes() []Status {
 	for _, p := range t.next {
 		add(p, leaving, Status{Leaving: true})
 	}
-	for i := range t.past {
-		add(t.past[len(t.past)-1-i].placement, leaving, Status{Leaving: true})
+	for _, p := range slices.Backward(t.past) {
+		if !p.left {
+			add(p.placement, leaving, Status{Leaving: true})
+		}
 	}
 	if c.gutter != nil {
 		add(c.gutter, func(*node) bool { return true }, Status{Gutter: true})

@@ -16,14 +16,21 @@ type published struct {
 	cas uint64 // of the value that was right then
 }
 
-// stand tells one state of the lists from another.
+// stand tells one state of the lists, and of nodes that have come back, from another.
 type stand struct {
 	now, newest uint64
 	past        int
+	missing     int
 }
 
 func (t *topology) stand() stand {
-	return stand{t.number, newestOf(t.placement, t.next).number, len(t.past)}
+	return stand{t.number, newestOf(t.placement, t.next).number, len(t.past), len(t.missing())}
+}
+
+// same reports whether two snapshots are of the same lists.
+func (t *topology) same(as *topology) bool {
+	return t == as || t.number == as.number && len(t.past) == len(as.past) &&
+		newestOf(t.placement, t.next).number == newestOf(as.placement, as.next).number
 }
 
 // publishAll has all nodes keep the lists that t is of, as far as they can be reached.
@@ -107,7 +114,7 @@ func (n *node) sawPublished(p published) {
 }
 
 // compare looks at what others have written, age ago. It is good if it has all our lists, in our state or a later
-// one. newer are those after the last one that we know: we may hear of them yet.
+// one, and says the same of nodes that have come back. newer are those after the last one that we know: we may hear of them yet.
 func (c *Client) compare(theirs *listing, age time.Duration) (good bool, newer []listed) {
 	c.topMu.Lock()
 	defer c.topMu.Unlock()
@@ -130,5 +137,10 @@ func (c *Client) compare(theirs *listing, age time.Duration) (good bool, newer [
 			newer = append(newer, e)
 		}
 	}
-	return at >= 0 && theirs.Now >= now, newer
+	held := c.top.Load().missing()
+	agreed := len(held) == len(theirs.Missing)
+	for _, e := range theirs.Missing {
+		agreed = agreed && slices.ContainsFunc(held, func(n *node) bool { return n.Addr == e.Addr })
+	}
+	return at >= 0 && theirs.Now >= now && agreed, newer
 }

@@ -47,17 +47,34 @@ func (m *membership) settle(now time.Time, announce time.Duration) {
 	}
 }
 
-// untold is since when other clients may not tell a node any more what changes, the zero time if
-// all do: it is in a list that is in force or announced, or every client's window is open. A client that
+// maxLeftovers is how many lists are remembered for the sake of the nodes that stay.
+const maxLeftovers = 32
+
+// forgetPast drops the lists that are over: none is before until has passed since it was settled.
+func (m *membership) forgetPast(now time.Time, until, leftovers time.Duration) {
+	kept := 0
+	for i, p := range slices.Backward(m.past) {
+		if p.settled.IsZero() || now.Sub(p.settled) < until {
+			continue
+		}
+		if kept++; kept > maxLeftovers || now.Sub(p.settled) >= leftovers {
+			m.past = slices.Delete(m.past, i, i+1)
+		}
+	}
+}
+
+// untold is since when other clients may not tell what is at an address any more what changes, the zero time if
+// all do, or it has never been in the fleet: it is in a list that is in force or announced, or every client's window is open. A client that
 // learned of everything half of Announce sooner may have closed its own.
-func (m *membership) untold(n *node, now time.Time, window time.Duration) (since time.Time) {
+func (m *membership) untold(addr string, now time.Time, window time.Duration) (since time.Time) {
+	there := func(n *node) bool { return n.Addr == addr }
 	for _, p := range append([]*placement{m.now}, m.next...) {
-		if slices.Contains(p.nodes, n) {
+		if slices.ContainsFunc(p.nodes, there) {
 			return time.Time{}
 		}
 	}
 	for _, p := range m.past {
-		if !slices.Contains(p.nodes, n) {
+		if !slices.ContainsFunc(p.nodes, there) {
 			continue
 		}
 		end := p.settled.Add(window)

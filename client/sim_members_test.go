@@ -37,7 +37,11 @@ func (s *simulation) writeThrough(id int, rng *rand.Rand) {
 	}
 	v := s.raise(key)
 	out, err := c.Fill(ctx, l, client.Item{Value: simValue(key, v), TTL: time.Hour})
-	if err != nil && !errors.Is(err, client.ErrLeaseLost) {
+	switch {
+	case err == nil, errors.Is(err, client.ErrLeaseLost):
+	case errors.Is(err, client.ErrNodeDown):
+		return // a node that has come back is looked at before it is used, and nobody is told that this is done
+	default:
 		s.t.Errorf("write-through: %v", err)
 		return
 	}
@@ -215,7 +219,8 @@ func TestSimulatedChanges(t *testing.T) {
 			s.f = newMemFleet(t, 6, nodeserver.Config{Intercept: func(net.Addr, *memproto.Request) nodeserver.Verdict {
 				return nodeserver.Verdict{Delay: s.delay(2 * time.Millisecond)}
 			}})
-			for i := range 6 {
+			// Few keys meet every change; of many, some are left where they were for long.
+			for i := range []int{6, 100}[seed/8%2] {
 				s.keys = append(s.keys, fmt.Sprint("k", i))
 			}
 			for id := range 3 {

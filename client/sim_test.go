@@ -151,7 +151,6 @@ func (s *simulation) write(ctx context.Context, id int, rng *rand.Rand) {
 			s.t.Errorf("%d: a delete reached %d of %d nodes", id, out.Copies, len(s.f.names))
 		}
 		if err == nil && out.Confirmed+out.Owed == out.Copies {
-			s.log(id, " deleted ", key, " ", v, " ", out)
 			s.acknowledged(id, key, v, out)
 			return
 		}
@@ -171,6 +170,7 @@ func (s *simulation) raise(key string) int {
 // acknowledged takes note that the writer of version v has been told that it is done: it reads
 // no older one itself from now on, and nobody does once what it owes is paid.
 func (s *simulation) acknowledged(id int, key string, v int, out client.Outcome) {
+	s.log(id, " has written ", key, " ", v, " ", out)
 	s.mu.Lock()
 	s.own[id][key] = max(s.own[id][key], v)
 	s.mu.Unlock()
