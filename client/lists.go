@@ -58,6 +58,7 @@ type listed struct {
 	Learned     int64       `json:"learned"`
 	Left        int64       `json:"left"`
 	Settled     int64       `json:"settled"`
+	Doubtful    int64       `json:"doubtful"`
 	Since       int64       `json:"since"` // when reads went over to it
 }
 
@@ -76,7 +77,7 @@ func (c *Client) listing(now time.Time) listing {
 	}
 	life := max(window, c.cfg.leftoverWindow()) + 4*announce
 	for _, p := range append(append(append([]*placement(nil), m.past...), m.now), m.next...) {
-		e := listed{Fingerprint: p.printed(), Nodes: p.ring.Nodes(), Learned: before(p.learned), Left: before(p.left), Settled: before(p.settled), Since: -1}
+		e := listed{Fingerprint: p.printed(), Nodes: p.ring.Nodes(), Learned: before(p.learned), Left: before(p.left), Settled: before(p.settled), Doubtful: before(p.doubtful), Since: -1}
 		if p == m.now {
 			e.Since = before(m.switched)
 		}

@@ -103,6 +103,9 @@ func (n *node) runMender() {
 			}
 			n.orphans.postpone(time.Now().Add(n.c.replayPause()))
 			quarantine, heldUntil = n.recognise(), time.Time{}
+			if n.missing.Load() {
+				n.c.publishOn(n) // what it says of the fleet is from before it left
+			}
 		}
 		look, ok := n.waitForFence(&haunted)
 		if !ok {

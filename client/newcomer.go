@@ -87,7 +87,7 @@ func (c *Client) inform(l listing, age time.Duration) {
 			return // somebody's who places keys differently
 		}
 		p.number = m.now.number - uint64(len(before)-i)
-		p.learned, p.left, p.settled = ago(e.Learned), ago(e.Left), ago(e.Settled)
+		p.learned, p.left, p.settled, p.doubtful = ago(e.Learned), ago(e.Left), ago(e.Settled), ago(e.Doubtful)
 		p.keep()
 		for _, n := range p.nodes {
 			if !slices.Contains(nodes, n) {
@@ -98,7 +98,7 @@ func (c *Client) inform(l listing, age time.Duration) {
 		case other && i > l.Now:
 			next = append(next, p)
 		case other && i == l.Now:
-			force, p.left, p.settled = p, time.Time{}, time.Time{}
+			force, p.left, p.settled, p.doubtful = p, time.Time{}, time.Time{}, time.Time{}
 			m.switched = ago(e.Since)
 		default:
 			if p.left.IsZero() {

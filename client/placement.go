@@ -16,8 +16,8 @@ type placement struct {
 	number uint64
 	// learned is when that was, superseded when it learned of a newer one; left, of a past one,
 	// when this client went over to a newer one, and settled when the last client did, more
-	// or less. Zero if not yet.
-	learned, superseded, left, settled time.Time
+	// or less, and doubtful when some client may first have taken it for that. Zero if not yet.
+	learned, superseded, left, settled, doubtful time.Time
 }
 
 // firstNumber is the number of a client's first list.

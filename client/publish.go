@@ -42,13 +42,18 @@ func (c *Client) publishAll(t *topology) {
 		if !n.breaker.Writable() {
 			continue
 		}
-		c.group.Go(func() {
-			ctx, cancel := context.WithTimeout(c.ctx, c.cfg.DialTimeout+2*c.cfg.Timeout)
-			defer cancel()
-			if conn, err := n.conn(ctx, 0); err == nil {
-				n.publish(ctx, conn)
-			}
-		})
+		c.group.Go(func() { c.publishOn(n) })
+	}
+}
+
+func (c *Client) publishOn(n *node) {
+	if c.cfg.EpochKey == NoEpoch {
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.DialTimeout+2*c.cfg.Timeout)
+	defer cancel()
+	if conn, err := n.conn(ctx, 0); err == nil {
+		n.publish(ctx, conn)
 	}
 }
 

@@ -9,33 +9,37 @@ import (
 // takes changes that come just over one Announce apart, for long.
 const maxUnsettled = 32
 
-// settle notes which past lists no client goes by any more.
+// settle notes which past lists no client goes by any more, and which some client may take for such.
 //
-// Clients hear of a change up to half of Announce after each other. So of k lists that followed each other
-// here within some time, another client has seen the last superseded no sooner than half of Announce less
-// after it learned of the first. If that is k times Announce, one of them was its newest for as long as
+// Clients hear of each change up to half of Announce after each other. So of k lists that followed each other
+// here within some time another client has seen the last superseded up to Announce sooner or later, counted from when
+// it learned of the first. If that is surely k times Announce, one of them was its newest for as long as
 // Announce: it has switched to it, and left all lists before the first. It had done so before it
 // learned of what superseded the last; or, if that is the newest still, when it had been that
-// for long enough.
+// for long enough. And if it may be Announce more than that elsewhere, another client may be sure already.
 func (m *membership) settle(now time.Time, announce time.Duration) {
 	lists := append(append(slices.Clone(m.past), m.now), m.next...)
 	last := lists[len(lists)-1]
 	for i, from := range lists[1:] {
-		end := from.learned.Add(time.Duration(last.number-from.number+1) * announce)
-		surely := now.Sub(end) >= announce
-		for _, to := range lists[i+2:] {
-			if surely {
-				break
+		// when is the first time at which the lists from this one on were there for long enough, and for slack more.
+		when := func(slack time.Duration) (at time.Time) {
+			for _, to := range lists[i+2:] {
+				if to.learned.Sub(from.learned) >= time.Duration(to.number-from.number)*announce+slack {
+					return to.learned
+				}
 			}
-			end = to.learned
-			surely = end.Sub(from.learned) >= time.Duration(to.number-from.number)*announce+announce/2
+			if end := from.learned.Add(time.Duration(last.number-from.number+1) * announce); now.Sub(end) >= slack {
+				return end
+			}
+			return time.Time{}
 		}
-		if !surely {
-			continue
-		}
+		surely, maybe := when(announce), when(0)
 		for _, p := range m.past[:min(i+1, len(m.past))] {
 			if p.settled.IsZero() {
-				p.settled = end
+				p.settled = surely
+			}
+			if p.doubtful.IsZero() {
+				p.doubtful = maybe
 			}
 		}
 	}
@@ -43,6 +47,9 @@ func (m *membership) settle(now time.Time, announce time.Duration) {
 	for _, p := range slices.Backward(m.past) {
 		if unsettled++; p.settled.IsZero() && unsettled > maxUnsettled {
 			p.settled = now
+			if p.doubtful.IsZero() {
+				p.doubtful = now
+			}
 		}
 	}
 }
@@ -77,8 +84,8 @@ func (m *membership) untold(addr string, now time.Time, window time.Duration) (s
 		if !slices.ContainsFunc(p.nodes, there) {
 			continue
 		}
-		end := p.settled.Add(window)
-		if p.settled.IsZero() || now.Before(end) {
+		end := p.doubtful.Add(window)
+		if p.doubtful.IsZero() || now.Before(end) {
 			return time.Time{}
 		}
 		if end.After(since) {
