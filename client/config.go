@@ -125,7 +125,7 @@ type Config struct {
 	// LeftoverWindow is how long nodes that stay in the fleet hear of changes of the keys that have moved away
 	// from them: they may own them again one day, and then hold no values from before. 0 means 24 h,
 	// NoLeftoverWindow not beyond the MigrationWindow. What lives longer on a node that is given a key
-	// back later may be read there as it was. The lists of the latest 16 changes are remembered, which cost 2 MiB
+	// back later may be read there as it was. The lists of the latest 32 changes are remembered, which cost 2 MiB
 	// of memory a copy each.
 	LeftoverWindow time.Duration
 	// RejoinDelay is how long a node that was down, and is the same process as before, is kept

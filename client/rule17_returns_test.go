@@ -160,3 +160,40 @@ func TestRule17ChangesThatGoOn(t *testing.T) {
 		})
 	}
 }
+
+// A node is added and takes a key over; long after that the key is changed, and the node leaves again. Who owned the key
+// before still runs, and has forgotten what it had.
+func TestRule17AKeyComesBack(t *testing.T) {
+	for name, window := range map[string]time.Duration{"told": 0, "not told": client.NoLeftoverWindow} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newMemFleet(t, 4, nodeserver.Config{})
+				cfg := client.Config{Nodes: f.nodes()[:3], LeftoverWindow: window}
+				a, b := f.client(cfg), f.client(cfg)
+				key := onNode(t, []string{"node0", "node3"}, f.nodes()[:3], f.nodes())
+				set(t, a, key, "old")
+				both := func(nodes []ring.Node) {
+					require.NoError(t, a.SetNodes(nodes))
+					require.NoError(t, b.SetNodes(nodes))
+				}
+				both(f.nodes())
+				time.Sleep(client.DefaultAnnounce + time.Second)
+				require.Equal(t, "old", get(t, b, key)) // copied
+				time.Sleep(6 * time.Hour)
+				newcomer := f.client(client.Config{Nodes: f.nodes(), LeftoverWindow: window})
+				_, err := newcomer.Delete(t.Context(), key)
+				require.NoError(t, err)
+				require.NoError(t, newcomer.Close())
+				both(f.nodes()[:3])
+				time.Sleep(client.DefaultAnnounce + time.Second)
+				it, err := a.Get(t.Context(), key)
+				if window == 0 {
+					require.ErrorIs(t, err, client.ErrCacheMiss)
+				} else {
+					require.Equal(t, "old", string(it.Value), "or nothing is shown by this")
+				}
+				closeFleet(t, f, a, b)
+			})
+		})
+	}
+}
