@@ -124,11 +124,10 @@ func (c *Client) compare(theirs *listing, age time.Duration) (good bool, newer [
 	c.topMu.Lock()
 	defer c.topMu.Unlock()
 	m := &c.members
-	last := -1
+	ours := slices.Concat(m.past, []*placement{m.now}, m.next)
 	// All of ours have to be there in our order: a list that has come back is another than the one that it equals.
 	at, now := len(theirs.Lists), -1
-	for _, p := range slices.Backward(slices.Concat(m.past, []*placement{m.now}, m.next)) {
-		last = max(last, theirs.find(p.printed()))
+	for _, p := range slices.Backward(ours) {
 		if at >= 0 {
 			at = theirs.findBefore(at, p.printed())
 		}
@@ -136,7 +135,7 @@ func (c *Client) compare(theirs *listing, age time.Duration) (good bool, newer [
 			now = at
 		}
 	}
-	for _, e := range theirs.Lists[last+1:] {
+	for _, e := range theirs.Lists[theirs.after(ours):] {
 		e.Learned += age.Milliseconds()
 		if e.Learned < 2*c.cfg.announce().Milliseconds() {
 			newer = append(newer, e)
@@ -148,4 +147,26 @@ func (c *Client) compare(theirs *listing, age time.Duration) (good bool, newer [
 		agreed = agreed && slices.ContainsFunc(held, func(n *node) bool { return n.Addr == e.Addr })
 	}
 	return at >= 0 && theirs.Now >= now && agreed, newer
+}
+
+// after is where the lists begin that follow the newest of ours: of several that equal it, the one before which
+// most lists are ours, too. If it is not there, that is after the last that is any of ours.
+func (l *listing) after(ours []*placement) int {
+	best, most, known := 0, 0, 0
+	for i, e := range l.Lists {
+		match := 0
+		for match < min(i+1, len(ours)) && l.Lists[i-match].Fingerprint == ours[len(ours)-1-match].printed() {
+			match++
+		}
+		if match > 0 && match >= most {
+			best, most = i+1, match
+		}
+		if slices.ContainsFunc(ours, func(p *placement) bool { return p.printed() == e.Fingerprint }) {
+			known = i + 1
+		}
+	}
+	if most == 0 {
+		return known
+	}
+	return best
 }
