@@ -39,8 +39,9 @@ type Client struct {
 	// topMu serialises changes of the topology; it is held while a new one is built
 	// and published, never across I/O. Before it: nothing. Under it: a node's mu and debt.
 	topMu   sync.Mutex
-	closed  bool       // guarded by topMu
-	members membership // guarded by topMu
+	closed  bool         // guarded by topMu
+	members membership   // guarded by topMu
+	lists   writtenLists // see publish.go
 
 	maintaining sync.Once
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
@@ -94,15 +95,12 @@ func (n *node) publish(ctx context.Context, conn *pipe.Conn) {
 		store.Flags |= memproto.FlagM
 		store.Mode = 'E'
 	}
-	c.topMu.Lock()
-	l := c.listing(time.Now())
-	c.topMu.Unlock()
-	l.Lists = append(l.Lists, newer...)
-	if store.Value, err = encodeLists(l, c.cfg.Auth); err != nil || len(store.Value) > c.cfg.MaxValueBytes {
+	value, ttl, err := c.written(t.stand(), newer)
+	if err != nil || len(value) > c.cfg.MaxValueBytes {
 		return
 	}
-	store.Exptime, err = exptime(time.Duration(l.TTL) * time.Second)
-	if err != nil {
+	store.Value = value
+	if store.Exptime, err = exptime(ttl); err != nil {
 		return
 	}
 	// What becomes of it shows a second later. Who came between has written something as good, or will
@@ -110,6 +108,37 @@ func (n *node) publish(ctx context.Context, conn *pipe.Conn) {
 	if a, err := n.exchange(ctx, conn, store); err == nil && a.Resp.Status == memproto.StatusHD {
 		n.sawPublished(published{t.stand(), a.Resp.CAS})
 	}
+}
+
+// writtenLists is what was last encoded: the same goes to all nodes.
+type writtenLists struct {
+	mu    sync.Mutex // guards the rest
+	of    stand
+	at    time.Time
+	value []byte
+	ttl   time.Duration
+}
+
+// written is what a node is to keep: our lists, and newer ones of others.
+func (c *Client) written(of stand, newer []listed) (value []byte, ttl time.Duration, err error) {
+	w := &c.lists
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(newer) == 0 && w.of == of && time.Since(w.at) < pingInterval {
+		return w.value, w.ttl, nil
+	}
+	now := time.Now()
+	c.topMu.Lock()
+	l := c.listing(now)
+	of = c.top.Load().stand()
+	c.topMu.Unlock()
+	l.Lists = append(l.Lists, newer...)
+	value, err = encodeLists(l, c.cfg.Auth)
+	ttl = time.Duration(l.TTL) * time.Second
+	if err == nil && len(newer) == 0 {
+		w.of, w.at, w.value, w.ttl = of, now, value, ttl
+	}
+	return value, ttl, err
 }
 
 func (n *node) sawPublished(p published) {
