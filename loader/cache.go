@@ -24,6 +24,16 @@ type Cache interface {
 	Delete(ctx context.Context, key string) (item.Outcome, error)
 }
 
+// Keeper is implemented by a Cache that tells the tokens of what it stored, as
+// *client.Client does. With one, WriteBack leaves a value cached after it has reached the
+// origin; without, it deletes the key then.
+type Keeper interface {
+	// FillKeep is Fill of a lease of LeaseWrite, and returns a lease for another Fill
+	// that stores on every copy if nobody has changed the key on any of them since, and
+	// deletes it everywhere otherwise.
+	FillKeep(ctx context.Context, l item.Lease, it item.Item) (item.Lease, item.Outcome, error)
+}
+
 // KeyChecker is implemented by a Cache that takes other keys than item.CheckKey
 // allows, as *client.Client does with Config.Keys. CheckKey returns nil if key may be
 // used, and must always say the same of one key.

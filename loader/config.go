@@ -39,6 +39,11 @@ const (
 	// deleted instead, so whichever of two racing writers is late, no older value
 	// stays. For values that are read soon after they are written.
 	WriteThrough
+	// WriteBack writes a journal on disk, then the cache, and returns; workers bring the
+	// value to the origin in the background, in order per key and process. For origins
+	// that are slow, far or overloaded, and data that may be old for other processes
+	// meanwhile. Needs Back.Journal.
+	WriteBack
 )
 
 func (p WritePolicy) String() string {
@@ -47,6 +52,8 @@ func (p WritePolicy) String() string {
 		return "write-around"
 	case WriteThrough:
 		return "write-through"
+	case WriteBack:
+		return "write-back"
 	}
 	return fmt.Sprintf("WritePolicy(%d)", uint8(p))
 }
@@ -95,6 +102,8 @@ type Config[V any] struct {
 	LeaseTTL time.Duration
 	// Write is the policy of Put. The zero value is WriteAround.
 	Write WritePolicy
+	// Back sets up WriteBack.
+	Back BackConfig[V]
 	// FailClosed makes a Get fail with ErrCacheDown when the cache fails. By default
 	// the loader then asks the origin without caching, under MaxLoads.
 	FailClosed bool
@@ -145,8 +154,8 @@ func (cfg Config[V]) withDefaults() (Config[V], error) {
 	if cfg.MaxValueBytes < 0 {
 		return cfg, fmt.Errorf("memherd: loader.Config.MaxValueBytes is negative (%d): use 0 for the default", cfg.MaxValueBytes)
 	}
-	if cfg.Write > WriteThrough {
-		return cfg, fmt.Errorf("memherd: loader.Config.Write is %v: use WriteAround or WriteThrough", cfg.Write)
+	if cfg.Write > WriteBack {
+		return cfg, fmt.Errorf("memherd: loader.Config.Write is %v: use WriteAround, WriteThrough or WriteBack", cfg.Write)
 	}
 	if len(cfg.Prefix) > MaxPrefix {
 		return cfg, fmt.Errorf("memherd: loader.Config.Prefix has %d bytes: at most %d", len(cfg.Prefix), MaxPrefix)
@@ -155,6 +164,10 @@ func (cfg Config[V]) withDefaults() (Config[V], error) {
 		if err := item.CheckKey(cfg.Prefix); err != nil {
 			return cfg, fmt.Errorf("memherd: loader.Config.Prefix: %w", err)
 		}
+	}
+	var err error
+	if cfg.Back, err = cfg.Back.withDefaults(cfg); err != nil {
+		return cfg, err
 	}
 	if cfg.TTL == 0 {
 		cfg.TTL = DefaultTTL

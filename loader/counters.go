@@ -9,7 +9,7 @@ import (
 
 // Counters is a snapshot of what a loader has done since New. Every Get that was let
 // in (valid key, open loader, live context) is counted in exactly one of NearHits,
-// NodeHits, NegativeHits and Misses.
+// NodeHits, NegativeHits, Misses and Back.Reads.
 type Counters struct {
 	NearHits     uint64 // Gets answered by the near-cache in this process
 	NodeHits     uint64 // Gets answered by a node
@@ -34,6 +34,8 @@ type Counters struct {
 	Deletes      uint64 // keys given to Delete and Invalidate
 	DeleteErrors uint64 // of these, those that failed
 	Owed         uint64 // copies that did not hear of a write and were booked as owed
+
+	Back BackCounters // write-back's
 }
 
 // hitStripes spreads the counters every hit must touch, so that readers of one hot
@@ -82,6 +84,10 @@ func (l *Loader[V]) Counters() Counters {
 		out.NearHits += c.hits[i].near.Load()
 		out.NodeHits += c.hits[i].node.Load()
 		out.NegativeHits += c.hits[i].negative.Load()
+	}
+	if l.back != nil {
+		out.Back = l.back.counters()
+		out.Back.Reads = l.back.reads.Load()
 	}
 	return out
 }

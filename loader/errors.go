@@ -29,6 +29,26 @@ var (
 	// old value after the origin was written. The origin has the new value; the cache
 	// may serve the old one until its TTL. Call Invalidate to try again.
 	ErrNotInvalidated = errors.New("memherd: the old value could not be removed from the cache")
+	// ErrJournal: the journal could not make a write lasting; the write was not accepted.
+	// After a failure of the disk it may all the same be there after the next start, and
+	// no further write is accepted before one. It wraps the journal's error.
+	ErrJournal = errors.New("memherd: the journal failed, the write was not accepted")
+	// ErrBacklogFull: Back.MaxPending or MaxPendingBytes writes were waiting for the
+	// origin until the context ended; the write was not accepted. It wraps ctx's error.
+	ErrBacklogFull = errors.New("memherd: too many writes are waiting for the origin, the write was not accepted")
+	// ErrPending: the context, or Close's time, ended before what was waited for had
+	// reached the origin. It is in the journal and not lost.
+	ErrPending = errors.New("memherd: writes have not reached the origin yet and are kept in the journal")
+	// ErrSuperseded is what Config.Store, Config.Remove and Back.StoreMany return, alone or wrapped, when the
+	// origin has a newer version (VersionOf) than that of the write. The write is
+	// dropped, and the key deleted from the cache.
+	ErrSuperseded = errors.New("memherd: the origin has a newer version")
+	// ErrTooOld: a write an earlier process left in the journal is older than
+	// Back.MaxReplayAge. DeadLetter gets it.
+	ErrTooOld = errors.New("memherd: the write in the journal is older than Back.MaxReplayAge")
+	// ErrUnreadable: the codec cannot read what it wrote into the journal, or there is a
+	// delete in it and no Config.Remove. DeadLetter gets it.
+	ErrUnreadable = errors.New("memherd: the write in the journal cannot be read")
 )
 
 // Reasons why a value was not cached, as Hooks.NotCached gets them.
@@ -38,6 +58,7 @@ var (
 	errCorrupt    = errors.New("memherd: cached bytes are foreign or corrupt")
 	errTooLarge   = errors.New("memherd: encoded value is larger than Config.MaxValueBytes")
 	errAbandoned  = errors.New("memherd: everybody who waited has left")
+	errExited     = errors.New("memherd: Store, Remove, StoreMany or DeadLetter called runtime.Goexit")
 	errCodecPanic = errors.New("memherd: codec panicked")
 )
 

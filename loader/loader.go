@@ -13,7 +13,7 @@ import (
 )
 
 // Loader reads values of type V through a cache. It is safe for concurrent use and
-// starts goroutines only while loads run. Make one with New.
+// starts goroutines only while loads run, but for the workers of write-back. Make one with New.
 type Loader[V any] struct {
 	cache Cache
 	// checkKey refuses what the cache would not take as a key.
@@ -24,13 +24,15 @@ type Loader[V any] struct {
 	seq      atomic.Uint64       // points in time, see result
 	count    counters
 	closing  chan struct{} // closed by Close: flights that wait give up
+	back     *flusher[V]   // nil without Back.Journal
 
 	closed atomic.Bool // the same as closing, cheaper to read
 	mu     sync.Mutex  // orders begin against Close; taken inside a shard's mutex
 	wg     sync.WaitGroup
 }
 
-// New returns a loader over c. It checks and copies cfg and does no I/O. The loader
+// New returns a loader over c. It checks and copies cfg and does no I/O, but for reading
+// Back.Journal, whose writes are on their way to the origin when it returns. The loader
 // does not close c.
 func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
 	if c == nil {
@@ -52,6 +54,9 @@ func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
 		l.checkKey = k.CheckKey
 	}
 	l.table.init()
+	if err := l.startBack(); err != nil {
+		return nil, err
+	}
 	return l, nil
 }
 
@@ -73,6 +78,9 @@ func (l *Loader[V]) Get(ctx context.Context, key string) (V, error) {
 	}
 	if l.closed.Load() {
 		return none, ErrClosed
+	}
+	if v, ok, err := l.readBack(full); ok {
+		return v, err
 	}
 	s := l.table.shard(full)
 	for first := true; ; first = false {
@@ -120,16 +128,21 @@ func (l *Loader[V]) Get(ctx context.Context, key string) (V, error) {
 
 // Close refuses new calls with ErrClosed, lets Gets that wait for another process's
 // load fail with ErrClosed, and returns when every load and write that had begun
-// has ended: for a Load that ignores its context that may be long. The cache stays
-// open. Further calls of Close wait the same way.
+// has ended: for a Load that ignores its context that may be long. With write-back it
+// then goes on writing to the origin for at most Back.DrainTimeout; its error is
+// ErrPending if anything is left in the journal for the next start, and nil otherwise.
+// The cache and the journal stay open. Further calls of Close wait the same way.
 func (l *Loader[V]) Close() error {
 	l.mu.Lock()
 	if l.closed.CompareAndSwap(false, true) {
 		close(l.closing)
 	}
 	l.mu.Unlock()
+	if l.back != nil {
+		l.back.refuse()
+	}
 	l.wg.Wait()
-	return nil
+	return l.stopBack()
 }
 
 // begin registers work that Close must wait for; wg.Done ends it.

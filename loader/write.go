@@ -25,6 +25,15 @@ const invalidateAtOnce = 64
 // what the origin holds is unknown. Once Store was called, the cache is told even if
 // ctx has ended, so Put may outlast ctx by the cache's timeouts. Puts of one key by
 // concurrent callers reach the origin in any order; the cache follows the origin.
+//
+// With WriteBack a nil error means instead: v is in the journal, on disk, and survives the
+// process; this process reads v, or something newer, from now on; the copies have v or have
+// lost the key, as far as they could be reached; and the origin will get v, or a newer
+// value of the key, at least once, in the order of this process's writes, unless it
+// refuses it for good (Back.DeadLetter). Another process reads v while the copies keep it
+// and may read the origin's older value until the flush; after that what Put says
+// above holds. ErrJournal and ErrBacklogFull mean that v was not accepted. The
+// disk's commit is not cut short by ctx.
 func (l *Loader[V]) Put(ctx context.Context, key string, v V) error {
 	full, err := l.fullKey(key)
 	if err != nil {
@@ -41,19 +50,38 @@ func (l *Loader[V]) Put(ctx context.Context, key string, v V) error {
 	}
 	defer l.wg.Done()
 	l.count.puts.Add(1)
-	store := func() error { return l.cfg.Store(ctx, key, v) }
-	if l.cfg.Write == WriteThrough {
-		err = l.putThrough(ctx, full, v, store)
-	} else {
-		err = l.writeOrigin(ctx, full, store)
-		if err == nil {
-			err = l.invalidate(ctx, full)
-		}
-	}
+	err = l.put(ctx, key, full, v, l.cfg.Write)
 	if err != nil {
 		l.count.putErrors.Add(1)
 	}
 	return err
+}
+
+// put is Put by a policy, which has been checked.
+func (l *Loader[V]) put(ctx context.Context, key, full string, v V, policy WritePolicy) error {
+	if policy == WriteBack {
+		return l.putBack(ctx, full, v)
+	}
+	if err := l.afterBack(ctx, full); err != nil {
+		return err
+	}
+	store := func() error { return l.cfg.Store(ctx, key, v) }
+	if policy == WriteThrough {
+		return l.putThrough(ctx, full, v, store)
+	}
+	if err := l.writeOrigin(ctx, full, store); err != nil {
+		return err
+	}
+	return l.invalidate(ctx, full)
+}
+
+// afterBack waits until an older write of the key by WriteBack has reached the origin,
+// which it must not do after the one that is to be made now.
+func (l *Loader[V]) afterBack(ctx context.Context, full string) error {
+	if l.back == nil {
+		return nil
+	}
+	return l.back.await(ctx, full)
 }
 
 // putThrough is rule 8 of the consistency rules: a token on every copy, the origin,
@@ -101,7 +129,8 @@ func (l *Loader[V]) putThrough(ctx context.Context, full string, v V, store func
 }
 
 // Delete removes key at the origin through Config.Remove, when set, and then from the
-// cache. What Put says of errors, of owed copies and of ctx holds here too.
+// cache. What Put says of errors, of owed copies, of ctx and of WriteBack holds here too;
+// without Remove a write that is pending stays so, and is what this process reads.
 func (l *Loader[V]) Delete(ctx context.Context, key string) error {
 	full, err := l.fullKey(key)
 	if err != nil {
@@ -115,11 +144,18 @@ func (l *Loader[V]) Delete(ctx context.Context, key string) error {
 	}
 	defer l.wg.Done()
 	l.count.deletes.Add(1)
-	if l.cfg.Remove != nil {
-		err = l.writeOrigin(ctx, full, func() error { return l.cfg.Remove(ctx, key) })
-	}
-	if err == nil {
+	switch {
+	case l.cfg.Remove == nil:
 		err = l.invalidate(ctx, full)
+	case l.cfg.Write == WriteBack:
+		err = l.removeBack(ctx, full)
+	default:
+		if err = l.afterBack(ctx, full); err == nil {
+			err = l.writeOrigin(ctx, full, func() error { return l.cfg.Remove(ctx, key) })
+		}
+		if err == nil {
+			err = l.invalidate(ctx, full)
+		}
 	}
 	if err != nil {
 		l.count.deleteErrors.Add(1)
@@ -132,7 +168,7 @@ func (l *Loader[V]) Delete(ctx context.Context, key string) error {
 // change was committed. All keys are checked before the first is deleted, and all
 // are tried; the error joins what failed. Nil means what it means for Put. It
 // finishes the deletes it has begun if ctx ends, and reports ctx's error when it left
-// others out.
+// others out. A pending write of WriteBack stays, and is what this process reads.
 func (l *Loader[V]) Invalidate(ctx context.Context, keys ...string) error {
 	full := make([]string, len(keys))
 	for i, k := range keys {

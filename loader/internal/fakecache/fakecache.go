@@ -83,6 +83,13 @@ func (c *Cache) Plant(key string, value []byte) {
 	}
 }
 
+// Evict takes key from one copy, as a node does that needs room.
+func (c *Cache) Evict(copy int, key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.nodes[copy].entries, key)
+}
+
 // SetDown makes a copy unreachable or brings it back; debt is replayed first.
 func (c *Cache) SetDown(copy int, down bool) {
 	c.mu.Lock()

@@ -114,19 +114,43 @@ func (c *Cache) LeaseWrite(ctx context.Context, key string) (item.Lease, error) 
 
 // Fill follows rule 3 for a won lease and rule 8 for a write's.
 func (c *Cache) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Outcome, error) {
-	if err := c.enter(ctx, "Fill"); err != nil {
-		return item.Outcome{}, err
+	_, o, err := c.fill(ctx, l, it)
+	return o, err
+}
+
+// FillKeep is Fill of a write's lease that returns the tokens of what was stored.
+func (c *Cache) FillKeep(ctx context.Context, l item.Lease, it item.Item) (item.Lease, item.Outcome, error) {
+	if l.State != item.LeaseWrite {
+		return item.Lease{}, item.Outcome{}, item.ErrLeaseLost
 	}
-	o := item.Outcome{Copies: len(c.nodes)}
+	tokens, o, err := c.fill(ctx, l, it)
+	if err != nil {
+		return item.Lease{}, o, err
+	}
+	l.Tokens = tokens
+	return l, o, nil
+}
+
+func (c *Cache) fill(ctx context.Context, l item.Lease, it item.Item) (kept []item.Token, o item.Outcome, err error) {
+	if err := c.enter(ctx, "Fill"); err != nil {
+		return nil, item.Outcome{}, err
+	}
+	o = item.Outcome{Copies: len(c.nodes)}
 	var mu sync.Mutex
 	put := func(t item.Token) (ok bool) {
-		err := c.at("ms", copyOf(t), func(n *node) { ok = n.msC(l.Key, t.CAS, it) })
+		var cas uint64
+		err := c.at("ms", copyOf(t), func(n *node) {
+			if ok = n.msC(l.Key, t.CAS, it); ok {
+				cas = n.cas
+			}
+		})
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
 		case err != nil: // a fill creates no debt
 		case ok:
 			o.Confirmed++
+			kept = append(kept, item.Token{Version: t.Version, CAS: cas})
 		default:
 			o.Refused++
 		}
@@ -134,20 +158,22 @@ func (c *Cache) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Outc
 	}
 	if l.State == item.LeaseWrite {
 		good := len(l.Tokens) == len(c.nodes)
-		home := l.Tokens[0]
-		for _, t := range l.Tokens[1:] {
-			good = put(t) && good
-		}
-		good = put(home) && good
 		if good {
-			return o, nil
+			for _, t := range l.Tokens[1:] {
+				good = put(t) && good
+			}
+			good = put(l.Tokens[0]) && good
+		}
+		if good {
+			last := len(kept) - 1 // the home copy's, which comes first in a lease
+			return append([]item.Token{kept[last]}, kept[:last]...), o, nil
 		}
 		d, err := c.delete(l.Key)
 		d.Refused = o.Refused
 		if err == nil && o.Refused > 0 {
 			err = item.ErrLeaseLost
 		}
-		return d, err
+		return nil, d, err
 	}
 	ok := make([]bool, len(l.Tokens))
 	var wg sync.WaitGroup
@@ -157,11 +183,11 @@ func (c *Cache) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Outc
 	wg.Wait()
 	switch {
 	case ok[0]:
-		return o, nil
+		return kept, o, nil
 	case o.Refused > 0:
-		return o, item.ErrLeaseLost
+		return nil, o, item.ErrLeaseLost
 	}
-	return o, ErrDown
+	return nil, o, ErrDown
 }
 
 // Release hands every token back.
