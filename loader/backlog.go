@@ -66,11 +66,12 @@ type entry struct {
 }
 
 // pending is one write of an entry. Its fields change only in the worker's hands, but for
-// round, which backlog.mu guards.
+// round and told, which backlog.mu guards.
 type pending struct {
 	rec      Record
 	cost     int64 // of bytes
 	round    uint64
+	told     bool // the copies have heard of it, as far as they could; guarded by backlog.mu
 	replayed bool
 	stored   bool // the origin has it, or it is not to get it: only the copies are left
 	dropped  bool // the origin refused it, or DeadLetter took it
@@ -106,29 +107,32 @@ func newBacklog(keys int, bytes int64, replay []Record) *backlog {
 // cost is about what a write keeps in memory.
 func cost(r Record) int64 { return int64(len(r.Key) + len(r.Value) + 200) }
 
-// room waits for room for a write of so many bytes, and returns what was taken.
-func (b *backlog) room(ctx context.Context, bytes int64) (int64, error) {
+// room waits for room for so many writes of so many bytes in all, and returns the bytes
+// that were taken: less only if there are not that many. Who has room for keys may wait
+// for bytes; who has those waits for nothing but the journal, so nobody waits for ever.
+func (b *backlog) room(ctx context.Context, keys, bytes int64) (int64, error) {
 	bytes = min(bytes, b.most)
-	if b.keys.TryAcquire(1) {
+	if b.keys.TryAcquire(keys) {
 		if b.bytes.TryAcquire(bytes) {
 			return bytes, nil
 		}
-		b.keys.Release(1)
+		b.keys.Release(keys)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stop := context.AfterFunc(b.closing, func() { cancel(ErrClosed) })
 	defer stop()
-	err := b.keys.Acquire(ctx, 1)
+	err := b.keys.Acquire(ctx, keys)
 	if err == nil {
 		if err = b.bytes.Acquire(ctx, bytes); err == nil {
 			return bytes, nil
 		}
-		b.keys.Release(1)
+		b.keys.Release(keys)
 	}
 	return 0, context.Cause(ctx)
 }
 
+// free gives back the room of one write.
 func (b *backlog) free(bytes int64) {
 	b.bytes.Release(bytes)
 	b.keys.Release(1)
@@ -191,11 +195,23 @@ func (b *backlog) offer(e *entry) {
 	switch {
 	case e.newest == nil && e.held == 0 && e.hand == nil:
 		delete(b.entries, e.key)
-	case e.newest != nil && e.hand == nil && !e.queued && e.pause == nil:
+	case !e.queued && e.due():
 		e.queued = true
 		b.ready = append(b.ready, e)
 		b.wake.Signal()
 	}
+}
+
+// due reports whether a worker may have e's newest write. The caller holds backlog.mu.
+//
+// A write goes to the origin only when the copies have been told of it. Otherwise:
+//
+//  1. a worker stores our value at the origin;
+//  2. another process stores a newer one there, and deletes the key from the copies;
+//  3. our Put, late, stores our value on the copies;
+//  4. nobody has changed the copies since, so that we store it again: older than the origin.
+func (e *entry) due() bool {
+	return e.newest != nil && e.hand == nil && e.pause == nil && (e.newest.told || e.held == 0)
 }
 
 // leave takes one write from a round. The caller holds b.mu.
@@ -228,23 +244,28 @@ type job struct {
 
 // take waits for work and returns up to most writes, of different keys; none when the
 // backlog has been stopped.
-func (b *backlog) take(most int) []job {
+func (b *backlog) take(most int) (jobs []job) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for len(b.ready) == 0 && !b.stopped {
-		b.wake.Wait()
+	for len(jobs) == 0 {
+		for len(b.ready) == 0 && !b.stopped {
+			b.wake.Wait()
+		}
+		if b.stopped {
+			return nil
+		}
+		for len(jobs) < most && len(b.ready) > 0 {
+			e := b.ready[0]
+			b.ready[0] = nil
+			b.ready = b.ready[1:]
+			e.queued = false
+			if e.due() { // a newer write may have come since it was queued
+				e.hand = e.newest
+				jobs = append(jobs, job{e, e.hand})
+			}
+		}
 	}
-	if b.stopped {
-		return nil
-	}
-	n := min(most, len(b.ready))
-	jobs := make([]job, 0, n)
-	for _, e := range b.ready[:n] {
-		e.queued, e.hand = false, e.newest
-		jobs = append(jobs, job{e, e.newest})
-	}
-	clear(b.ready[:n])
-	if b.ready = b.ready[n:]; len(b.ready) == 0 {
+	if len(b.ready) == 0 {
 		b.ready = nil // let go of the array that was walked through
 	}
 	return jobs

@@ -14,6 +14,8 @@ var (
 	ErrClosed = errors.New("memherd: loader is closed")
 	// ErrNoStore: Put was called on a loader whose Config.Store is nil.
 	ErrNoStore = errors.New("memherd: Put needs Config.Store, the origin's write")
+	// ErrNoJournal: WriteBack was asked for on a loader whose Config.Back.Journal is nil.
+	ErrNoJournal = errors.New("memherd: WriteBack needs Config.Back.Journal")
 	// ErrLoadTimeout: a load, with the time it waited for its turn, took longer than
 	// Config.LoadTimeout. It is also a context.DeadlineExceeded to errors.Is.
 	ErrLoadTimeout error = loadTimeoutError{}

@@ -8,27 +8,31 @@ import (
 	"github.com/memherd/memherd/client/item"
 )
 
-// putBack writes v by WriteBack: journal, cache, done. See record.go for what becomes of
-// it then, and backlog for the order.
+// putBack writes v by WriteBack: journal, cache, done. See backlog for what becomes of it
+// then, and in what order.
 func (l *Loader[V]) putBack(ctx context.Context, full string, v V) error {
 	data, err := l.encodeData(v)
 	if err != nil {
 		return err // nothing has been written anywhere
 	}
-	return l.journal(ctx, Record{Key: full, Value: data}, func() (V, error) { return v, nil })
+	return l.journal(ctx, []Record{{Key: full, Value: data}}, []V{v})
 }
 
 // removeBack deletes full by WriteBack.
 func (l *Loader[V]) removeBack(ctx context.Context, full string) error {
-	return l.journal(ctx, Record{Key: full, Deleted: true}, nil)
+	return l.journal(ctx, []Record{{Key: full, Deleted: true}}, make([]V, 1))
 }
 
-// journal accepts one write. When it returns nil the write is on disk and is what this
-// process reads, and the copies have it, or nothing, or will be seen to when the origin
-// has it.
-func (l *Loader[V]) journal(ctx context.Context, rec Record, value func() (V, error)) error {
+// journal accepts writes of different keys, all or none. When it returns nil they are on
+// disk and are what this process reads, and the copies have them, or nothing, or will be
+// seen to when the origin has them.
+func (l *Loader[V]) journal(ctx context.Context, recs []Record, values []V) error {
 	b := l.back
-	bytes, err := b.room(ctx, cost(rec))
+	bytes := int64(0)
+	for _, r := range recs {
+		bytes += cost(r)
+	}
+	bytes, err := b.room(ctx, int64(len(recs)), bytes)
 	if errors.Is(err, ErrClosed) {
 		return err
 	}
@@ -36,19 +40,32 @@ func (l *Loader[V]) journal(ctx context.Context, rec Record, value func() (V, er
 		b.tally(func(c *BackCounters) { c.Full++ })
 		return fmt.Errorf("%w: %w", ErrBacklogFull, err)
 	}
-	e := b.hold(rec.Key)
-	defer b.letGo(e)
-	recs := []Record{rec}
+	jobs := make([]job, len(recs))
+	for i, r := range recs {
+		p := &pending{cost: min(cost(r), bytes)} // less than its cost only if it is alone
+		jobs[i] = job{b.hold(r.Key), p}
+	}
+	defer func() {
+		for _, j := range jobs {
+			b.letGo(j.e)
+		}
+	}()
 	if err := l.cfg.Back.Journal.Append(recs); err != nil {
-		b.free(bytes)
+		for _, j := range jobs {
+			b.free(j.p.cost)
+		}
 		return fmt.Errorf("%w: %w", ErrJournal, err)
 	}
-	p := &pending{rec: recs[0], cost: bytes}
-	b.publish(e, p)
-	// A load that runs may have read the origin's older value: it may not fill, and a Get
-	// that comes when this write is settled may not join it.
-	l.void(rec.Key)
-	l.copyBack(ctx, job{e, p}, value)
+	for i, j := range jobs {
+		j.p.rec = recs[i]
+		b.publish(j.e, j.p)
+		// A load that runs may have read the origin's older value: it may not fill, and a
+		// Get that comes when this write is settled may not join it.
+		l.void(recs[i].Key)
+	}
+	each(len(jobs), func(i int) {
+		l.copyBack(ctx, jobs[i], func() (V, error) { return values[i], nil })
+	})
 	return nil
 }
 
@@ -64,6 +81,11 @@ func (l *Loader[V]) copyBack(ctx context.Context, j job, value func() (V, error)
 	if p == nil || j.e.cached >= p.rec.Version.Seq {
 		return
 	}
+	defer func() { // the write is not in a worker's hands before
+		l.back.mu.Lock()
+		defer l.back.mu.Unlock()
+		p.told = true
+	}()
 	j.e.cached, j.e.kept = p.rec.Version.Seq, item.Lease{}
 	full := p.rec.Key
 	if p != j.p {

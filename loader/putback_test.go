@@ -305,3 +305,41 @@ func TestConcurrentPutsOfAKey(t *testing.T) {
 		o.mu.Unlock()
 	}
 }
+
+// A write does not reach the origin before the copies have heard of it, even if a worker
+// that has just finished the key's last write is waiting for it: what is stored on the
+// copies after a newer foreign write would pass for ours, and be stored again.
+func TestTheCopiesComeBeforeTheOrigin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := fakecache.New(2), newOrigin()
+		var stored []string
+		first, second := make(chan bool), make(chan bool)
+		o.onStore = func(_, v string) error {
+			stored = append(stored, v)
+			if v == "1" {
+				<-first
+			}
+			return nil
+		}
+		l := open(t, c, o, writeBack(newMemJournal()))
+		require.NoError(t, l.Put(t.Context(), "k", "1"))
+		synctest.Wait() // a worker has it
+		c.Fail = func(method string) error {
+			if method == "LeaseWrite" {
+				<-second
+			}
+			return nil
+		}
+		done := make(chan error)
+		go func() { done <- l.Put(t.Context(), "k", "2") }()
+		synctest.Wait()
+		first <- true
+		synctest.Wait()
+		require.Equal(t, []string{"1"}, stored)
+		second <- true
+		require.NoError(t, <-done)
+		require.NoError(t, l.Flush(t.Context()))
+		require.Equal(t, []string{"1", "2"}, stored)
+		mustGet(t, l, "2")
+	})
+}

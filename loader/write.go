@@ -5,14 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/memherd/memherd/client/item"
 )
-
-// invalidateAtOnce is how many keys Invalidate deletes concurrently; the client puts
-// them into its nodes' pipelines together.
-const invalidateAtOnce = 64
 
 // Put writes v to the origin through Config.Store and then sees to the cache by
 // Config.Write. A nil error means: the origin has v, and every copy either dropped or
@@ -35,12 +29,17 @@ const invalidateAtOnce = 64
 // above holds. ErrJournal and ErrBacklogFull mean that v was not accepted. The
 // disk's commit is not cut short by ctx.
 func (l *Loader[V]) Put(ctx context.Context, key string, v V) error {
+	return l.PutWith(ctx, key, v, WriteOptions{Policy: l.cfg.Write})
+}
+
+// PutWith is Put by the policy that o says.
+func (l *Loader[V]) PutWith(ctx context.Context, key string, v V, o WriteOptions) error {
 	full, err := l.fullKey(key)
 	if err != nil {
 		return err
 	}
-	if l.cfg.Store == nil {
-		return ErrNoStore
+	if err := l.canWrite(o); err != nil {
+		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -50,11 +49,35 @@ func (l *Loader[V]) Put(ctx context.Context, key string, v V) error {
 	}
 	defer l.wg.Done()
 	l.count.puts.Add(1)
-	err = l.put(ctx, key, full, v, l.cfg.Write)
+	err = l.put(ctx, key, full, v, o.Policy)
 	if err != nil {
 		l.count.putErrors.Add(1)
 	}
 	return err
+}
+
+// WriteOptions say how one write is made.
+type WriteOptions struct {
+	// Policy takes the place of Config.Write. The zero value is WriteAround, whatever
+	// Config.Write is. WriteBack needs Config.Back.Journal: ErrNoJournal without.
+	//
+	// Policies may be mixed, even for one key: a write of another policy than WriteBack first
+	// waits until the key's pending one has reached the origin (ErrPending if ctx ends
+	// before).
+	Policy WritePolicy
+}
+
+// canWrite checks what a Put needs.
+func (l *Loader[V]) canWrite(o WriteOptions) error {
+	switch {
+	case l.cfg.Store == nil:
+		return ErrNoStore
+	case o.Policy > WriteBack:
+		return fmt.Errorf("memherd: WriteOptions.Policy is %v: use WriteAround, WriteThrough or WriteBack", o.Policy)
+	case o.Policy == WriteBack && l.back == nil:
+		return ErrNoJournal
+	}
+	return nil
 }
 
 // put is Put by a policy, which has been checked.
@@ -132,9 +155,17 @@ func (l *Loader[V]) putThrough(ctx context.Context, full string, v V, store func
 // cache. What Put says of errors, of owed copies, of ctx and of WriteBack holds here too;
 // without Remove a write that is pending stays so, and is what this process reads.
 func (l *Loader[V]) Delete(ctx context.Context, key string) error {
+	return l.DeleteWith(ctx, key, WriteOptions{Policy: l.cfg.Write})
+}
+
+// DeleteWith is Delete by the policy that o says. WriteAround and WriteThrough do the same.
+func (l *Loader[V]) DeleteWith(ctx context.Context, key string, o WriteOptions) error {
 	full, err := l.fullKey(key)
 	if err != nil {
 		return err
+	}
+	if o.Policy == WriteBack && l.back == nil {
+		return ErrNoJournal
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -147,7 +178,7 @@ func (l *Loader[V]) Delete(ctx context.Context, key string) error {
 	switch {
 	case l.cfg.Remove == nil:
 		err = l.invalidate(ctx, full)
-	case l.cfg.Write == WriteBack:
+	case o.Policy == WriteBack:
 		err = l.removeBack(ctx, full)
 	default:
 		if err = l.afterBack(ctx, full); err == nil {
@@ -161,44 +192,6 @@ func (l *Loader[V]) Delete(ctx context.Context, key string) error {
 		l.count.deleteErrors.Add(1)
 	}
 	return err
-}
-
-// Invalidate removes keys from the cache alone: for those who changed the origin by
-// other means, such as a consumer of its change log, which must call it after the
-// change was committed. All keys are checked before the first is deleted, and all
-// are tried; the error joins what failed. Nil means what it means for Put. It
-// finishes the deletes it has begun if ctx ends, and reports ctx's error when it left
-// others out. A pending write of WriteBack stays, and is what this process reads.
-func (l *Loader[V]) Invalidate(ctx context.Context, keys ...string) error {
-	full := make([]string, len(keys))
-	for i, k := range keys {
-		var err error
-		if full[i], err = l.fullKey(k); err != nil {
-			return fmt.Errorf("key %d of %d: %w", i+1, len(keys), err)
-		}
-	}
-	if err := l.begin(); err != nil {
-		return err
-	}
-	defer l.wg.Done()
-	errs := make([]error, len(full)+1)
-	var g errgroup.Group
-	g.SetLimit(invalidateAtOnce)
-	for i, k := range full {
-		if err := ctx.Err(); err != nil {
-			errs[len(full)] = err
-			break
-		}
-		l.count.deletes.Add(1)
-		g.Go(func() error {
-			if errs[i] = l.invalidate(ctx, k); errs[i] != nil {
-				l.count.deleteErrors.Add(1)
-			}
-			return nil
-		})
-	}
-	_ = g.Wait()
-	return errors.Join(errs...)
 }
 
 // writeOrigin calls fn, the origin's write. If it fails, panics or exits, the origin
@@ -228,6 +221,11 @@ func (l *Loader[V]) invalidate(ctx context.Context, full string) error {
 	sctx, cancel := settle(ctx)
 	defer cancel()
 	o, err := l.cache.Delete(sctx, full)
+	return l.deleted(full, o, err)
+}
+
+// deleted says what a delete's outcome means.
+func (l *Loader[V]) deleted(full string, o item.Outcome, err error) error {
 	l.owed(full, o)
 	if err != nil && (o.Copies == 0 || o.Confirmed+o.Owed < o.Copies) {
 		return fmt.Errorf("%w: %w", ErrNotInvalidated, err)
