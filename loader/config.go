@@ -64,7 +64,7 @@ type Config[V any] struct {
 	// Required. It returns ErrNotFound, alone or wrapped, when the origin has no such
 	// key. Its context carries the values of the first caller's context, not its
 	// cancellation, and ends after LoadTimeout. It may run for many keys at once, and
-	// must not read a replica that may lag behind what Store wrote.
+	// must not read a replica that may lag behind what Store wrote, but for Region.
 	Load func(ctx context.Context, key string) (V, error)
 	// Store writes v to the origin, for Put, on Put's context. Nil: Put returns
 	// ErrNoStore.
@@ -104,6 +104,8 @@ type Config[V any] struct {
 	Write WritePolicy
 	// Back sets up WriteBack.
 	Back BackConfig[V]
+	// Region is for an origin whose replica Load reads. The zero value has none.
+	Region RegionConfig[V]
 	// FailClosed makes a Get fail with ErrCacheDown when the cache fails. By default
 	// the loader then asks the origin without caching, under MaxLoads.
 	FailClosed bool
@@ -167,6 +169,9 @@ func (cfg Config[V]) withDefaults() (Config[V], error) {
 	}
 	var err error
 	if cfg.Back, err = cfg.Back.withDefaults(cfg); err != nil {
+		return cfg, err
+	}
+	if cfg.Region, err = cfg.Region.withDefaults(); err != nil {
 		return cfg, err
 	}
 	if cfg.TTL == 0 {

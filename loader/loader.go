@@ -54,6 +54,7 @@ func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
 		l.checkKey = k.CheckKey
 	}
 	l.table.init()
+	l.startRegion()
 	if err := l.startBack(); err != nil {
 		return nil, err
 	}
