@@ -25,7 +25,7 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 	}
 	t := c.top.Load()
 	hash := t.ring.Hash(key)
-	if !o.NoNear {
+	if !o.NoNear && !o.Home {
 		if v, ok := c.near.Get(hash, key); ok {
 			c.detector.Observe(hash, key, len(v.Bytes))
 			l.Level = item.FromNear
@@ -35,20 +35,24 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 	}
 	l.Placement, l.Copies = t.number, t.ring.Copies()
 	l.Generation = c.near.Generation(hash)
-	if c.steers() {
+	if c.steers() && !o.Home {
 		if it, ok := c.readAround(ctx, op, hash, key); ok {
 			l.Item, l.Level = it, item.FromNode
 			return l, nil
 		}
 	}
-	f, err := c.readHome(ctx, op, hash, key, c.leaseRead(o.TTL, getFlags|memproto.FlagLc))
+	read := c.leaseRead(o.TTL, getFlags|memproto.FlagLc)
+	if o.Home {
+		read.hedge, read.alone = false, true
+	}
+	f, err := c.readHome(ctx, op, hash, key, read)
 	if errors.Is(err, errNothing) {
 		c.counters.misses.Add(1)
 		l.State = item.LeaseNone
 		return l, nil
 	}
 	if err != nil {
-		if c.gutter != nil && c.retriable(ctx) && c.leaseSpare(ctx, op, hash, &l, o) {
+		if c.gutter != nil && !o.Home && c.retriable(ctx) && c.leaseSpare(ctx, op, hash, &l, o) {
 			return l, nil
 		}
 		return l, c.readFailed(err)

@@ -161,6 +161,7 @@ type readOptions struct {
 	lease   bool  // the request may win a lease: a win that comes late is given back
 	borrow  bool  // the caller copies the value
 	hedge   bool  // the answer to a plain read of another copy will do
+	alone   bool  // no other copy is asked when it fails
 }
 
 // request makes the meta get of a read.
@@ -238,6 +239,9 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 			if i < len(copies)-1 || !errors.Is(err, item.ErrConnLost) || !n.breaker.Readable() {
 				break
 			}
+		}
+		if o.alone {
+			break
 		}
 		if i < len(copies)-1 {
 			c.counters.failovers.Add(1)

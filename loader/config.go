@@ -102,6 +102,9 @@ type Config[V any] struct {
 	LeaseTTL time.Duration
 	// Write is the policy of Put. The zero value is WriteAround.
 	Write WritePolicy
+	// Consistency is Bounded by default. Strong makes a key linearizable; it sets Write to
+	// WriteThrough and FailClosed.
+	Consistency Consistency
 	// Back sets up WriteBack.
 	Back BackConfig[V]
 	// Region is for an origin whose replica Load reads. The zero value has none.
@@ -167,7 +170,10 @@ func (cfg Config[V]) withDefaults() (Config[V], error) {
 			return cfg, fmt.Errorf("memherd: loader.Config.Prefix: %w", err)
 		}
 	}
-	var err error
+	cfg, err := cfg.strengthen()
+	if err != nil {
+		return cfg, err
+	}
 	if cfg.Back, err = cfg.Back.withDefaults(cfg); err != nil {
 		return cfg, err
 	}

@@ -37,6 +37,8 @@ type flight[V any] struct {
 
 	wake chan struct{} // cap 1: look at handed
 
+	unfilled error // why the value could not be cached; nil if it was voided
+
 	// Written before done is closed, read after.
 	done chan struct{}
 	res  result[V]

@@ -183,19 +183,20 @@ func (l *Loader[V]) loadLeased(s *shard[V], f *flight[V], lease item.Lease) resu
 	switch s.seal(f) {
 	case fateSuperseded:
 		l.count.voided.Add(1)
-		return res
+		return l.unproven(f, res)
 	case fateVoid:
 		l.count.voided.Add(1)
 		l.release(f.ctx, lease)
-		return res
+		return l.unproven(f, res)
 	}
 	if res.asOf == everyone || absent && l.cfg.NegativeTTL < 0 {
 		l.release(f.ctx, lease) // the next who asks wins at once
 		return res
 	}
-	if l.fill(f, lease, v, absent) {
-		res.asOf = everyone
+	if !l.fill(f, lease, v, absent) {
+		return l.unproven(f, res)
 	}
+	res.asOf = everyone
 	return res
 }
 
@@ -222,6 +223,7 @@ func (l *Loader[V]) fill(f *flight[V], lease item.Lease, v V, absent bool) bool 
 			return false
 		}
 	}
+	f.unfilled = err
 	l.notCached(f.key, err)
 	l.release(f.ctx, lease)
 	return false

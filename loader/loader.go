@@ -53,6 +53,9 @@ func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
 	if k, ok := c.(KeyChecker); ok {
 		l.checkKey = k.CheckKey
 	}
+	if cfg.Consistency == Strong {
+		l.cache = readHomeOnly(c)
+	}
 	l.table.init()
 	l.startRegion()
 	if err := l.startBack(); err != nil {

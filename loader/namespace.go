@@ -86,6 +86,8 @@ func NewNamespace[V any](c Cache, cfg Config[V], ns NamespaceConfig) (*Namespace
 		return nil, errors.New("memherd: loader.NewNamespace needs a cache: give it a *client.Client")
 	case cfg.Write != WriteAround || cfg.Back.Journal != nil:
 		return nil, errors.New("memherd: loader.Config.Write: a Namespace writes by WriteAround alone")
+	case cfg.Consistency != Bounded:
+		return nil, errors.New("memherd: loader.Config.Consistency: a Namespace is Bounded, for the generation is read every MaxAge")
 	case ns.Name == "" || len(ns.Name) > 100 || item.CheckKey(ns.Name) != nil:
 		return nil, errors.New("memherd: loader.NamespaceConfig.Name must be a plain key of 1 to 100 bytes")
 	case len(cfg.Prefix)+len(ns.Name)+18 > MaxPrefix:

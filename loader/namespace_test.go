@@ -206,6 +206,11 @@ func TestNamespaceRefuses(t *testing.T) {
 			cfg.Write = loader.WriteThrough
 			return fakecache.New(1), cfg, loader.NamespaceConfig{Name: "n"}
 		},
+		"Config.Consistency": func() (loader.Cache, loader.Config[string], loader.NamespaceConfig) {
+			cfg := good
+			cfg.Consistency = loader.Strong
+			return fakecache.New(1), cfg, loader.NamespaceConfig{Name: "n"}
+		},
 		"Config.Load is nil": func() (loader.Cache, loader.Config[string], loader.NamespaceConfig) {
 			return fakecache.New(1), loader.Config[string]{}, loader.NamespaceConfig{Name: "n"}
 		},

@@ -117,7 +117,7 @@ func (l *Loader[V]) afterBack(ctx context.Context, full string) error {
 //     then the value was the origin's latest at some moment in between.
 func (l *Loader[V]) putThrough(ctx context.Context, full string, v V, store func() error) error {
 	b, err := l.encode(full, v)
-	if err != nil && !errors.Is(err, errTooLarge) {
+	if err != nil && (l.cfg.Consistency == Strong || !errors.Is(err, errTooLarge)) {
 		return err // nothing has been written anywhere
 	}
 	var lease item.Lease
@@ -137,13 +137,13 @@ func (l *Loader[V]) putThrough(ctx context.Context, full string, v V, store func
 		cancel()
 		if lerr == nil {
 			l.owed(full, o)
-			return nil
+			return l.confirmed(o)
 		}
 		if errors.Is(lerr, item.ErrLeaseLost) {
 			l.count.leaseLost.Add(1)
 			if o.Copies > 0 && o.Confirmed+o.Refused+o.Owed >= o.Copies {
 				l.owed(full, o)
-				return nil // the client has deleted the key on every copy
+				return l.confirmed(o) // the client has deleted the key on every copy
 			}
 		}
 	}
@@ -230,7 +230,7 @@ func (l *Loader[V]) deleted(full string, o item.Outcome, err error) error {
 	if err != nil && (o.Copies == 0 || o.Confirmed+o.Owed < o.Copies) {
 		return fmt.Errorf("%w: %w", ErrNotInvalidated, err)
 	}
-	return nil
+	return l.confirmed(o)
 }
 
 func (l *Loader[V]) owed(full string, o item.Outcome) {

@@ -105,6 +105,9 @@ type LeaseOptions struct {
 	TTL time.Duration
 	// NoNear skips the near-cache.
 	NoNear bool
+	// Home asks the home copy and no other: not the near-cache, no copy in the own zone,
+	// none beside a slow owner, no hedge, and none after it failed.
+	Home bool
 }
 
 // Outcome tells what became of a write or a delete on the copies of a key.

@@ -1,0 +1,52 @@
+package client_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/hotkey"
+	"github.com/memherd/memherd/nodeserver"
+)
+
+// A lease that asks for the home copy alone sees neither the near-cache nor another copy:
+// when the home copy fails, so does it, and the next one goes to the copy that is home then.
+func TestLeaseAtHome(t *testing.T) {
+	f := newMemFleet(t, 2, nodeserver.Config{})
+	c := newClient(t, client.Config{
+		Nodes: f.nodes(), ReplicationFactor: 2, DialContext: f.dial, Timeout: 50 * time.Millisecond,
+		HotKeys: &hotkey.Config{Staleness: time.Minute},
+	})
+	raw := newClient(t, client.Config{Nodes: f.nodes(), ReplicationFactor: 2, DialContext: f.dial})
+	ctx := context.Background()
+	lease := func(home bool) (item.Lease, error) {
+		return c.Lease(ctx, "k", item.LeaseOptions{Home: home})
+	}
+	set(t, raw, "k", "old")
+	for near := false; !near; { // until it is hot
+		l, err := lease(false)
+		require.NoError(t, err)
+		near = l.Level == item.FromNear
+	}
+	set(t, raw, "k", "new")
+	l, err := lease(false)
+	require.NoError(t, err)
+	require.Equal(t, "old", string(l.Item.Value), "within its bound")
+	l, err = lease(true)
+	require.NoError(t, err)
+	require.Equal(t, "new", string(l.Item.Value))
+
+	owner := (&herd{t: t, nodes: f.nodes()}).placed("k")[0].Name
+	f.network.Partition(owner, true)
+	_, err = lease(true)
+	require.Error(t, err)
+	for err != nil { // until the owner counts as down
+		l, err = lease(true)
+	}
+	require.Equal(t, "new", string(l.Item.Value))
+	f.network.Partition(owner, false)
+}
