@@ -109,6 +109,8 @@ type Config[V any] struct {
 	Back BackConfig[V]
 	// Region is for an origin whose replica Load reads. The zero value has none.
 	Region RegionConfig[V]
+	// Audit compares some of what is cached with the origin. The zero value does not.
+	Audit AuditConfig[V]
 	// FailClosed makes a Get fail with ErrCacheDown when the cache fails. By default
 	// the loader then asks the origin without caching, under MaxLoads.
 	FailClosed bool
@@ -175,6 +177,9 @@ func (cfg Config[V]) withDefaults() (Config[V], error) {
 		return cfg, err
 	}
 	if cfg.Back, err = cfg.Back.withDefaults(cfg); err != nil {
+		return cfg, err
+	}
+	if cfg.Audit, err = cfg.Audit.withDefaults(); err != nil {
 		return cfg, err
 	}
 	if cfg.Region, err = cfg.Region.withDefaults(); err != nil {

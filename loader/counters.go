@@ -35,7 +35,8 @@ type Counters struct {
 	DeleteErrors uint64 // of these, those that failed
 	Owed         uint64 // copies that did not hear of a write and were booked as owed
 
-	Back BackCounters // write-back's
+	Back  BackCounters  // write-back's
+	Audit AuditCounters // the staleness audit's
 }
 
 // hitStripes spreads the counters every hit must touch, so that readers of one hot
@@ -84,6 +85,9 @@ func (l *Loader[V]) Counters() Counters {
 		out.NearHits += c.hits[i].near.Load()
 		out.NodeHits += c.hits[i].node.Load()
 		out.NegativeHits += c.hits[i].negative.Load()
+	}
+	if l.audit != nil {
+		out.Audit = l.audit.counters()
 	}
 	if l.back != nil {
 		out.Back = l.back.counters()

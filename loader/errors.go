@@ -60,7 +60,9 @@ var (
 	errCorrupt    = errors.New("memherd: cached bytes are foreign or corrupt")
 	errTooLarge   = errors.New("memherd: encoded value is larger than Config.MaxValueBytes")
 	errAbandoned  = errors.New("memherd: everybody who waited has left")
-	errExited     = errors.New("memherd: Store, Remove, StoreMany or DeadLetter called runtime.Goexit")
+	errExited     = errors.New("memherd: a function of the loader's Config called runtime.Goexit")
+	errMoved      = errors.New("memherd: the key has changed during its audit")
+	errOriginFull = errors.New("memherd: no free slot for an audit")
 	errCodecPanic = errors.New("memherd: codec panicked")
 )
 

@@ -177,7 +177,7 @@ func isolated(fn func() error) (err error) {
 			if !returned {
 				err = errExited
 				if p := recover(); p != nil {
-					err = fmt.Errorf("memherd: a write to the origin panicked: %v\n%s", p, debug.Stack())
+					err = fmt.Errorf("memherd: a function of the loader's Config panicked: %v\n%s", p, debug.Stack())
 				}
 			}
 		}()

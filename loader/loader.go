@@ -13,7 +13,7 @@ import (
 )
 
 // Loader reads values of type V through a cache. It is safe for concurrent use and
-// starts goroutines only while loads run, but for the workers of write-back. Make one with New.
+// starts goroutines only while loads run, but for the workers of write-back and the audit. Make one with New.
 type Loader[V any] struct {
 	cache Cache
 	// checkKey refuses what the cache would not take as a key.
@@ -25,6 +25,7 @@ type Loader[V any] struct {
 	count    counters
 	closing  chan struct{} // closed by Close: flights that wait give up
 	back     *flusher[V]   // nil without Back.Journal
+	audit    *auditor      // nil without Audit.Share
 
 	closed atomic.Bool // the same as closing, cheaper to read
 	mu     sync.Mutex  // orders begin against Close; taken inside a shard's mutex
@@ -61,6 +62,7 @@ func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
 	if err := l.startBack(); err != nil {
 		return nil, err
 	}
+	l.startAudit()
 	return l, nil
 }
 
@@ -101,6 +103,7 @@ func (l *Loader[V]) Get(ctx context.Context, key string) (V, error) {
 				if err == nil {
 					if first {
 						l.count.hit(lease.Level, k)
+						l.sample(full)
 					}
 					if k == kindAbsent {
 						return none, ErrNotFound
@@ -146,6 +149,7 @@ func (l *Loader[V]) Close() error {
 		l.back.refuse()
 	}
 	l.wg.Wait()
+	l.stopAudit()
 	return l.stopBack()
 }
 
