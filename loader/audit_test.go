@@ -177,6 +177,7 @@ func TestCloseEndsTheAudit(t *testing.T) {
 		o := newOrigin("k", "old")
 		l := open(t, fakecache.New(1), o, audited(func(a *loader.AuditConfig[string]) { a.Grace = time.Hour }))
 		mustGet(t, l, "old")
+		synctest.Wait() // the audit is ready for a key
 		o.set("k", "new")
 		mustGet(t, l, "old")
 		synctest.Wait()
@@ -193,6 +194,7 @@ func TestAuditEqual(t *testing.T) {
 			o := newOrigin("k", "old")
 			l := open(t, fakecache.New(1), o, audited(func(a *loader.AuditConfig[string]) { a.Equal = equal }))
 			mustGet(t, l, "old")
+			synctest.Wait() // the audit is ready for a key
 			o.set("k", "OLD")
 			mustGet(t, l, "old")
 			synctest.Wait()

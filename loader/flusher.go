@@ -300,6 +300,7 @@ func (l *Loader[V]) settleBack(j job, v *V) {
 				return
 			}
 			// No copy can be told, nor booked as owed, for that long: the TTL bounds it.
+			l.back.tally(func(c *BackCounters) { c.Untold++ })
 		}
 	}
 	l.cfg.Back.Journal.Forget(p.rec)

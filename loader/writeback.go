@@ -164,5 +164,6 @@ type BackCounters struct {
 	Dead      uint64 // calls of DeadLetter, and writes that would have been given to it
 	Dropped   uint64 // of these, writes struck out
 	Parked    uint64 // of these, writes left to the next start
+	Untold    uint64 // writes settled at the origin while the cache failed MaxAttempts times: the TTL bounds what it has
 	Full      uint64 // Puts and Deletes that failed with ErrBacklogFull
 }

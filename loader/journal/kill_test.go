@@ -74,8 +74,8 @@ func (o *logOrigin) loader(j *journal.Journal) (*loader.Loader[string], error) {
 }
 
 // child writes until it is killed, and prints a line for each write that was accepted.
-func child() {
-	dir, start, _ := strings.Cut(os.Getenv(childEnv), "|")
+func child(arg string) {
+	dir, start, _ := strings.Cut(arg, "|")
 	base, err := strconv.Atoi(start)
 	check := func(err error) {
 		if err != nil {
