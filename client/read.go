@@ -158,6 +158,7 @@ type readOptions struct {
 	flags   memproto.Flags
 	vivify  int64 // the argument of N
 	exptime int64 // the argument of T
+	recache int64 // the argument of R
 	lease   bool  // the request may win a lease: a win that comes late is given back
 	borrow  bool  // the caller copies the value
 	hedge   bool  // the answer to a plain read of another copy will do
@@ -166,7 +167,7 @@ type readOptions struct {
 // request makes the meta get of a read.
 func (o *readOptions) request(r *memproto.Request, key string) {
 	r.Cmd, r.Flags = memproto.CmdMetaGet, o.flags
-	r.Vivify, r.Exptime = o.vivify, o.exptime
+	r.Vivify, r.Exptime, r.Recache = o.vivify, o.exptime, o.recache
 	setKey(r, key)
 }
 
