@@ -65,8 +65,9 @@ type Config[V any] struct {
 	// Remove deletes key at the origin, for Delete, on Delete's context. Nil: Delete
 	// touches the cache alone.
 	Remove func(ctx context.Context, key string) error
-	// TTL is how long a value may stay cached. 0 means 10 minutes. A node counts whole
-	// seconds and the client rounds up. There is no "for ever": the TTL is what ends
+	// TTL is how long a value may be served, to the millisecond. 0 means 10 minutes. See
+	// Freshness for values that are refreshed before, and served after, and for what the
+	// clocks of the processes have to do with it. There is no "for ever": the TTL is what ends
 	// the life of a stale value whose writer died before it could tell the cache.
 	TTL time.Duration
 	// NegativeTTL is how long an absence (ErrNotFound) is remembered. 0 means 5 s, or
@@ -81,7 +82,7 @@ type Config[V any] struct {
 	// MaxValueBytes is the largest encoded value that is cached and the largest that
 	// is handed to Codec.Decode; a larger one is returned to callers and not cached
 	// (Counters.NotCached). 0 means 1 MiB. The client and the nodes have limits of
-	// their own, and 16 bytes are added to each value.
+	// their own, and 38 bytes are added to each value.
 	MaxValueBytes int
 	// LoadTimeout bounds one load, including its wait for one of MaxLoads slots.
 	// 0 means 10 s. Callers get ErrLoadTimeout when it has passed, even if Load
@@ -101,6 +102,11 @@ type Config[V any] struct {
 	// MaxLoads is how many Load calls run at once in this loader; others wait their
 	// turn in order of arrival. 0 means 64.
 	MaxLoads int
+	// Freshness says when values are refreshed, and how long they may be served when the
+	// origin fails. The zero value serves none past TTL.
+	Freshness Freshness
+	// Origin says how the origin is treated when it is slow.
+	Origin Origin
 	// Hooks observe the loader. The zero value observes nothing.
 	Hooks Hooks
 }
@@ -123,6 +129,11 @@ type Hooks struct {
 	// NotCached: a loaded or written value was returned or stored at the origin but
 	// not cached: the codec failed, it was too large, or the cache failed.
 	NotCached func(key string, err error)
+	// Refresh: the refresh of a value that is still served ended after took, with err; its
+	// call of Config.Load is reported, too.
+	Refresh func(key string, took time.Duration, err error)
+	// Stale: a value past TTL was returned to all who waited for a load, which failed with err.
+	Stale func(key string, err error)
 }
 
 // withDefaults returns a copy of cfg with every zero replaced, or an error that
@@ -178,5 +189,10 @@ func (cfg Config[V]) withDefaults() (Config[V], error) {
 	if cfg.Codec == nil {
 		cfg.Codec = JSON[V]{}
 	}
-	return cfg, nil
+	var err error
+	if cfg.Freshness, err = cfg.Freshness.withDefaults(cfg.TTL); err != nil {
+		return cfg, err
+	}
+	cfg.Origin, err = cfg.Origin.withDefaults(cfg.LoadTimeout)
+	return cfg, err
 }

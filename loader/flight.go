@@ -6,6 +6,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/memherd/memherd/client/item"
 )
@@ -41,6 +42,8 @@ type flight[V any] struct {
 	done chan struct{}
 	res  result[V]
 	next *flight[V] // for the waiters that res is too old for; may be nil
+
+	cost time.Duration // of the call of Load, for its own goroutine only
 }
 
 // result is what a flight found. Loader.seq counts points in time: a waiter's joined
@@ -82,13 +85,17 @@ type shard[V any] struct {
 	mu sync.Mutex // guards flights and the fields of every flight of the shard's keys
 	// flights has the newest flight of a key, while it may be joined.
 	flights map[string]*flight[V]
-	_       [40]byte // keeps neighbours' n off this cache line
+	// stale has the keys whose values are being refreshed, here or, as far as we saw,
+	// by others.
+	stale map[string]*refreshing[V]
+	_     [32]byte // keeps neighbours' n off this cache line
 }
 
 func (t *table[V]) init() {
 	t.seed = maphash.MakeSeed()
 	for i := range t.shards {
 		t.shards[i].flights = make(map[string]*flight[V])
+		t.shards[i].stale = make(map[string]*refreshing[V])
 	}
 }
 
@@ -141,6 +148,9 @@ type start struct {
 	lease item.Lease
 	err   error // the cache failed
 	ask   bool  // nothing useful is known: ask the cache first
+	// seen is what was left of the life of the value that is to be replaced, see
+	// item.LeaseOptions.Refresh; 0 if there is none.
+	seen time.Duration
 }
 
 func (st *start) won() bool { return st.err == nil && !st.ask && st.lease.State == item.LeaseWon }

@@ -85,19 +85,27 @@ func (l *Loader[V]) Get(ctx context.Context, key string) (V, error) {
 			}
 			st := start{lease: lease, err: err}
 			if err == nil && lease.State == item.LeaseHit {
-				v, k, err := l.open(full, lease.Item.Value)
-				if err == nil {
-					if first {
-						l.count.hit(lease.Level, k)
+				v, e, err := l.open(full, lease.Item.Value)
+				age := l.ageOf(&e, lease.Item.TTL)
+				verdict := l.judge(&e, age)
+				if err == nil && verdict != isExpired {
+					if verdict != isFresh {
+						l.refreshSoon(ctx, s, full, lease, e, age)
 					}
-					if k == kindAbsent {
+					if first {
+						l.count.hit(lease.Level, e.kind)
+					}
+					if e.kind == kindAbsent {
 						return none, ErrNotFound
 					}
 					return v, nil
 				}
-				// Foreign or corrupt. The flight looks again before it deletes: these
-				// bytes may be replaced by now.
+				// Past its time, foreign or corrupt. The flight looks again: these bytes
+				// may be replaced by now.
 				st = start{ask: true}
+				if err == nil {
+					st.seen = e.left(lease.Item.TTL, age)
+				}
 			}
 			if f, joined, fresh, err = l.enter(ctx, s, full, st); err != nil {
 				if st.won() {

@@ -29,11 +29,15 @@ type schedule struct {
 	writes   int                  // of 10 operations
 	noNeg    bool
 	flaps    bool // copies become unreachable and return; for one process only
+	fresh    loader.Freshness
+	ttl      time.Duration
+	fails    bool // a quarter of the loads
+	tier0    bool // the copies know no marks
 }
 
 func (s schedule) String() string {
-	return fmt.Sprintf("seed %d, %d copies, %v, %d actors, %d ops, %d/10 writes, flaps %v",
-		s.seed, s.copies, s.policies, s.actors, s.ops, s.writes, s.flaps)
+	return fmt.Sprintf("seed %d, %d copies, %v, %d actors, %d ops, %d/10 writes, flaps %v, TTL %v, %+v, fails %v, tier0 %v",
+		s.seed, s.copies, s.policies, s.actors, s.ops, s.writes, s.flaps, s.ttl, s.fresh, s.fails, s.tier0)
 }
 
 // history is the origin as a register that numbers its versions.
@@ -44,7 +48,10 @@ type history struct {
 	index    map[string]int // of a value
 	done     int            // newest version whose writer has returned
 	wrong    []string
+	fails    bool
 }
+
+var errBroken = errors.New("the origin is broken")
 
 func (h *history) nap(most time.Duration) {
 	h.mu.Lock()
@@ -75,6 +82,10 @@ func (h *history) commit(ctx context.Context, v string) {
 func (h *history) load(context.Context, string) (string, error) {
 	h.nap(5 * time.Millisecond)
 	h.mu.Lock()
+	if h.fails && h.rnd.IntN(4) == 0 {
+		h.mu.Unlock()
+		return "", errBroken
+	}
 	v := h.versions[len(h.versions)-1]
 	h.mu.Unlock()
 	h.nap(10 * time.Millisecond)
@@ -100,13 +111,16 @@ func (h *history) newest(v string) int {
 // run executes s in its bubble and returns what went wrong.
 func (s schedule) run(t *testing.T) (wrong []string) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &history{rnd: rand.New(rand.NewPCG(s.seed, 1)), versions: []string{"0"}, index: map[string]int{"0": 0}}
+		h := &history{rnd: rand.New(rand.NewPCG(s.seed, 1)), versions: []string{"0"}, index: map[string]int{"0": 0}, fails: s.fails}
 		c := fakecache.New(s.copies)
+		if s.tier0 {
+			c.SetTier0()
+		}
 		c.Step = func(string, int) error { h.nap(3 * time.Millisecond); return nil }
 		var processes []*loader.Loader[string]
 		for _, p := range s.policies {
 			cfg := loader.Config[string]{
-				Load: h.load, Codec: loader.String{}, Write: p, LeaseTTL: 2 * time.Second,
+				Load: h.load, Codec: loader.String{}, Write: p, LeaseTTL: 2 * time.Second, TTL: s.ttl, Freshness: s.fresh,
 				Store:  func(ctx context.Context, _, v string) error { h.commit(ctx, v); return nil },
 				Remove: func(ctx context.Context, _ string) error { h.commit(ctx, ""); return nil },
 			}
@@ -142,7 +156,7 @@ func (s schedule) run(t *testing.T) (wrong []string) {
 			if !ok || e.Stub {
 				continue
 			}
-			if got := string(e.Value[16:]); got != last {
+			if got := string(e.Value[e.Value[3]:]); got != last {
 				h.wrong = append(h.wrong, fmt.Sprintf("copy %d keeps %q, the origin has %q", i, got, last))
 			}
 		}
@@ -191,6 +205,7 @@ func (s schedule) act(h *history, l *loader.Loader[string], name string) {
 			h.mu.Lock()
 			switch {
 			case errors.Is(err, context.DeadlineExceeded) && leave:
+			case errors.Is(err, errBroken) && s.fails:
 			case err != nil && !errors.Is(err, loader.ErrNotFound):
 				h.wrong = append(h.wrong, name+": "+err.Error())
 			case h.newest(v) < floor:
@@ -218,7 +233,22 @@ func (s schedule) act(h *history, l *loader.Loader[string], name string) {
 
 // No read is older than what was confirmed before it, and no copy keeps an older value
 // than the origin's, whatever the order of steps: consistency rules 2, 3 and 8.
-func TestSchedules(t *testing.T) {
+func TestSchedules(t *testing.T) { schedules(t, func(*rapid.T, *schedule) {}) }
+
+// Nor with values that are refreshed while they are read and written, that pass their time,
+// and that are returned because a load failed.
+func TestSchedulesWithRefreshes(t *testing.T) {
+	schedules(t, func(rt *rapid.T, s *schedule) {
+		s.ttl = rapid.SampledFrom([]time.Duration{time.Minute, 20 * time.Millisecond}).Draw(rt, "TTL")
+		s.fresh.Soft = rapid.SampledFrom([]time.Duration{0, time.Millisecond}).Draw(rt, "soft")
+		s.fresh.IfError = rapid.SampledFrom([]time.Duration{0, time.Minute}).Draw(rt, "if error")
+		s.fresh.Jitter = rapid.SampledFrom([]float64{0, 0.5}).Draw(rt, "jitter")
+		s.fails = rapid.Bool().Draw(rt, "fails")
+		s.tier0 = rapid.Bool().Draw(rt, "tier 0")
+	})
+}
+
+func schedules(t *testing.T, more func(rt *rapid.T, s *schedule)) {
 	rapid.Check(t, func(rt *rapid.T) {
 		policy := rapid.SampledFrom([]loader.WritePolicy{loader.WriteAround, loader.WriteThrough})
 		s := schedule{
@@ -232,6 +262,7 @@ func TestSchedules(t *testing.T) {
 		// Loads without the cache are shared on trust, so with copies down only this
 		// process's own writes are sure to be seen.
 		s.flaps = len(s.policies) == 1 && rapid.Bool().Draw(rt, "flaps")
+		more(rt, &s)
 		first := rapid.Uint64().Draw(rt, "seed")
 		for i := range scaled(10) {
 			s.seed = first + uint64(i)

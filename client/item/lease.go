@@ -108,6 +108,10 @@ type Lease struct {
 	Generation uint64
 }
 
+// Marked reports whether the home copy gave the right to fill to this caller alone. It is false of
+// a LeaseRefresh that was forced, or that comes from a node without meta commands.
+func (l *Lease) Marked() bool { return len(l.Tokens) > 0 && l.Tokens[0].Won }
+
 // LeaseOptions change how a lease is taken. The zero value is a good choice.
 type LeaseOptions struct {
 	// TTL is how long the right to fill stays with the winner before another caller
