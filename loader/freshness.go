@@ -30,8 +30,9 @@ type Freshness struct {
 	IfError time.Duration
 	// Beta is how early values that are read often are refreshed by chance: the
 	// refresh is due Beta × (what the last load took) × (a random number of mean 1,
-	// exponentially distributed) before the value is (Vattani, Chierichetti, Lowenstein:
-	// Optimal Probabilistic Cache Stampede Prevention, VLDB 2015). 0 means 1, the
+	// exponentially distributed) before TTL, when readers would have to wait (Vattani, Chierichetti, Lowenstein:
+	// Optimal Probabilistic Cache Stampede Prevention, VLDB 2015). With a Soft well before
+	// TTL it hardly ever is the first to come. 0 means 1, the
 	// best value by their analysis; more is earlier; any negative number means never. A
 	// value that Put has written has cost no load and is not refreshed early.
 	Beta float64
@@ -134,7 +135,7 @@ func (l *Loader[V]) judge(e *envelope, age time.Duration) verdict {
 	}
 	if beta := l.cfg.Freshness.Beta; beta > 0 && e.cost > 0 {
 		ahead := beta * float64(e.cost)
-		left := float64(e.soft - age)
+		left := float64(e.hard - age)
 		if left <= farthest*ahead && left <= ahead*rand.ExpFloat64() {
 			return isEarly
 		}
