@@ -24,6 +24,19 @@ type Cache interface {
 	Delete(ctx context.Context, key string) (item.Outcome, error)
 }
 
+// MultiLeaser is implemented by a Cache that leases many keys at once, as *client.Client
+// does. Leases and errors are in the order of keys, which are all different; a lease counts if its
+// error is nil. If ctx has ended no lease is left won whose error is not nil.
+type MultiLeaser interface {
+	LeaseMulti(ctx context.Context, keys []string, o item.LeaseOptions) ([]item.Lease, []error)
+}
+
+// Reader is implemented by a Cache that reads without leasing, as *client.Client does, for
+// Peek. A miss is item.ErrCacheMiss.
+type Reader interface {
+	Get(ctx context.Context, key string) (item.Item, error)
+}
+
 // KeyChecker is implemented by a Cache that takes other keys than item.CheckKey
 // allows, as *client.Client does with Config.Keys. CheckKey returns nil if key may be
 // used, and must always say the same of one key.

@@ -15,6 +15,20 @@ type called[V any] struct {
 	took time.Duration
 }
 
+func isDeadline(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
+
+// admit waits for a slot to load in.
+func (l *Loader[V]) admit(ctx context.Context) error {
+	if err := l.sem.Acquire(ctx, 1); err != nil {
+		l.count.shed.Add(1)
+		return fmt.Errorf("%w: %w", ErrOriginBusy, ErrLoadTimeout)
+	}
+	return nil
+}
+
+// leaveOrigin gives the slot of a load back.
+func (l *Loader[V]) leaveOrigin(time.Duration, error) { l.sem.Release(1) }
+
 func failed(err error) bool { return err != nil && !errors.Is(err, ErrNotFound) }
 
 // load calls Config.Load once, in its turn, and once more if the first call hangs
@@ -22,9 +36,8 @@ func failed(err error) bool { return err != nil && !errors.Is(err, ErrNotFound) 
 func (l *Loader[V]) load(f *flight[V]) (v V, asOf uint64, err error) {
 	ctx, cancel := context.WithTimeoutCause(f.ctx, l.cfg.LoadTimeout, ErrLoadTimeout)
 	defer cancel()
-	if err := l.sem.Acquire(ctx, 1); err != nil {
-		l.count.shed.Add(1)
-		return v, everyone, fmt.Errorf("%w: %w", ErrOriginBusy, ErrLoadTimeout)
+	if err := l.admit(ctx); err != nil {
+		return v, everyone, err
 	}
 	asOf = l.seq.Add(1)
 	v, f.cost, err = l.race(ctx, l.userKey(f.key))
@@ -34,9 +47,7 @@ func (l *Loader[V]) load(f *flight[V]) (v V, asOf uint64, err error) {
 		l.count.notFound.Add(1)
 	default:
 		l.count.loadErrors.Add(1)
-		if ctx.Err() != nil && err != ErrLoadTimeout && errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("%w: %w", ErrLoadTimeout, err)
-		}
+		err = asTimeout(ctx, err)
 	}
 	return v, asOf, err
 }
@@ -92,7 +103,7 @@ func (l *Loader[V]) call(ctx context.Context, key string, ch chan<- called[V]) {
 			}
 		}
 		r.took = time.Since(began)
-		l.sem.Release(1)
+		l.leaveOrigin(r.took, r.err)
 		if h := l.cfg.Hooks.Load; h != nil {
 			h(key, r.took, r.err)
 		}

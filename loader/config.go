@@ -59,6 +59,10 @@ type Config[V any] struct {
 	// cancellation, and ends after LoadTimeout. It may run for many keys at once, and
 	// must not read a replica that may lag behind what Store wrote.
 	Load func(ctx context.Context, key string) (V, error)
+	// LoadMany reads the values of many keys, two at least, in one go, for GetMulti: what
+	// is not in its result is not there, or if it returns an error too, has failed with that. It takes
+	// one of MaxLoads slots, and its context is as Load's. Nil: Load is called for each key.
+	LoadMany func(ctx context.Context, keys []string) (map[string]V, error)
 	// Store writes v to the origin, for Put, on Put's context. Nil: Put returns
 	// ErrNoStore.
 	Store func(ctx context.Context, key string, v V) error
@@ -118,6 +122,8 @@ type Hooks struct {
 	// Load: a call of Config.Load ended after took, with err. One that ran past
 	// LoadTimeout is reported when it really returns.
 	Load func(key string, took time.Duration, err error)
+	// LoadMany: a call of Config.LoadMany for so many keys ended after took, with err.
+	LoadMany func(keys int, took time.Duration, err error)
 	// Owed: o.Owed copies of key did not hear of a write or delete and will be told
 	// when they are back.
 	Owed func(key string, o item.Outcome)

@@ -19,6 +19,7 @@ type Counters struct {
 	Polls        uint64 // lease requests repeated while another process was loading
 
 	Loads      uint64 // calls of Config.Load
+	ManyLoads  uint64 // calls of Config.LoadMany
 	LoadErrors uint64 // loads that failed; ErrNotFound is no failure
 	NotFound   uint64 // loads that returned ErrNotFound
 	Seconds    uint64 // of the loads, those begun because another of the key took long (Origin.SecondAfter)
@@ -54,11 +55,11 @@ type hitCount struct {
 type counters struct {
 	hits [hitStripes]hitCount
 
-	misses, waits, polls                                  atomic.Uint64
-	loads, loadErrors, notFound, shed                     atomic.Uint64
-	seconds, staleHits, refreshes, refreshErrors, rescued atomic.Uint64
-	leaseLost, voided, notCached, corrupt, failOpen       atomic.Uint64
-	puts, putErrors, deletes, deleteErrors, owedSent      atomic.Uint64
+	misses, waits, polls                                             atomic.Uint64
+	loads, loadErrors, notFound, shed                                atomic.Uint64
+	manyLoads, seconds, staleHits, refreshes, refreshErrors, rescued atomic.Uint64
+	leaseLost, voided, notCached, corrupt, failOpen                  atomic.Uint64
+	puts, putErrors, deletes, deleteErrors, owedSent                 atomic.Uint64
 }
 
 func (c *counters) hit(level item.Level, k kind) {
@@ -80,7 +81,7 @@ func (l *Loader[V]) Counters() Counters {
 	out := Counters{
 		Misses: c.misses.Load(), Waits: c.waits.Load(), Polls: c.polls.Load(),
 		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(), NotFound: c.notFound.Load(), Shed: c.shed.Load(),
-		Seconds:   c.seconds.Load(),
+		ManyLoads: c.manyLoads.Load(), Seconds: c.seconds.Load(),
 		StaleHits: c.staleHits.Load(), Refreshes: c.refreshes.Load(),
 		RefreshErrors: c.refreshErrors.Load(), StaleOnError: c.rescued.Load(),
 		LeaseLost: c.leaseLost.Load(), Voided: c.voided.Load(), NotCached: c.notCached.Load(),

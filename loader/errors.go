@@ -14,6 +14,8 @@ var (
 	ErrClosed = errors.New("memherd: loader is closed")
 	// ErrNoStore: Put was called on a loader whose Config.Store is nil.
 	ErrNoStore = errors.New("memherd: Put needs Config.Store, the origin's write")
+	// ErrNoReader: Peek was called on a loader whose cache is no Reader.
+	ErrNoReader = errors.New("memherd: Peek needs a cache that is a loader.Reader")
 	// ErrLoadTimeout: a load, with the time it waited for its turn, took longer than
 	// Config.LoadTimeout. It is also a context.DeadlineExceeded to errors.Is.
 	ErrLoadTimeout error = loadTimeoutError{}

@@ -175,8 +175,9 @@ func (l *Loader[V]) join(s *shard[V], key string) (*flight[V], uint64) {
 // and makes use of what the caller got from the cache. A lease the caller won is
 // handed to a flight that waits for one. If a load is under way already, its lease
 // must have been voided or outlived, or this one could not have been won: the load
-// that starts now replaces it in the table and the old one serves those it has.
-func (l *Loader[V]) enter(ctx context.Context, s *shard[V], key string, st start) (f *flight[V], joined uint64, fresh bool, err error) {
+// that starts now replaces it in the table and the old one serves those it has. fly gets
+// a new flight going.
+func (l *Loader[V]) enter(ctx context.Context, s *shard[V], key string, st start, fly launcher[V]) (f *flight[V], joined uint64, fresh bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	joined = l.seq.Load()
@@ -187,7 +188,7 @@ func (l *Loader[V]) enter(ctx context.Context, s *shard[V], key string, st start
 		f.attach(joined)
 		return f, joined, false, nil
 	}
-	if f, err = l.launch(s, context.WithoutCancel(ctx), key, st); err != nil {
+	if f, err = l.launch(s, context.WithoutCancel(ctx), key, st, fly); err != nil {
 		return nil, 0, false, err
 	}
 	f.attach(joined)
@@ -195,13 +196,13 @@ func (l *Loader[V]) enter(ctx context.Context, s *shard[V], key string, st start
 }
 
 // launch starts a flight and puts it into the table. The caller holds s.mu.
-func (l *Loader[V]) launch(s *shard[V], ctx context.Context, key string, st start) (*flight[V], error) {
+func (l *Loader[V]) launch(s *shard[V], ctx context.Context, key string, st start, fly launcher[V]) (*flight[V], error) {
 	if err := l.begin(); err != nil {
 		return nil, err
 	}
 	f := &flight[V]{key: key, ctx: ctx, waiting: !st.won(), wake: make(chan struct{}, 1), done: make(chan struct{})}
 	s.put(f)
-	go l.fly(s, f, st)
+	fly(s, f, st)
 	return f, nil
 }
 
@@ -238,7 +239,7 @@ func (l *Loader[V]) land(s *shard[V], f *flight[V], res result[V]) {
 	if f.waiters > 0 && f.latest >= res.asOf {
 		if f.next = s.flights[f.key]; f.next == nil {
 			// An error means that the loader is closing: they will find out.
-			f.next, _ = l.launch(s, f.ctx, f.key, start{ask: true})
+			f.next, _ = l.launch(s, f.ctx, f.key, start{ask: true}, l.flyAlone)
 		}
 	}
 	f.res = res

@@ -191,15 +191,21 @@ func (l *Loader[V]) loadOpen(s *shard[V], f *flight[V], cause error) result[V] {
 	if h := s.take(f); h != nil {
 		return l.loadLeased(s, f, *h) // the cache is not so ill: a caller just won
 	}
+	v, err := l.loadBare(f, cause)
+	return result[V]{val: v, err: err, asOf: everyone}
+}
+
+// loadBare is the load of loadOpen.
+func (l *Loader[V]) loadBare(f *flight[V], cause error) (v V, err error) {
 	if l.cfg.FailClosed {
-		return result[V]{err: fmt.Errorf("%w: %w", ErrCacheDown, cause), asOf: everyone}
+		return v, fmt.Errorf("%w: %w", ErrCacheDown, cause)
 	}
 	l.count.failOpen.Add(1)
 	if h := l.cfg.Hooks.FailOpen; h != nil {
 		h(l.userKey(f.key), cause)
 	}
-	v, _, err := l.load(f)
-	return result[V]{val: v, err: err, asOf: everyone}
+	v, _, err = l.load(f)
+	return v, err
 }
 
 // loadLeased loads and fills under lease. The order matters:
@@ -213,12 +219,24 @@ func (l *Loader[V]) loadOpen(s *shard[V], f *flight[V], cause error) result[V] {
 // every waiter. Were 2 after 3, this could happen: fill accepted; another process
 // deletes the key and returns; a reader joins; the reader gets the deleted value.
 func (l *Loader[V]) loadLeased(s *shard[V], f *flight[V], lease item.Lease) result[V] {
-	if h := s.take(f); h != nil {
-		// A caller won after this lease was given, so this one is void; use the newer.
-		lease, *h = *h, lease
-		l.release(f.ctx, *h)
-	}
+	lease = l.latest(s, f, lease)
 	v, asOf, err := l.load(f)
+	return l.conclude(s, f, lease, v, asOf, err)
+}
+
+// latest ends the waiting of f and returns the lease to use: lease, or a newer one.
+func (l *Loader[V]) latest(s *shard[V], f *flight[V], lease item.Lease) item.Lease {
+	h := s.take(f)
+	if h == nil {
+		return lease
+	}
+	// A caller won after this lease was given, so this one is void; use the newer.
+	l.release(f.ctx, lease)
+	return *h
+}
+
+// conclude does what is left to do after a load under lease came to v or err.
+func (l *Loader[V]) conclude(s *shard[V], f *flight[V], lease item.Lease, v V, asOf uint64, err error) result[V] {
 	res := result[V]{val: v, err: err, asOf: asOf}
 	absent := errors.Is(err, ErrNotFound)
 	if err != nil && !absent {

@@ -74,8 +74,14 @@ func (l *Loader[V]) Get(ctx context.Context, key string) (V, error) {
 	if l.closed.Load() {
 		return none, ErrClosed
 	}
+	return l.get(ctx, full, true)
+}
+
+// get is Get of a key that was checked; first says that it has not been counted yet.
+func (l *Loader[V]) get(ctx context.Context, full string, first bool) (V, error) {
+	var none V
 	s := l.table.shard(full)
-	for first := true; ; first = false {
+	for ; ; first = false {
 		f, joined := l.join(s, full)
 		fresh := false
 		if f == nil {
@@ -83,31 +89,11 @@ func (l *Loader[V]) Get(ctx context.Context, key string) (V, error) {
 			if err != nil && ctx.Err() != nil {
 				return none, ctx.Err()
 			}
-			st := start{lease: lease, err: err}
-			if err == nil && lease.State == item.LeaseHit {
-				v, e, err := l.open(full, lease.Item.Value)
-				age := l.ageOf(&e, lease.Item.TTL)
-				verdict := l.judge(&e, age)
-				if err == nil && verdict != isExpired {
-					if verdict != isFresh {
-						l.refreshSoon(ctx, s, full, lease, e, age)
-					}
-					if first {
-						l.count.hit(lease.Level, e.kind)
-					}
-					if e.kind == kindAbsent {
-						return none, ErrNotFound
-					}
-					return v, nil
-				}
-				// Past its time, foreign or corrupt. The flight looks again: these bytes
-				// may be replaced by now.
-				st = start{ask: true}
-				if err == nil {
-					st.seen = e.left(lease.Item.TTL, age)
-				}
+			v, err, st, ok := l.take(ctx, full, start{lease: lease, err: err}, first)
+			if ok {
+				return v, err
 			}
-			if f, joined, fresh, err = l.enter(ctx, s, full, st); err != nil {
+			if f, joined, fresh, err = l.enter(ctx, s, full, st, l.flyAlone); err != nil {
 				if st.won() {
 					l.release(ctx, st.lease)
 				}
@@ -124,6 +110,36 @@ func (l *Loader[V]) Get(ctx context.Context, key string) (V, error) {
 			return v, err
 		}
 	}
+}
+
+// take uses a lease that is a hit: ok says that v and err answer the caller. Otherwise a flight
+// has to, which starts with what is returned.
+func (l *Loader[V]) take(ctx context.Context, full string, st start, first bool) (v V, err error, next start, ok bool) {
+	if st.err != nil || st.lease.State != item.LeaseHit {
+		return v, nil, st, false
+	}
+	v, e, err := l.open(full, st.lease.Item.Value)
+	// Past its time, foreign or corrupt: the flight looks again, since these bytes may be
+	// replaced by now.
+	next.ask = true
+	if err != nil {
+		return v, nil, next, false
+	}
+	age := l.ageOf(&e, st.lease.Item.TTL)
+	switch l.judge(&e, age) {
+	case isExpired:
+		next.seen = e.left(st.lease.Item.TTL, age)
+		return v, nil, next, false
+	case isDue, isEarly:
+		l.refreshSoon(ctx, l.table.shard(full), full, st.lease, e, age)
+	}
+	if first {
+		l.count.hit(st.lease.Level, e.kind)
+	}
+	if e.kind == kindAbsent {
+		return v, ErrNotFound, next, true
+	}
+	return v, nil, next, true
 }
 
 // Close refuses new calls with ErrClosed, lets Gets that wait for another process's

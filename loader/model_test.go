@@ -33,11 +33,12 @@ type schedule struct {
 	ttl      time.Duration
 	fails    bool // a quarter of the loads
 	tier0    bool // the copies know no marks
+	multi    bool // half of the reads are of many keys
 }
 
 func (s schedule) String() string {
-	return fmt.Sprintf("seed %d, %d copies, %v, %d actors, %d ops, %d/10 writes, flaps %v, TTL %v, %+v, fails %v, tier0 %v",
-		s.seed, s.copies, s.policies, s.actors, s.ops, s.writes, s.flaps, s.ttl, s.fresh, s.fails, s.tier0)
+	return fmt.Sprintf("seed %d, %d copies, %v, %d actors, %d ops, %d/10 writes, flaps %v, TTL %v, %+v, fails %v, tier0 %v, multi %v",
+		s.seed, s.copies, s.policies, s.actors, s.ops, s.writes, s.flaps, s.ttl, s.fresh, s.fails, s.tier0, s.multi)
 }
 
 // history is the origin as a register that numbers its versions.
@@ -95,6 +96,39 @@ func (h *history) load(context.Context, string) (string, error) {
 	return v, nil
 }
 
+// loadMany loads "k", and knows nothing of other keys.
+func (h *history) loadMany(ctx context.Context, keys []string) (map[string]string, error) {
+	found := map[string]string{}
+	for _, key := range keys {
+		if key != "k" {
+			continue
+		}
+		v, err := h.load(ctx, key)
+		if err == nil {
+			found[key] = v
+		} else if !errors.Is(err, loader.ErrNotFound) {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// getMulti gets "k" with keys that nobody else asks for, so that there is something to load.
+func getMulti(ctx context.Context, l *loader.Loader[string], name string, i int) (string, error) {
+	found, err := l.GetMulti(ctx, []string{"k", fmt.Sprint(name, i), fmt.Sprint(name, i, "b")})
+	v, ok := found["k"]
+	if err == nil && !ok {
+		err = loader.ErrNotFound
+	}
+	var m *loader.MultiError
+	if errors.As(err, &m) {
+		if err = m.Errs["k"]; err == nil && !ok {
+			err = loader.ErrNotFound
+		}
+	}
+	return v, err
+}
+
 // newest returns the newest version that a reader who got (v, err) may have seen.
 func (h *history) newest(v string) int {
 	if v != "" {
@@ -123,6 +157,9 @@ func (s schedule) run(t *testing.T) (wrong []string) {
 				Load: h.load, Codec: loader.String{}, Write: p, LeaseTTL: 2 * time.Second, TTL: s.ttl, Freshness: s.fresh,
 				Store:  func(ctx context.Context, _, v string) error { h.commit(ctx, v); return nil },
 				Remove: func(ctx context.Context, _ string) error { h.commit(ctx, ""); return nil },
+			}
+			if s.multi {
+				cfg.LoadMany = h.loadMany
 			}
 			if s.noNeg {
 				cfg.NegativeTTL = -1
@@ -200,7 +237,13 @@ func (s schedule) act(h *history, l *loader.Loader[string], name string) {
 			if leave {
 				gctx, cancel = context.WithTimeout(ctx, 4*time.Millisecond)
 			}
-			v, err := l.Get(gctx, "k")
+			var v string
+			var err error
+			if s.multi && i%2 == 0 {
+				v, err = getMulti(gctx, l, name, i)
+			} else {
+				v, err = l.Get(gctx, "k")
+			}
 			cancel()
 			h.mu.Lock()
 			switch {
@@ -245,6 +288,7 @@ func TestSchedulesWithRefreshes(t *testing.T) {
 		s.fresh.Jitter = rapid.SampledFrom([]float64{0, 0.5}).Draw(rt, "jitter")
 		s.fails = rapid.Bool().Draw(rt, "fails")
 		s.tier0 = rapid.Bool().Draw(rt, "tier 0")
+		s.multi = rapid.Bool().Draw(rt, "multi")
 	})
 }
 

@@ -128,6 +128,52 @@ func (c *Cache) each(but int, fn func(copy int)) {
 	wg.Wait()
 }
 
+// Get reads the first copy that answers; a stub is a miss.
+func (c *Cache) Get(ctx context.Context, key string) (item.Item, error) {
+	if err := c.enter(ctx, "Get"); err != nil {
+		return item.Item{}, err
+	}
+	for home := range c.nodes {
+		var e Entry
+		found := false
+		err := c.at("get", home, func(n *node) {
+			if p := n.live(key); p != nil && !p.Stub {
+				e, found = *p, true
+			}
+		})
+		if err != nil {
+			continue
+		}
+		if !found {
+			return item.Item{}, item.ErrCacheMiss
+		}
+		it := item.Item{Key: key, Value: e.Value}
+		if !c.tier0 {
+			it.TTL = e.left()
+		}
+		return it, nil
+	}
+	return item.Item{}, ErrDown
+}
+
+// Multi is a Cache that leases many keys at once, too.
+type Multi struct{ *Cache }
+
+// LeaseMulti leases each key, as one call.
+func (c Multi) LeaseMulti(ctx context.Context, keys []string, o item.LeaseOptions) ([]item.Lease, []error) {
+	leases, errs := make([]item.Lease, len(keys)), make([]error, len(keys))
+	if err := c.enter(ctx, "LeaseMulti"); err != nil {
+		for i := range errs {
+			errs[i] = err
+		}
+		return leases, errs
+	}
+	for i, key := range keys {
+		leases[i], errs[i] = c.Lease(ctx, key, o)
+	}
+	return leases, errs
+}
+
 // LeaseWrite takes a token on every live copy; having none is an error.
 func (c *Cache) LeaseWrite(ctx context.Context, key string) (item.Lease, error) {
 	if err := c.enter(ctx, "LeaseWrite"); err != nil {
