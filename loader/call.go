@@ -3,7 +3,6 @@ package loader
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime/debug"
 	"time"
 )
@@ -17,18 +16,6 @@ type called[V any] struct {
 
 func isDeadline(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
 
-// admit waits for a slot to load in.
-func (l *Loader[V]) admit(ctx context.Context) error {
-	if err := l.sem.Acquire(ctx, 1); err != nil {
-		l.count.shed.Add(1)
-		return fmt.Errorf("%w: %w", ErrOriginBusy, ErrLoadTimeout)
-	}
-	return nil
-}
-
-// leaveOrigin gives the slot of a load back.
-func (l *Loader[V]) leaveOrigin(time.Duration, error) { l.sem.Release(1) }
-
 func failed(err error) bool { return err != nil && !errors.Is(err, ErrNotFound) }
 
 // load calls Config.Load once, in its turn, and once more if the first call hangs
@@ -36,7 +23,7 @@ func failed(err error) bool { return err != nil && !errors.Is(err, ErrNotFound) 
 func (l *Loader[V]) load(f *flight[V]) (v V, asOf uint64, err error) {
 	ctx, cancel := context.WithTimeoutCause(f.ctx, l.cfg.LoadTimeout, ErrLoadTimeout)
 	defer cancel()
-	if err := l.admit(ctx); err != nil {
+	if err := l.admit(ctx, 1); err != nil {
 		return v, everyone, err
 	}
 	asOf = l.seq.Add(1)
@@ -80,12 +67,13 @@ func (l *Loader[V]) race(ctx context.Context, key string) (v V, took time.Durati
 			}
 			return r.val, r.took, r.err
 		case <-second:
-			if l.sem.TryAcquire(1) {
+			if l.admitSecond() {
 				l.count.seconds.Add(1)
 				start()
 				running++
 			}
 		case <-ctx.Done():
+			l.doors.hangs()
 			return v, 0, ErrLoadTimeout
 		}
 	}
@@ -103,7 +91,7 @@ func (l *Loader[V]) call(ctx context.Context, key string, ch chan<- called[V]) {
 			}
 		}
 		r.took = time.Since(began)
-		l.leaveOrigin(r.took, r.err)
+		l.doors.leave(r.took, failed(r.err))
 		if h := l.cfg.Hooks.Load; h != nil {
 			h(key, r.took, r.err)
 		}

@@ -109,7 +109,7 @@ type Config[V any] struct {
 	// Freshness says when values are refreshed, and how long they may be served when the
 	// origin fails. The zero value serves none past TTL.
 	Freshness Freshness
-	// Origin says how the origin is treated when it is slow.
+	// Origin says how the origin is protected beyond MaxLoads.
 	Origin Origin
 	// Hooks observe the loader. The zero value observes nothing.
 	Hooks Hooks
@@ -138,6 +138,10 @@ type Hooks struct {
 	// Refresh: the refresh of a value that is still served ended after took, with err; its
 	// call of Config.Load is reported, too.
 	Refresh func(key string, took time.Duration, err error)
+	// Shed: a load, of so many keys, was given up after it had waited for its turn so long.
+	Shed func(keys int, waited time.Duration)
+	// Limit: with Origin.MinLoads, how many loads may run at once has changed.
+	Limit func(from, to int)
 	// Stale: a value past TTL was returned to all who waited for a load, which failed with err.
 	Stale func(key string, err error)
 }
@@ -199,6 +203,6 @@ func (cfg Config[V]) withDefaults() (Config[V], error) {
 	if cfg.Freshness, err = cfg.Freshness.withDefaults(cfg.TTL); err != nil {
 		return cfg, err
 	}
-	cfg.Origin, err = cfg.Origin.withDefaults(cfg.LoadTimeout)
+	cfg.Origin, err = cfg.Origin.withDefaults(cfg.LoadTimeout, cfg.MaxLoads)
 	return cfg, err
 }

@@ -23,7 +23,8 @@ type Counters struct {
 	LoadErrors uint64 // loads that failed; ErrNotFound is no failure
 	NotFound   uint64 // loads that returned ErrNotFound
 	Seconds    uint64 // of the loads, those begun because another of the key took long (Origin.SecondAfter)
-	Shed       uint64 // loads that never began: no free slot within LoadTimeout
+	Shed       uint64 // loads that never began: no turn within Origin.QueueWait or LoadTimeout
+	LoadLimit  uint64 // how many loads may run at once now; no count
 
 	StaleHits     uint64 // Gets answered by a value that is due for a refresh; they are hits, too
 	Refreshes     uint64 // refreshes begun in the background
@@ -80,7 +81,7 @@ func (l *Loader[V]) Counters() Counters {
 	c := &l.count
 	out := Counters{
 		Misses: c.misses.Load(), Waits: c.waits.Load(), Polls: c.polls.Load(),
-		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(), NotFound: c.notFound.Load(), Shed: c.shed.Load(),
+		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(), NotFound: c.notFound.Load(), Shed: c.shed.Load(), LoadLimit: uint64(l.doors.now()),
 		ManyLoads: c.manyLoads.Load(), Seconds: c.seconds.Load(),
 		StaleHits: c.staleHits.Load(), Refreshes: c.refreshes.Load(),
 		RefreshErrors: c.refreshErrors.Load(), StaleOnError: c.rescued.Load(),

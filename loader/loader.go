@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/memherd/memherd/client/item"
 )
 
@@ -20,8 +18,8 @@ type Loader[V any] struct {
 	checkKey func(key string) error
 	cfg      Config[V]
 	table    table[V]
-	sem      *semaphore.Weighted // slots for Load calls
-	seq      atomic.Uint64       // points in time, see result
+	doors    *doors        // what loads pass through
+	seq      atomic.Uint64 // points in time, see result
 	count    counters
 	closing  chan struct{} // closed by Close: flights that wait give up
 
@@ -43,7 +41,7 @@ func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
 	l := &Loader[V]{
 		cache:   c,
 		cfg:     cfg,
-		sem:     semaphore.NewWeighted(int64(cfg.MaxLoads)),
+		doors:   newDoors(cfg.Origin, cfg.MaxLoads, cfg.Hooks.Limit),
 		closing: make(chan struct{}),
 
 		checkKey: item.CheckKey,

@@ -61,7 +61,7 @@ type manyCalled[V any] struct {
 func (l *Loader[V]) loadMany(ctx context.Context, keys []string) (map[string]V, time.Duration, uint64, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.cfg.LoadTimeout, ErrLoadTimeout)
 	defer cancel()
-	if err := l.admit(ctx); err != nil {
+	if err := l.admit(ctx, len(keys)); err != nil {
 		return nil, 0, everyone, err
 	}
 	asOf := l.seq.Add(1)
@@ -73,6 +73,7 @@ func (l *Loader[V]) loadMany(ctx context.Context, keys []string) (map[string]V, 
 	select {
 	case r = <-ch:
 	case <-ctx.Done():
+		l.doors.hangs()
 		r.err = ErrLoadTimeout
 	}
 	if r.err != nil {
@@ -93,7 +94,7 @@ func (l *Loader[V]) callMany(ctx context.Context, keys []string, ch chan<- manyC
 			}
 		}
 		r.took = time.Since(began)
-		l.leaveOrigin(r.took, r.err)
+		l.doors.leave(r.took, failed(r.err))
 		if h := l.cfg.Hooks.LoadMany; h != nil {
 			h(len(keys), r.took, r.err)
 		}
