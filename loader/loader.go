@@ -87,7 +87,8 @@ func (l *Loader[V]) get(ctx context.Context, full string, first bool) (V, error)
 			if err != nil && ctx.Err() != nil {
 				return none, ctx.Err()
 			}
-			v, err, st, ok := l.take(ctx, full, start{lease: lease, err: err}, first)
+			st := start{lease: lease, err: err}
+			v, err, ok := l.take(ctx, full, &st, first)
 			if ok {
 				return v, err
 			}
@@ -111,33 +112,34 @@ func (l *Loader[V]) get(ctx context.Context, full string, first bool) (V, error)
 }
 
 // take uses a lease that is a hit: ok says that v and err answer the caller. Otherwise a flight
-// has to, which starts with what is returned.
-func (l *Loader[V]) take(ctx context.Context, full string, st start, first bool) (v V, err error, next start, ok bool) {
+// has to, and st says with what it starts.
+func (l *Loader[V]) take(ctx context.Context, full string, st *start, first bool) (v V, err error, ok bool) {
 	if st.err != nil || st.lease.State != item.LeaseHit {
-		return v, nil, st, false
+		return v, nil, false
 	}
+	ttl := st.lease.Item.TTL
 	v, e, err := l.open(full, st.lease.Item.Value)
+	if err == nil {
+		age := l.ageOf(&e, ttl)
+		verdict := l.judge(&e, age)
+		if verdict == isDue || verdict == isEarly {
+			l.refreshSoon(ctx, l.table.shard(full), full, st.lease, e, age)
+		}
+		if verdict != isExpired {
+			if first {
+				l.count.hit(st.lease.Level, e.kind)
+			}
+			if e.kind == kindAbsent {
+				return v, ErrNotFound, true
+			}
+			return v, nil, true
+		}
+		st.seen = e.left(ttl, age)
+	}
 	// Past its time, foreign or corrupt: the flight looks again, since these bytes may be
 	// replaced by now.
-	next.ask = true
-	if err != nil {
-		return v, nil, next, false
-	}
-	age := l.ageOf(&e, st.lease.Item.TTL)
-	switch l.judge(&e, age) {
-	case isExpired:
-		next.seen = e.left(st.lease.Item.TTL, age)
-		return v, nil, next, false
-	case isDue, isEarly:
-		l.refreshSoon(ctx, l.table.shard(full), full, st.lease, e, age)
-	}
-	if first {
-		l.count.hit(st.lease.Level, e.kind)
-	}
-	if e.kind == kindAbsent {
-		return v, ErrNotFound, next, true
-	}
-	return v, nil, next, true
+	st.ask, st.lease = true, item.Lease{}
+	return v, nil, false
 }
 
 // Close refuses new calls with ErrClosed, lets Gets that wait for another process's

@@ -127,7 +127,7 @@ func (l *Loader[V]) seekMulti(ctx context.Context, full map[string]string, take 
 			}
 			continue
 		}
-		v, verr, st, ok := l.take(ctx, f, st, true)
+		v, verr, ok := l.take(ctx, f, &st, true)
 		if ok {
 			take(keys[i], v, verr)
 			continue
