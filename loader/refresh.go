@@ -13,6 +13,11 @@ import (
 // as the origin fails, the fleet tries each key once in that time, not at each read.
 const refreshPause = 3 * time.Second
 
+// askPause is how long this process does not ask for the right to refresh a key again after it
+// did not get it: others have it, what is read is a near-cache's and does not show that yet,
+// or the cache gives none.
+const askPause = time.Second
+
 // keepWatch is how many keys a shard may watch before it looks for those that are done with.
 const keepWatch = 256
 
@@ -20,7 +25,7 @@ const keepWatch = 256
 type refreshing[V any] struct {
 	f *flight[V] // ours, under way; nil if another process has the right
 	// Of another process's: the value that is being replaced, and when we no longer
-	// believe that it will be.
+	// believe that it will be. Without a CAS: when we may ask again.
 	cas     uint64
 	forceAt time.Time
 }
@@ -54,6 +59,8 @@ func (l *Loader[V]) refreshSoon(ctx context.Context, s *shard[V], full string, l
 			return
 		}
 		o.Force = true
+	} else if k != nil && k.cas == 0 && time.Now().Before(k.forceAt) {
+		return
 	}
 	if l.begin() != nil {
 		return
@@ -108,11 +115,14 @@ func (s *shard[V]) unclaim(f *flight[V]) {
 // fresher refreshes the value written at was and reports how that went.
 func (l *Loader[V]) fresher(s *shard[V], f *flight[V], o item.LeaseOptions, was time.Time) {
 	defer l.wg.Done()
-	defer s.unclaim(f)
 	lease, ok := l.leaseRefresh(f, o, was)
 	if !ok {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.watch(f.key, &refreshing[V]{forceAt: time.Now().Add(askPause)})
 		return
 	}
+	defer s.unclaim(f)
 	began := time.Now()
 	err := l.refill(s, f, lease)
 	if h := l.cfg.Hooks.Refresh; h != nil {

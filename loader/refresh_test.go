@@ -150,6 +150,23 @@ func TestExpiredValuesWithoutRefreshes(t *testing.T) {
 	})
 }
 
+// Nor does such a cache get a request for each read of a value that is due.
+func TestDueValuesWithoutRefreshes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := fakecache.New(2), newOrigin("k", "1")
+		l := open(t, plain{c}, o, soft)
+		got(t, l, "1")
+		time.Sleep(10 * time.Second)
+		asked := c.Calls("Lease")
+		for range 1000 {
+			got(t, l, "1")
+			time.Sleep(10 * time.Millisecond)
+		}
+		require.LessOrEqual(t, c.Calls("Lease")-asked, 1000+2*11, "two a second more")
+		require.EqualValues(t, 1, o.loads.Load())
+	})
+}
+
 type plain struct{ *fakecache.Cache }
 
 func (c plain) Lease(ctx context.Context, key string, o item.LeaseOptions) (item.Lease, error) {
