@@ -91,6 +91,9 @@ func (n *node) agree(ctx context.Context, conn *pipe.Conn) {
 		theirs, ok := parseClaim(string(a.Value))
 		differs := ok && theirs.fingerprint != ours.fingerprint
 		insist, told := n.note(differs, time.Now())
+		if differs {
+			n.consult(ctx, conn)
+		}
 		if told {
 			n.c.cfg.Hooks.placementDiffers(n.Name, ours.fingerprint, theirs.fingerprint)
 		}

@@ -72,14 +72,14 @@ func New(cfg Config) (*Client, error) {
 		c.cancel()
 		return nil, err
 	}
-	p, err := c.newPlacement(cfg.Nodes)
+	p, err := c.newPlacement(cfg.Nodes, nil)
 	if err != nil {
 		c.cancel()
 		return nil, err
 	}
-	p.number, p.learned = 1, c.born
+	p.number, p.learned = firstNumber, c.born
 	p.keep()
-	c.members = membership{now: p, switched: c.born, numbers: 1, wake: make(chan struct{}, 1)}
+	c.members = membership{now: p, switched: c.born, numbers: firstNumber, wake: make(chan struct{}, 1)}
 	if err := c.openGutter(); err != nil {
 		c.cancel()
 		return nil, err
@@ -102,7 +102,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c.top.Store(t)
 	for _, n := range t.nodes {
-		c.journal.adopt(n)
+		c.journal.adopt(n, false)
 	}
 	return c, nil
 }

@@ -91,7 +91,7 @@ type Config struct {
 	// are down or not readable yet, it is read from one of them, and what is loaded or Set
 	// meanwhile is stored there. Meant for ReplicationFactor 1. All clients of a fleet should have
 	// the same. One client may read there for up to GutterTTL what another, which has not noticed the
-	// outage, has deleted. Read-modify-write and SetMulti don't use them.
+	// outage, has deleted. Read-modify-write and SetMulti don't use them, but for taking back what is there.
 	Gutter []ring.Node
 	// GutterTTL is the longest life of a key on a gutter node; 0 means 10 s, at least 2 s.
 	GutterTTL time.Duration
@@ -118,10 +118,16 @@ type Config struct {
 	Announce time.Duration
 	// MigrationWindow is how long after a switch what a key's new copies miss is looked for
 	// on the old ones, and copied from there. 0 means 10 min, NoMigrationWindow that keys which
-	// move are missed. Every list of the window costs 2 MiB of memory a copy. A process that starts
-	// within it doesn't know the old copies: what it deletes may be copied from there by another, so
-	// where programs are deployed while nodes are replaced, keep the window short.
+	// move are missed. As long as it is open each node
+	// keeps an item beside the sentinel that tells processes which start meanwhile of the lists; one on Tier0 nodes, or
+	// without a sentinel, doesn't learn of them, and what it deletes may come back from the old copies.
 	MigrationWindow time.Duration
+	// LeftoverWindow is how long nodes that stay in the fleet hear of changes of the keys that have moved away
+	// from them: they may own them again one day, and then hold no values from before. 0 means 24 h,
+	// NoLeftoverWindow not beyond the MigrationWindow. What lives longer on a node that is given a key
+	// back later may be read there as it was. The lists of the latest 16 changes are remembered, which cost 2 MiB
+	// of memory a copy each.
+	LeftoverWindow time.Duration
 	// RejoinDelay is how long a node that was down, and is the same process as before, is kept
 	// out of reads after it has heard of everything this client owes it: other clients need
 	// that time to do the same. 0 means 2 s, NoRejoinDelay none; a node that was
@@ -155,6 +161,7 @@ const (
 	DefaultRetryBudget   = 0.1
 	DefaultAnnounce      = 10 * time.Second
 	DefaultMigration     = 10 * time.Minute
+	DefaultLeftovers     = 24 * time.Hour
 
 	minLeaseTTL     = 2 * time.Second
 	maxLeaseTTL     = 60 * time.Second
@@ -176,6 +183,9 @@ const NoAnnounce time.Duration = -1
 
 // NoMigrationWindow as Config.MigrationWindow copies nothing from the copies a key had before.
 const NoMigrationWindow time.Duration = -1
+
+// NoLeftoverWindow as Config.LeftoverWindow leaves what has moved where it was.
+const NoLeftoverWindow time.Duration = -1
 
 // ErrConfig is what every error of New and SetNodes about bad settings is to
 // errors.Is, besides the causes of package ring.
@@ -230,12 +240,13 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	orDuration(&cfg.Announce, DefaultAnnounce)
 	orDuration(&cfg.MigrationWindow, DefaultMigration)
+	orDuration(&cfg.LeftoverWindow, DefaultLeftovers)
 	for _, f := range []struct {
 		name string
 		v    time.Duration
 	}{
 		{"ColdWindow", cfg.ColdWindow}, {"RejoinDelay", cfg.RejoinDelay},
-		{"Announce", cfg.Announce}, {"MigrationWindow", cfg.MigrationWindow},
+		{"Announce", cfg.Announce}, {"MigrationWindow", cfg.MigrationWindow}, {"LeftoverWindow", cfg.LeftoverWindow},
 	} {
 		if f.v < 0 && f.v != -1 { // what No… is
 			return cfg, configError("%s is negative; 0 chooses the default, No%s none", f.name, f.name)
@@ -294,3 +305,4 @@ func clampLease(ttl time.Duration) time.Duration {
 
 func (cfg *Config) announce() time.Duration        { return max(cfg.Announce, 0) }
 func (cfg *Config) migrationWindow() time.Duration { return max(cfg.MigrationWindow, 0) }
+func (cfg *Config) leftoverWindow() time.Duration  { return max(cfg.LeftoverWindow, 0) }

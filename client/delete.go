@@ -56,7 +56,7 @@ func (c *Client) deleteKey(ctx context.Context, op, key string, hash uint64) (it
 		c.tellSpare(ctx, op, hash, key)
 		out, err := c.deleteOnce(ctx, op, key, stages)
 		late := len(stages) > 1 && time.Since(began) > hold
-		if !late && c.top.Load() == t || try == maxRepeats || ctx.Err() != nil {
+		if !late && c.top.Load().same(t) || try == maxRepeats || ctx.Err() != nil {
 			return out, err
 		}
 	}
@@ -115,7 +115,8 @@ func (c *Client) DeleteMulti(ctx context.Context, keys []string) ([]item.Outcome
 }
 
 // deleteCopies deletes keys on all their copies for the mender of n, and reports
-// which of them n confirmed. n is told even about keys whose copy it no longer is.
+// which of them n confirmed. n is told even about keys whose copy it no longer is. A gutter node's keys are
+// on that node alone.
 func (c *Client) deleteCopies(ctx context.Context, t *topology, keys []string, n *node) []bool {
 	for _, key := range keys {
 		c.near.Drop(t.ring.Hash(key), key)
@@ -149,7 +150,24 @@ func newBatchDelete(c *Client, op string, t *topology, keys []string) *batchDele
 }
 
 func (d *batchDelete) run(ctx context.Context) {
-	var stages [][]target // by their position in each key's own
+	for try := 0; ; try++ {
+		stages := d.stages()
+		began := time.Now()
+		clear(d.outcomes)
+		for _, ts := range stages {
+			d.send(ctx, ts)
+		}
+		late := len(stages) > 1 && time.Since(began) > hold
+		t := d.c.top.Load()
+		if !late && t.same(d.t) || try == maxRepeats || ctx.Err() != nil {
+			return // else see deleteKey
+		}
+		d.t = t
+	}
+}
+
+// stages are the copies of all keys, by their position in each key's own stages.
+func (d *batchDelete) stages() (stages [][]target) {
 	put := func(at int, n *node, i int) {
 		for len(stages) <= at {
 			stages = append(stages, nil)
@@ -160,6 +178,10 @@ func (d *batchDelete) run(ctx context.Context) {
 	var groups [2][]*node
 	for i, key := range d.keys {
 		listed := false
+		if d.payee != nil && d.payee.spare {
+			put(0, d.payee, i)
+			continue
+		}
 		for at, nodes := range d.t.stages(d.t.ring.Hash(key), mem[:0], groups[:0]) {
 			for _, n := range nodes {
 				listed = listed || n == d.payee
@@ -170,16 +192,7 @@ func (d *batchDelete) run(ctx context.Context) {
 			put(0, d.payee, i)
 		}
 	}
-	for try := 0; ; try++ {
-		began := time.Now()
-		clear(d.outcomes)
-		for _, ts := range stages {
-			d.send(ctx, ts)
-		}
-		if len(stages) < 2 || try == maxRepeats || time.Since(began) <= hold || ctx.Err() != nil {
-			return // else see deleteKey
-		}
-	}
+	return stages
 }
 
 func (d *batchDelete) send(ctx context.Context, ts []target) {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"time"
 
 	"github.com/memherd/memherd/client/internal/health"
@@ -10,11 +11,9 @@ import (
 // is proven to be another process, which came up empty, it counts as one whose debt
 // overflowed: it hears writes and is not read until Readmit (consistency rule 17).
 
-// departed are the nodes that have left. topMu guards it.
-type departed map[place]departure
-
-// place is where a node was: its name may be given to another address.
-type place struct{ name, addr string }
+// departed are the nodes that have left, by their addresses: what answers there is the same memory under
+// whatever name. topMu guards it.
+type departed map[string]departure
 
 // departure is what is remembered of a node that has left.
 type departure struct {
@@ -34,6 +33,7 @@ func (c *Client) depart(n *node) {
 	if n.kept {
 		c.members.remember(n, proc)
 	}
+	c.journal.left(n)
 	c.topMu.Unlock()
 	n.retire()
 }
@@ -45,45 +45,77 @@ func (m *membership) remember(n *node, proc *process) {
 		*d = departed{}
 	}
 	if len(*d) >= maxDeparted {
-		var first place
-		for p, dep := range *d {
-			if first == (place{}) || dep.at.Before((*d)[first].at) {
-				first = p
+		first := ""
+		for addr, dep := range *d {
+			if first == "" || dep.at.Before((*d)[first].at) {
+				first = addr
 			}
 		}
 		delete(*d, first)
 	}
-	(*d)[place{n.Name, n.Addr}] = departure{at: time.Now(), proc: proc}
+	(*d)[n.Addr] = departure{at: time.Now(), proc: proc}
 }
 
-// reenter holds a node back from reads that has been in the fleet before. topMu is held.
-func (c *Client) reenter(n *node) {
-	at := place{n.Name, n.Addr}
-	dep, was := c.members.departed[at]
-	if !was {
-		return
+// reenter holds a node of a new list back from reads if what answers at its address has been in the fleet
+// before and missed something: it has left, or is in a past list that is not told any more by
+// everybody, or was owed something under another name. all are the nodes known so far. topMu is held.
+func (c *Client) reenter(n *node, all []*node) {
+	m := &c.members
+	missed := departure{at: m.untold(n.Addr, time.Now(), c.cfg.migrationWindow())}
+	for _, known := range all {
+		switch {
+		case known.Addr != n.Addr:
+		case !missed.at.IsZero():
+			known.mu.Lock()
+			missed.proc = known.proc
+			known.mu.Unlock()
+		case known != n && !slices.Contains(all, n):
+			n.succeed(known)
+		}
 	}
-	delete(c.members.departed, at)
+	if dep, was := m.departed[n.Addr]; was {
+		delete(m.departed, n.Addr)
+		if missed.at.IsZero() || dep.at.Before(missed.at) {
+			missed.at = dep.at
+		}
+		missed.proc = dep.proc
+	}
+	if !missed.at.IsZero() {
+		c.readmitted(n, missed)
+	}
+}
+
+// readmitted takes in a node that has missed what happened since it left. topMu is held.
+func (c *Client) readmitted(n *node, dep departure) {
 	n.kept = true // what it missed it has missed, whether this list comes into force or not
 	n.debt.Distrust(dep.at)
+	n.missing.Store(true)
 	c.members.back = append(c.members.back, n.Name)
 	n.distrust(dep.proc, dep.at)
 }
 
-// inherit hands on what nodes of old were owed to nodes of the same names at other addresses,
-// if they are dead: it may be the same memory that answers there. topMu is held.
+// inherit hands on what nodes of old were owed to nodes that may be the same memory: those of the same
+// names at other addresses, if the old ones are dead, and those of other names at the same addresses. topMu is held.
 func (c *Client) inherit(old, new *placement) {
-	_, leaving := difference(old, new)
+	joining, leaving := difference(old, new)
 	for _, n := range leaving {
-		heir := byName(new.nodes, n.Name)
-		if heir == nil || n.breaker.Writable() || !heir.debt.Inherit(n.debt) {
-			continue
+		for _, heir := range joining {
+			if heir.Addr == n.Addr || heir.Name == n.Name && !n.breaker.Writable() {
+				heir.succeed(n)
+			}
 		}
-		n.mu.Lock()
-		proc, since := n.proc, n.downSince
-		n.mu.Unlock()
-		heir.distrust(proc, since)
 	}
+}
+
+// succeed takes over what another node's client owes.
+func (n *node) succeed(old *node) {
+	if !n.debt.Inherit(old.debt) {
+		return
+	}
+	old.mu.Lock()
+	proc, since := old.proc, old.downSince
+	old.mu.Unlock()
+	n.distrust(proc, since)
 }
 
 // distrust treats a node as one that was down since then, when proc ran there: its mender
@@ -92,6 +124,9 @@ func (n *node) distrust(proc *process, since time.Time) {
 	n.mu.Lock()
 	n.downSince = since
 	n.proc = proc // who has answered at a new address since is asked again
+	if proc == nil {
+		n.proc = &process{unknown: true} // else the next connection would take who answers now for who did then
+	}
 	n.mu.Unlock()
 	if n.breaker.Trip() || n.breaker.State() == health.Down {
 		n.mend()

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
@@ -38,13 +41,13 @@ const NoEpoch = "-"
 // sentinelBytes is the length of a sentinel this client makes; it takes any other's.
 const sentinelBytes = 16
 
-// maxEpochReply bounds the answer to the questions for the sentinel, in bytes. Statistics
+// maxEpochReply bounds the answer to the questions for the sentinel, in bytes, without the lists. Statistics
 // take most of it.
 const maxEpochReply = 32 << 10
 
 // epochRequests make the sentinel if it is missing, and read it, and, if who is asked, the
-// general statistics; the last proves that no more replies are to come.
-func epochRequests(key string, tier Tier, who bool) []byte {
+// general statistics, and the fleet's lists, if they are; the last proves that no more replies are to come.
+func epochRequests(key string, tier Tier, who, lists bool) []byte {
 	value := []byte(rand.Text()[:sentinelBytes])
 	add := memproto.Request{
 		Cmd: memproto.CmdMetaSet, Key: memproto.StringBytes(key), Value: value,
@@ -57,6 +60,10 @@ func epochRequests(key string, tier Tier, who bool) []byte {
 		get.Cmd, get.Flags, end.Cmd = memproto.CmdGet, 0, memproto.CmdVersion
 	}
 	out := get.Append(add.Append(nil))
+	if lists && tier != Tier0 {
+		ask := memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(key + listsSuffix), Flags: memproto.FlagLv | memproto.FlagLt | memproto.FlagLk}
+		out = ask.Append(out)
+	}
 	if who {
 		out = (&memproto.Request{Cmd: memproto.CmdStats}).Append(out)
 	}
@@ -67,13 +74,15 @@ func epochRequests(key string, tier Tier, who bool) []byte {
 type introduction struct {
 	sentinel string // empty if it keeps none
 	stats    []string
+	lists    []byte
+	left     time.Duration // what remains of the lists' life
 }
 
 // readEpoch reads what came back; whole says that it is all there.
 func readEpoch(b []byte) (in introduction, whole bool, err error) {
-	lim := memproto.Limits{MaxLine: maxEpochReply, MaxValue: maxEpochReply}
+	lim := memproto.Limits{MaxLine: maxEpochReply, MaxValue: maxListsBytes}
 	more := func(b []byte) (introduction, bool, error) {
-		if len(b) >= maxEpochReply {
+		if len(b) >= maxEpochReply+maxListsBytes {
 			return introduction{}, false, fmt.Errorf("%w: too much was said of the epoch", item.ErrDesync)
 		}
 		return introduction{}, false, nil
@@ -100,7 +109,11 @@ func readEpoch(b []byte) (in introduction, whole bool, err error) {
 			if len(b) < r.BodyLen+2 {
 				return more(all)
 			}
-			in.sentinel = string(b[:r.BodyLen])
+			if strings.HasSuffix(string(r.Key), listsSuffix) {
+				in.lists, in.left = slices.Clone(b[:r.BodyLen]), time.Duration(r.TTL)*time.Second
+			} else {
+				in.sentinel = string(b[:r.BodyLen])
+			}
 			b = b[r.BodyLen+2:]
 		}
 		// Any other line says that the sentinel is there already, or can't be made. A
@@ -110,13 +123,14 @@ func readEpoch(b []byte) (in introduction, whole bool, err error) {
 }
 
 // askEpoch learns the sentinel behind a connection that nothing else uses.
-// It also learns who runs there, unless that is known.
+// It also learns who runs there, unless that is known, and the first time the fleet's lists.
 func (n *node) askEpoch(ctx context.Context, nc net.Conn, tier Tier) (string, error) {
 	if n.c.cfg.EpochKey == NoEpoch {
 		return "", nil
 	}
 	var in introduction
-	err := inquire(ctx, nc, epochRequests(n.c.cfg.EpochKey, tier, !n.introduced()), func(answer []byte) (whole bool, err error) {
+	lists := !n.spare && !n.consulted.Load()
+	err := inquire(ctx, nc, epochRequests(n.c.cfg.EpochKey, tier, !n.introduced(), lists), func(answer []byte) (whole bool, err error) {
 		in, whole, err = readEpoch(answer)
 		return whole, err
 	})
@@ -125,6 +139,14 @@ func (n *node) askEpoch(ctx context.Context, nc net.Conn, tier Tier) (string, er
 	}
 	if p, ok := processOf(in.stats); ok {
 		n.know(p)
+	}
+	if lists {
+		n.consulted.Store(true)
+		n.c.told(in.lists, in.left)
+		if n.missing.Load() && !n.breaker.Readable() {
+			// Who waits for this connection, to read, does not know it yet. The mender makes another.
+			return "", errMissing
+		}
 	}
 	return in.sentinel, nil
 }

@@ -14,14 +14,15 @@ func FuzzReadEpoch(f *testing.F) {
 		"STORED\r\nVALUE k 1073741824 2\r\nab\r\nEND\r\nVERSION 1.5.22\r\n", "NOT_STORED\r\nEND\r\nVERSION 1\r\n", "ERROR\r\nERROR\r\nERROR\r\nMN\r\n",
 		"HD\r\nVA 99999999999\r\n", "HD\r\nVA 2\r\nab\r\nMN\r\nMN\r\n", "VA 4\r\nMN\r\n\r\nMN\r\n", "", "\r\n",
 		"HD\r\nVA 2\r\nab\r\nSTAT pid 7\r\nSTAT uptime 9\r\nEND\r\nMN\r\n", "STAT\r\nMN\r\n",
+		"HD\r\nVA 2 v\r\nab\r\nVA 3 t9 kmemherd:epoch:lists\r\nxyz\r\nMN\r\n", "HD\r\nVA 2 v\r\nab\r\nEN\r\nMN\r\n",
 	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, whole, err := readEpoch(b)
 		require.False(t, whole && err != nil)
-		require.True(t, whole || s.sentinel == "" && s.stats == nil)
-		size := len(s.sentinel)
+		require.True(t, whole || s.sentinel == "" && s.stats == nil && s.lists == nil)
+		size := len(s.sentinel) + len(s.lists)
 		for _, stat := range s.stats {
 			size += len(stat)
 		}

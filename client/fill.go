@@ -11,7 +11,7 @@ import (
 
 // Fill ends a lease with a value.
 //
-// After LeaseWon it stores the value on each copy under that copy's own token. Where
+// After LeaseWon or LeaseRefresh it stores the value on each copy under that copy's own token. Where
 // a delete or a write came in between, the token is void and that copy is left
 // alone; if that was the home copy, the error is ErrLeaseLost: the value may go to
 // the caller who loaded it and nowhere else. Copies that can't be reached are left
@@ -32,7 +32,7 @@ func (c *Client) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Out
 		c.giveBack(&l)
 		return item.Outcome{}, err
 	}
-	if l.State != item.LeaseWon && l.State != item.LeaseWrite {
+	if l.State != item.LeaseWon && l.State != item.LeaseWrite && l.State != item.LeaseRefresh {
 		return item.Outcome{}, &item.Error{Op: op, Sent: item.NotSent, Err: item.ErrLeaseLost}
 	}
 	if err := c.check(context.Background(), op, l.Key); err != nil {

@@ -31,7 +31,7 @@ func (c *Client) openGutter() error {
 	if len(c.cfg.Gutter) == 0 {
 		return nil
 	}
-	r, err := ring.New(ring.Config{Nodes: c.cfg.Gutter, Placement: c.cfg.Placement, VirtualNodes: c.cfg.VirtualNodes, KeyTag: c.cfg.KeyTag, Copies: 1})
+	r, err := rings.compile(ring.Config{Nodes: c.cfg.Gutter, Placement: c.cfg.Placement, VirtualNodes: c.cfg.VirtualNodes, KeyTag: c.cfg.KeyTag, Copies: 1})
 	if err != nil {
 		return configError("Gutter: %w", err)
 	}
@@ -42,7 +42,9 @@ func (c *Client) openGutter() error {
 				return configError("the gutter node %q is one of Nodes, too", rn.Name)
 			}
 		}
-		c.gutter.nodes = append(c.gutter.nodes, newNode(c, rn))
+		n := newNode(c, rn)
+		n.spare = true
+		c.gutter.nodes = append(c.gutter.nodes, n)
 	}
 	return nil
 }
@@ -83,16 +85,17 @@ func (c *Client) spareFor(hash uint64, key string) (s spare, ok bool) {
 			return s, false
 		}
 	}
-	return c.spareOf(t.owner(hash), hash, key)
+	s, ok = c.spareOf(t.owner(hash), hash, key)
+	return s, ok && s.n.breaker.Readable() && !s.n.debt.Blocks(s.key)
 }
 
-// spareOf is where key is while its owner is down.
+// spareOf is where key is while its owner is down; ok is false if it can't be anywhere.
 func (c *Client) spareOf(owner *node, hash uint64, key string) (s spare, ok bool) {
 	owner.mu.Lock()
 	sentinel := owner.sentinel
 	owner.mu.Unlock()
 	s = spare{c.gutter.owner(hash), sentinel + ":" + key}
-	return s, sentinel != "" && c.CheckKey(s.key) == nil && s.n.breaker.Readable()
+	return s, sentinel != "" && c.CheckKey(s.key) == nil
 }
 
 // spareToTell is where else a delete of key has to go: to the gutter, if the owner is down or has
@@ -172,7 +175,8 @@ func (c *Client) leaseSpare(ctx context.Context, op string, hash uint64, l *item
 			postHandBack(f.conn, s.key, a.Resp.CAS, false)
 		}
 		l.Item, l.Level = itemOf(l.Key, a), item.FromNode
-		l.Item.CAS = 0
+		// Its life there is cut short and says nothing of the value's age.
+		l.Item.CAS, l.Item.TTL = 0, 0
 		c.counters.nodeHits.Add(1)
 		return true
 	case !isStub(a) || a.Resp.CAS == 0:
@@ -231,15 +235,10 @@ func (c *Client) setSpare(ctx context.Context, w *writing, hash uint64, req memp
 		return false
 	}
 	c.forSpare(&req, s)
-	k := s.n.newCall()
-	k.Req = req
-	f := s.n.launch(ctx, w.op, k)
-	if _, err := f.wait(ctx); err != nil {
-		return false
-	}
-	stored := f.call.Resp.Status == memproto.StatusHD
-	f.call.Free()
-	if !stored {
+	// What is not heard of is owed: an older value may be there.
+	there := writing{c: c, op: w.op, key: s.key, always: true}
+	there.sendAll(ctx, []*node{s.n}, req)
+	if there.out.Confirmed == 0 || there.conflict {
 		return false
 	}
 	for _, n := range w.unsent {
@@ -252,17 +251,11 @@ func (c *Client) setSpare(ctx context.Context, w *writing, hash uint64, req memp
 	return true
 }
 
-// tellSpare deletes key from the gutter, if it may be there. What fails ends with GutterTTL.
+// tellSpare deletes key from the gutter, if it may be there. A gutter node that doesn't hear of it is owed it.
 func (c *Client) tellSpare(ctx context.Context, op string, hash uint64, key string) {
-	s, ok := c.spareToTell(hash, key)
-	if !ok {
-		return
-	}
-	k := s.n.newCall()
-	k.Req = deleteRequest(s.key)
-	f := s.n.launch(ctx, op, k)
-	if _, err := f.wait(ctx); err == nil {
-		f.call.Free()
+	if s, ok := c.spareToTell(hash, key); ok {
+		w := writing{c: c, op: op, key: s.key, always: true}
+		w.sendAll(ctx, []*node{s.n}, deleteRequest(s.key))
 	}
 }
 
@@ -280,11 +273,11 @@ func (c *Client) tellSpares(ctx context.Context, op string, keys []string) {
 			ts = append(ts, target{s.n, i})
 		}
 	}
-	b := batch{c: c, op: op, each: func(target, *flight, bool, error) {},
-		request: func(i int, k *pipe.Call) { k.Req = deleteRequest(stamped[i]) },
-		allowed: func(n *node) bool { return n.breaker.Writable() },
+	if len(ts) == 0 {
+		return
 	}
-	b.run(ctx, ts)
+	d := newBatchDelete(c, op, nil, stamped)
+	d.send(ctx, ts)
 }
 
 // getSpares asks the gutter for the keys that no copy could be asked for.

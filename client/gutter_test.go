@@ -3,6 +3,9 @@ package client_test
 import (
 	"context"
 	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/memherd/memherd/client"
 	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
 	"github.com/memherd/memherd/nodeserver"
 	"github.com/memherd/memherd/nodeserver/stock"
 	"github.com/memherd/memherd/ring"
@@ -203,5 +207,76 @@ func TestGutterBadInput(t *testing.T) {
 	} {
 		_, err := client.New(cfg)
 		require.ErrorIs(t, err, client.ErrConfig, name)
+	}
+}
+
+// Every write that a node has taken while its gutter may hold an older value undoes that one there: it may be asked again
+// a moment later, in the next outage of one epoch. A gutter node that doesn't hear of it is owed it.
+func TestGutterHearsOfEveryWrite(t *testing.T) {
+	writes := map[string]func(c *client.Client, it client.Item) error{
+		"Set": func(c *client.Client, it client.Item) error { _, err := c.Set(context.Background(), it); return err },
+		"Add": func(c *client.Client, it client.Item) error { _, err := c.Add(context.Background(), it); return err },
+		"SetMulti": func(c *client.Client, it client.Item) error {
+			_, err := c.SetMulti(context.Background(), []client.Item{it})
+			return err
+		},
+		"write-through": func(c *client.Client, it client.Item) error {
+			l, err := c.LeaseWrite(context.Background(), it.Key)
+			if err == nil {
+				_, err = c.Fill(context.Background(), l, it)
+			}
+			return err
+		},
+		"Delete": func(c *client.Client, it client.Item) error {
+			_, err := c.Delete(context.Background(), it.Key)
+			return err
+		},
+		"DeleteMulti": func(c *client.Client, it client.Item) error {
+			_, err := c.DeleteMulti(context.Background(), []string{it.Key})
+			return err
+		},
+	}
+	for name, write := range writes {
+		for _, fails := range []string{"", "no answer", "down"} {
+			t.Run(name+"/"+fails, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var drop atomic.Bool
+					f := newMemFleet(t, 2, nodeserver.Config{Intercept: func(_ net.Addr, r *memproto.Request) nodeserver.Verdict {
+						return nodeserver.Verdict{Drop: r.Cmd == memproto.CmdMetaDelete && strings.HasSuffix(string(r.Key), ":k") && drop.CompareAndSwap(true, false)}
+					}})
+					c := f.client(client.Config{Nodes: f.nodes()[:1], Gutter: f.nodes()[1:]})
+					set(t, c, "k", "v0")
+					time.Sleep(5 * time.Second)
+					f.network.Partition("node0", true)
+					time.Sleep(time.Second)
+					set(t, c, "k", "v1")
+					require.Equal(t, "v1", get(t, c, "k"))
+					f.network.Partition("node0", false)
+					for c.Nodes()[0].State != "up" {
+						time.Sleep(10 * time.Millisecond)
+					}
+					switch fails {
+					case "no answer":
+						drop.Store(true)
+					case "down":
+						f.network.Partition("node1", true)
+						time.Sleep(500 * time.Millisecond)
+					}
+					require.NoError(t, write(c, client.Item{Key: "k", Value: []byte("v2")}))
+					f.network.Partition("node0", true)
+					time.Sleep(500 * time.Millisecond)
+					f.network.Partition("node1", false)
+					for range 300 {
+						it, err := c.Get(t.Context(), "k")
+						require.False(t, err == nil && string(it.Value) == "v1", "the write was acknowledged")
+						time.Sleep(10 * time.Millisecond)
+					}
+					_, err := c.Get(t.Context(), "k")
+					require.ErrorIs(t, err, client.ErrCacheMiss, "the gutter serves again")
+					require.Zero(t, c.Nodes()[1].Debt)
+					closeFleet(t, f, c)
+				})
+			})
+		}
 	}
 }

@@ -23,7 +23,7 @@ func inquire(ctx context.Context, nc net.Conn, question []byte, done func(answer
 	}
 	var answer []byte
 	for {
-		buf := make([]byte, 256)
+		buf := make([]byte, max(256, len(answer)))
 		n, err := nc.Read(buf)
 		answer = append(answer, buf[:n]...)
 		whole, bad := done(answer)

@@ -2,6 +2,7 @@ package client
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,9 @@ type DebtRecord struct {
 	Node, Key string
 	// Paid says that it is owed no longer.
 	Paid bool
+	// At is when it was owed, to a second: a process that was started later owes nothing of it. The
+	// zero time if that is unknown. Not set in what is paid.
+	At time.Time
 }
 
 const (
@@ -40,7 +44,7 @@ type journaling struct {
 	mu      sync.Mutex // guards what follows; under a ledger's lock, a leaf
 	changes []DebtRecord
 	running bool
-	found   map[string][]string // by node's name: what the journal had, until a node takes it
+	found   map[string][]DebtRecord // by node's name: what the journal had, until a node takes it
 }
 
 // open reads the journal, before there are nodes.
@@ -53,38 +57,88 @@ func (w *journaling) open(c *Client) error {
 	if err != nil {
 		return configError("DebtJournal: %w", err)
 	}
-	w.found = map[string][]string{}
+	w.found = map[string][]DebtRecord{}
 	for _, r := range owed {
-		w.found[r.Node] = append(w.found[r.Node], r.Key)
+		w.found[r.Node] = append(w.found[r.Node], r)
 	}
 	return nil
 }
 
-// adopt books what the journal has for a new node, and has its changes written from now on.
-func (w *journaling) adopt(n *node) {
+// adopt books what the journal has for a new node, and has its changes written from now on. late says that
+// the node was not in the fleet from the beginning: it has missed more than the journal knows of, then.
+func (w *journaling) adopt(n *node, late bool) {
 	if w.j == nil {
 		return
 	}
 	w.mu.Lock()
-	keys := w.found[n.Name]
+	owed := w.found[n.Name]
 	delete(w.found, n.Name)
 	w.mu.Unlock()
-	now := time.Now()
-	for _, key := range keys {
+	var last time.Time
+	marked := false // the journal knows of more than could be remembered
+	for _, r := range owed {
+		if r.At.IsZero() {
+			r.At = time.Now()
+		}
+		if r.At.After(last) {
+			last = r.At
+		}
+		marked = marked || r.Key == ""
+	}
+	// What is there already the journal has to hear of; what it has itself it has not.
+	var known atomic.Bool
+	n.debt.Watch(func(key string, owed bool) {
+		if !owed || !known.Load() {
+			w.note(DebtRecord{Node: n.Name, Key: key, Paid: !owed})
+		}
+	})
+	if len(owed) == 0 {
+		return
+	}
+	known.Store(true)
+	lost := marked || late
+	for _, r := range owed {
 		// Twice: what the process before left in its connections' buffers may still run.
-		if key == "" || !n.debt.Owe(key, now, w.c.replayPause()) {
-			n.debt.Distrust(now)
-			n.breaker.Hold()
+		if r.Key != "" && !n.debt.Owe(r.Key, last, w.c.replayPause()) {
+			lost = true
 		}
 	}
-	n.debt.Watch(func(key string, owed bool) { w.note(DebtRecord{Node: n.Name, Key: key, Paid: !owed}) })
-	if len(keys) > 0 {
+	if lost {
+		n.debt.Distrust(last)
+	}
+	known.Store(false)
+	switch {
+	case lost && !marked:
+		w.note(DebtRecord{Node: n.Name, At: last})
+		fallthrough
+	case lost:
+		// Who ran there then nobody knows; but one that was started after that came up empty.
+		n.distrust(nil, last)
+	default:
 		n.mend()
+	}
+}
+
+// left replaces what is owed to a node that leaves by a mark: what is changed from now on it
+// misses, too, and nobody takes that down.
+func (w *journaling) left(n *node) {
+	if w.j == nil {
+		return
+	}
+	n.debt.Watch(nil)
+	for _, key := range n.debt.Owed() {
+		w.note(DebtRecord{Node: n.Name, Key: key, Paid: true})
+	}
+	if n.kept && byName(w.c.top.Load().all, n.Name) == nil {
+		w.note(DebtRecord{Node: n.Name})
 	}
 }
 
 // note takes a change down. It is called with the ledger's lock held.
 func (w *journaling) note(r DebtRecord) {
+	if !r.Paid && r.At.IsZero() {
+		r.At = time.Now()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.changes = append(w.changes, r)
@@ -126,6 +180,17 @@ func (w *journaling) stop() {
 	w.running = false
 }
 
+// stillOwed reports whether another address of the name is owed it, too: it is noted as paid when that one
+// has heard of it.
+func (w *journaling) stillOwed(r DebtRecord) bool {
+	for _, n := range w.c.everyone() {
+		if n.Name == r.Node && n.debt.Owes(r.Key) {
+			return true
+		}
+	}
+	return false
+}
+
 // flush writes what has been noted. Of several changes of one key the last counts.
 func (w *journaling) flush() error {
 	if w.j == nil {
@@ -144,9 +209,13 @@ func (w *journaling) flush() error {
 	}
 	batch := make([]DebtRecord, 0, len(last))
 	for i, r := range changes {
-		if last[place{r.Node, r.Key}] == i {
-			batch = append(batch, r)
+		if last[place{r.Node, r.Key}] != i {
+			continue
 		}
+		if r.Paid && w.stillOwed(r) {
+			r.Paid, r.At = false, time.Now()
+		}
+		batch = append(batch, r)
 	}
 	if len(batch) == 0 {
 		return nil

@@ -38,12 +38,12 @@ func (c *Client) maintain() {
 				wg.Go(func() { n.reachable() })
 				continue
 			}
-			first := slices.Contains(t.nodes, n)
+			next := true
 			for i := range n.conns {
 				if k := n.conns[i].Load(); k != nil && !k.Dead() {
-					compare := first
-					first = false
-					wg.Go(func() { c.ping(n, k, compare) })
+					first := next
+					next = false
+					wg.Go(func() { c.ping(n, k, first, first && slices.Contains(t.nodes, n)) })
 				}
 			}
 		}
@@ -52,8 +52,9 @@ func (c *Client) maintain() {
 }
 
 // ping asks for a sign of life. What it learns, the connection tells its node: an
-// overdue reply kills it. compare says that placements are compared, too.
-func (c *Client) ping(n *node, conn *pipe.Conn, compare bool) {
+// overdue reply kills it. first says that it is the first of the node's connections, compare that placements are
+// compared, too.
+func (c *Client) ping(n *node, conn *pipe.Conn, first, compare bool) {
 	ctx, cancel := context.WithTimeout(c.ctx, 2*c.cfg.Timeout)
 	defer cancel()
 	n.introduce(ctx, conn)
@@ -61,6 +62,9 @@ func (c *Client) ping(n *node, conn *pipe.Conn, compare bool) {
 		n.checkEpoch(ctx, conn)
 		if compare && n.met() {
 			n.agree(ctx, conn)
+		}
+		if first && n.met() && !n.spare {
+			n.publish(ctx, conn)
 		}
 		return
 	}

@@ -26,12 +26,17 @@ import (
 // over. Only the newest is ever switched to, when it has been that for Announce: changes
 // that come faster are coalesced.
 //
-// And why a past list may last longer than its window. Another client may have found the newest
+// And why a past list is remembered when its window is over. A node that has handed keys over to a new one and
+// stays in the fleet keeps what it had of them. If the new one leaves again, those keys are its own again, and
+// whoever has not written them for it would read what they were. So the nodes that stay go on hearing of
+// writes and deletes, for Config.LeftoverWindow.
+//
+// And why a past list may be told to all its nodes for longer than its window. Another client may have found the newest
 // list of then superseded just before it would have switched, and still read by the
-// list before it; with changes that go on it may for long. It has surely left that when a later
-// list was the newest here for twice Announce. Then the past lists are settled, and how long they are
-// told counts from the switch to that one. But how long a client looks there for what it misses counts from
-// its own switch: it may find them settled later than the others do, who don't tell them any more.
+// list before it; with changes that go on it may for long. When it has surely left that the past list is
+// settled (see settle), and how long it is told counts from then. But how long a client looks there for
+// what it misses counts from its own switch: it may find the list settled later than the others do, who don't
+// tell it any more.
 
 const (
 	// deadFor is how long a node must have been down to count as dead.
@@ -74,7 +79,7 @@ func (c *Client) SetNodes(nodes []ring.Node) error {
 		return &item.Error{Op: "set nodes", Sent: item.NotSent, Err: item.ErrClosed}
 	}
 	m := &c.members
-	p, err := c.newPlacement(append([]ring.Node(nil), nodes...))
+	p, err := c.newPlacement(append([]ring.Node(nil), nodes...), c.top.Load().all)
 	if err != nil || samePlacement(p, newestOf(m.now, m.next)) {
 		c.topMu.Unlock()
 		return err
@@ -87,11 +92,11 @@ func (c *Client) SetNodes(nodes []ring.Node) error {
 	m.next = append(m.next, p)
 	joining, leaving := difference(m.now, p)
 	for _, n := range joining {
-		c.journal.adopt(n)
+		c.journal.adopt(n, true)
 	}
 	back := m.back
 	m.back = nil
-	if !m.running && c.cfg.announce()+c.cfg.migrationWindow() > 0 {
+	if !m.running && c.cfg.announce()+c.cfg.migrationWindow()+c.cfg.leftoverWindow() > 0 {
 		m.running = c.group.Go(c.runChanges)
 	}
 	select {
@@ -148,14 +153,15 @@ func (c *Client) advance(now time.Time, switchNow bool) (after func()) {
 		m.now, m.next, m.switched, switched = newest, nil, now, true
 	}
 	m.settle(now, announce)
-	m.past = slices.DeleteFunc(m.past, func(p *placement) bool { return !p.settled.IsZero() && now.Sub(p.settled) >= window+2*announce })
+	m.forgetPast(now, window+2*announce, c.cfg.leftoverWindow())
 
 	t := &topology{placement: m.now, next: slices.Clone(m.next), since: m.switched}
 	for _, p := range m.past {
 		unsettled, since := p.settled.IsZero(), now.Sub(p.settled)
 		t.past = append(t.past, past{
 			placement: p,
-			source:    now.Sub(p.left) < window, told: unsettled || since < window+announce, recent: unsettled,
+			source:    now.Sub(p.left) < window, told: unsettled || since < window+announce,
+			recent: unsettled || now.Sub(p.left) < announce, left: !unsettled && since >= window+2*announce,
 		})
 	}
 	t.gather()
@@ -189,38 +195,30 @@ func (c *Client) advance(now time.Time, switchNow bool) (after func()) {
 	}
 }
 
-// settle notes which past lists no client goes by any more.
-func (m *membership) settle(now time.Time, announce time.Duration) {
-	if len(m.next) > 0 || now.Sub(m.switched) < announce {
-		return
-	}
-	for _, p := range m.past {
-		if p.settled.IsZero() {
-			p.settled = m.switched
-		}
-	}
-}
-
 // gather collects the nodes of all placements.
 func (t *topology) gather() {
-	add := func(p *placement) {
+	t.hears = map[*node]bool{}
+	add := func(p *placement, told bool) {
 		for _, n := range p.nodes {
+			t.hears[n] = t.hears[n] || told
 			if !slices.Contains(t.all, n) {
 				t.all = append(t.all, n)
 			}
 		}
 	}
-	add(t.placement)
+	add(t.placement, true)
 	for i := len(t.next) - 1; i >= 0; i-- {
-		add(t.next[i])
+		add(t.next[i], true)
 	}
 	for i := len(t.past) - 1; i >= 0; i-- {
-		add(t.past[i].placement)
+		if !t.past[i].left {
+			add(t.past[i].placement, t.past[i].told)
+		}
 	}
 }
 
 // nextDeadline is when advance has something to do, the zero time for never.
-func (m *membership) nextDeadline(now time.Time, announce, window time.Duration) time.Time {
+func (m *membership) nextDeadline(now time.Time, announce, window, leftovers time.Duration) time.Time {
 	var first time.Time
 	due := func(at time.Time) {
 		if at.After(now) && (first.IsZero() || at.Before(first)) {
@@ -231,9 +229,11 @@ func (m *membership) nextDeadline(now time.Time, announce, window time.Duration)
 		due(newest.learned.Add(announce))
 	}
 	due(m.switched.Add(announce))
+	due(newestOf(m.now, m.next).learned.Add(2 * announce))
 	for _, p := range m.past {
 		due(p.left.Add(window))
-		for _, d := range []time.Duration{window + announce, window + 2*announce} {
+		due(p.left.Add(announce))
+		for _, d := range []time.Duration{window + announce, window + 2*announce, leftovers} {
 			if !p.settled.IsZero() {
 				due(p.settled.Add(d))
 			}
@@ -245,11 +245,12 @@ func (m *membership) nextDeadline(now time.Time, announce, window time.Duration)
 // runChanges brings changes about until none is under way.
 func (c *Client) runChanges() {
 	var looked uint64 // the placement whose nodes have been called on
+	var stood stand   // what has been published
 	for {
 		c.topMu.Lock()
 		now := time.Now()
 		done := c.advance(now, c.hopeless(now))
-		at := c.members.nextDeadline(now, c.cfg.announce(), c.cfg.migrationWindow())
+		at := c.members.nextDeadline(now, c.cfg.announce(), c.cfg.migrationWindow(), c.cfg.leftoverWindow())
 		newest, announced := newestOf(c.members.now, c.members.next), len(c.members.next) > 0
 		if at.IsZero() {
 			c.members.running = false
@@ -257,8 +258,13 @@ func (c *Client) runChanges() {
 			done()
 			return
 		}
+		t := c.top.Load()
 		c.topMu.Unlock()
 		done()
+		if t.stand() != stood {
+			stood = t.stand()
+			c.publishAll(t)
+		}
 		wait := time.Until(at)
 		if announced {
 			wait = min(wait, deadLook)
@@ -267,13 +273,13 @@ func (c *Client) runChanges() {
 				c.callOn(newest)
 			}
 		}
-		t := time.NewTimer(wait)
+		timer := time.NewTimer(wait)
 		select {
-		case <-t.C:
+		case <-timer.C:
 		case <-c.members.wake:
 		case <-c.ctx.Done():
 		}
-		t.Stop()
+		timer.Stop()
 		if c.ctx.Err() != nil {
 			return
 		}

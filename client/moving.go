@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
 )
@@ -22,15 +23,14 @@ var errMoving = fmt.Errorf("%w: the key is moving to another node, or about to b
 const bringPause = 20 * time.Millisecond
 
 // bringHome sees to it that owner has what key's old copies have. It returns nil when it has, or
-// when none has anything: an old copy that can't be read counts as lost with what it held.
-// A key whose owner was a copy already before the fleet changed takes hold to get there.
+// when none has anything: an old copy that is lost counts as lost with what it held, but one that
+// can't be read just now does not, or a lock could be granted twice. A key whose owner was a copy
+// already before the fleet changed takes hold to get there.
 // The error is errMoving, that of the context, or a failure of the owner.
 func (c *Client) bringHome(ctx context.Context, op string, t *topology, hash uint64, key string, owner *node) error {
 	if !t.moved(hash, owner) {
 		return nil
 	}
-	var mem [2 * maxCopies]*node
-	copies := t.everywhere(hash, mem[:0])
 	fail := func(err error) error {
 		return &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: err}
 	}
@@ -44,28 +44,117 @@ func (c *Client) bringHome(ctx context.Context, op string, t *topology, hash uin
 		case isStub(&a):
 			// Somebody is about to fill it.
 		default:
-			if _, there := c.readSources(ctx, op, copies, owner, key); !there {
+			_, found := c.lookAround(ctx, op, t, hash, key, owner)
+			switch {
+			case found == foundNothing, found == foundUnclear && c.cfg.FailoverRMW:
 				return nil
+			case ctx.Err() != nil:
+				return fail(ctx.Err())
+			case found == foundUnclear:
+				return fail(errMoving)
 			}
-			c.restore(ctx, op, t, hash, key, owner, nil)
-			if !t.shared(hash, owner) {
+			switch done, err := c.bring(ctx, op, t, hash, key, owner); {
+			case err != nil:
+				return err
+			case done && time.Now().Before(end):
 				continue
 			}
 		}
 		if time.Now().After(end) {
 			return fail(errMoving)
 		}
-		pause := time.NewTimer(bringPause)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return fail(ctx.Err())
-		case <-c.ctx.Done():
-			pause.Stop()
-			return fail(item.ErrClosed)
+		if err := c.idle(ctx, bringPause); err != nil {
+			return fail(err)
 		}
 	}
+}
+
+// bring copies key to owner from where it is, by rule 4. done says that it tried, and had the right to.
+func (c *Client) bring(ctx context.Context, op string, t *topology, hash uint64, key string, owner *node) (done bool, err error) {
+	f, err := owner.askLease(ctx, op, key, c.leaseRead(0, restoreFlags))
+	if err != nil {
+		return false, err
+	}
+	defer f.call.Free()
+	a := &f.call.Answer
+	won := a.Resp.Flags.Has(memproto.FlagW)
+	if !isStub(a) || a.Resp.CAS == 0 {
+		if won && a.Resp.CAS != 0 {
+			postHandBack(f.conn, key, a.Resp.CAS, false)
+		}
+		return false, nil
+	}
+	if !won {
+		return false, nil // somebody else is bringing it
+	}
+	tok := item.Token{Version: item.Version{Node: owner.Name, Life: f.life}, CAS: a.Resp.CAS, Kind: item.TokenStub, Won: true}
+	giveBack := func() { c.giveBack(&item.Lease{Key: key, Tokens: []item.Token{tok}}) }
+	if t.shared(hash, owner) || owner != t.owner(hash) {
+		if err := c.idle(ctx, hold); err != nil {
+			giveBack()
+			return false, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: err}
+		}
+	}
+	it, found := c.lookAround(ctx, op, t, hash, key, owner)
+	if found != foundValue {
+		giveBack()
+		return false, nil
+	}
+	c.refill(ctx, op, owner, tok, it)
+	return true, nil
+}
+
+// idle waits for d; the error is the context's, or ErrClosed.
+func (c *Client) idle(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.ctx.Done():
+		return item.ErrClosed
+	}
+}
+
+// finding is what a key's other nodes have of it.
+type finding uint8
+
+const (
+	// foundNothing: none has it, as far as can be known any more.
+	foundNothing finding = iota
+	// foundValue: one has it.
+	foundValue
+	// foundUnclear: an old owner can't be asked now, or one has a value that can't be copied,
+	// because it is about to end or its node can't say when it does.
+	foundUnclear
+)
+
+// lookAround reads key from its copies and old copies other than home.
+func (c *Client) lookAround(ctx context.Context, op string, t *topology, hash uint64, key string, home *node) (it item.Item, found finding) {
+	var mem [2 * maxCopies]*node
+	for _, n := range t.everywhere(hash, mem[:0]) {
+		if n == home || n.debt.Blocks(key) { // what this client owes a delete of is deleted
+			continue
+		}
+		var a pipe.Answer
+		err := item.ErrNodeDown
+		if n.breaker.Readable() {
+			a, err = c.readCopy(ctx, op, n, key)
+		}
+		switch {
+		case err != nil:
+			if t.owned(hash, n) && !t.lost(n) {
+				found = foundUnclear
+			}
+		case sound(&a):
+			return itemOf(key, &a), foundValue
+		case valid(&a):
+			found = foundUnclear
+		}
+	}
+	return item.Item{}, found
 }
 
 // midMove reports whether a counter that was refused as no number met a stub, or has become one by now:

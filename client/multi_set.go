@@ -48,6 +48,13 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 		before, after = into(before, left, i), into(after, announced, i)
 	}
 	s.strays(ctx, before)
+	if c.gutter != nil {
+		keys := make([]string, len(items))
+		for i, it := range items {
+			keys[i] = it.Key
+		}
+		c.tellSpares(ctx, op, keys)
+	}
 	b := batch{c: c, op: op, each: s.answer,
 		request: func(i int, k *pipe.Call) { k.Req = reqs[i] },
 		allowed: func(n *node) bool { return n.breaker.Writable() },
@@ -57,6 +64,7 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 	}
 	b.run(ctx, ts)
 	s.strays(ctx, after)
+	s.catchUp(ctx, t)
 	for _, it := range items {
 		c.near.Drop(t.ring.Hash(it.Key), it.Key)
 	}
@@ -107,6 +115,20 @@ func (s *multiSet) strays(ctx context.Context, ts []target) {
 	for i, o := range d.outcomes {
 		s.outcomes[i].Copies += o.Owed
 		s.outcomes[i].Owed += o.Owed
+	}
+}
+
+// catchUp is that of a single write (write.go), for many.
+func (s *multiSet) catchUp(ctx context.Context, t *topology) {
+	for now := s.c.top.Load(); now != t; now = s.c.top.Load() {
+		var ts []target
+		for i, it := range s.items {
+			for _, n := range now.news(t, t.ring.Hash(it.Key)) {
+				ts = append(ts, target{n, i})
+			}
+		}
+		s.strays(ctx, ts)
+		t = now
 	}
 }
 

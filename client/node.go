@@ -32,6 +32,8 @@ type node struct {
 	// life counts the epochs this client has seen of the node. Tokens (CAS values, leases)
 	// are of one, and void once it is over: see epoch.go. Written under mu.
 	life atomic.Uint64
+	// consulted says that it has been asked for the fleet's lists.
+	consulted atomic.Bool
 	// keepsEpoch says that the node has a sentinel.
 	keepsEpoch atomic.Bool
 
@@ -44,7 +46,10 @@ type node struct {
 	inFlight atomic.Int64 // requests under way on all connections
 	failures atomic.Uint64
 
-	kept bool // some client may have stored on it; guarded by topMu
+	spare bool // a gutter node, which holds other keys than the fleet's
+	// missing says that it has come back and missed something: others are to know, while that bars reads.
+	missing atomic.Bool
+	kept    bool // some client may have stored on it; guarded by topMu
 
 	// noSpare is until when no further connection is tried, since Client.born.
 	noSpare atomic.Int64
@@ -63,6 +68,7 @@ type node struct {
 	dialing     []*dialing // by connection index, nil when no dial is under way
 	mending     bool       // the mender's goroutine runs
 	agreement   agreement  // see agree.go
+	published   published  // see publish.go
 	wake        chan struct{}
 	backoff     health.Backoff
 	pace        health.Pace
@@ -360,8 +366,10 @@ func (c *Client) Nodes() []Status {
 	for _, p := range t.next {
 		add(p, leaving, Status{Leaving: true})
 	}
-	for i := range t.past {
-		add(t.past[len(t.past)-1-i].placement, leaving, Status{Leaving: true})
+	for _, p := range slices.Backward(t.past) {
+		if !p.left {
+			add(p.placement, leaving, Status{Leaving: true})
+		}
 	}
 	if c.gutter != nil {
 		add(c.gutter, func(*node) bool { return true }, Status{Gutter: true})

@@ -11,13 +11,17 @@ import (
 type placement struct {
 	ring  *ring.Ring
 	nodes []*node // by index of ring.Nodes()
-	// number is the order in which this client learned of it, from 1.
+	// number is the order in which this client learned of it, from firstNumber; those that were before have
+	// lower ones.
 	number uint64
 	// learned is when that was, superseded when it learned of a newer one; left, of a past one,
 	// when this client went over to a newer one, and settled when the last client did, more
 	// or less. Zero if not yet.
 	learned, superseded, left, settled time.Time
 }
+
+// firstNumber is the number of a client's first list.
+const firstNumber = 1 << 16
 
 // copies is the list of nodes that hold a key, owner first. dst is memory for the
 // answer, so that callers can keep it on their stack.
@@ -59,17 +63,16 @@ func (p *placement) lists(hash uint64, n *node) bool {
 	return false
 }
 
-// newPlacement compiles a list, with the nodes that are known already. topMu is held, or
-// the client not yet published.
-func (c *Client) newPlacement(nodes []ring.Node) (*placement, error) {
-	old := c.top.Load()
+// newPlacement compiles a list, with the nodes that are known already; none are before the client's first list.
+// topMu is held, or the client not yet published.
+func (c *Client) newPlacement(nodes []ring.Node, known []*node) (*placement, error) {
 	copies := c.cfg.ReplicationFactor
-	if old != nil {
+	if len(known) > 0 {
 		// A fleet that shrinks below R keeps working with fewer copies; only a first
 		// configuration that can't be met is a mistake.
 		copies = max(1, min(copies, takers(nodes)))
 	}
-	r, err := ring.New(ring.Config{
+	r, err := rings.compile(ring.Config{
 		Nodes:        nodes,
 		Placement:    c.cfg.Placement,
 		VirtualNodes: c.cfg.VirtualNodes,
@@ -82,16 +85,16 @@ func (c *Client) newPlacement(nodes []ring.Node) (*placement, error) {
 	p := &placement{ring: r}
 	for _, rn := range r.Nodes() {
 		var n *node
-		if old != nil {
-			for _, known := range old.all {
-				if known.Name == rn.Name && known.Addr == rn.Addr {
-					n = known // another address is other sockets, and another life
-				}
+		for _, k := range known {
+			if k.Name == rn.Name && k.Addr == rn.Addr {
+				n = k // another address is other sockets, and another life
 			}
 		}
 		if n == nil {
 			n = newNode(c, rn)
-			c.reenter(n)
+		}
+		if len(known) > 0 {
+			c.reenter(n, known)
 		}
 		p.nodes = append(p.nodes, n)
 	}

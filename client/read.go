@@ -158,6 +158,7 @@ type readOptions struct {
 	flags   memproto.Flags
 	vivify  int64 // the argument of N
 	exptime int64 // the argument of T
+	recache int64 // the argument of R
 	lease   bool  // the request may win a lease: a win that comes late is given back
 	borrow  bool  // the caller copies the value
 	hedge   bool  // the answer to a plain read of another copy will do
@@ -167,7 +168,7 @@ type readOptions struct {
 // request makes the meta get of a read.
 func (o *readOptions) request(r *memproto.Request, key string) {
 	r.Cmd, r.Flags = memproto.CmdMetaGet, o.flags
-	r.Vivify, r.Exptime = o.vivify, o.exptime
+	r.Vivify, r.Exptime, r.Recache = o.vivify, o.exptime, o.recache
 	setKey(r, key)
 }
 
@@ -192,6 +193,8 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 	var last, unsure error // unsure: the last after which the request may have run
 	var asked uint64       // bit i: copy i has had its chance
 	barred := false
+	var tried *node // last
+tries:
 	for j := range 2 * len(copies) {
 		i := j % len(copies)
 		if j == len(copies) && last == nil {
@@ -209,6 +212,14 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 			continue
 		}
 		for try := 0; try < 2; try++ {
+			if last != nil && !c.mayRetry(item.SafeToRetry(last)) {
+				break tries
+			}
+			if last != nil && tried != n {
+				c.counters.failovers.Add(1)
+				c.cfg.Hooks.failover(op, tried.Name, last)
+			}
+			tried = n
 			k := n.newCall()
 			o.request(&k.Req, key)
 			k.Borrow = o.borrow
@@ -233,19 +244,12 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 			if !c.retriable(ctx) {
 				return f, bothOf(unsure, err)
 			}
-			if !c.mayRetry(item.SafeToRetry(err)) {
-				return flight{}, err
-			}
 			if i < len(copies)-1 || !errors.Is(err, item.ErrConnLost) || !n.breaker.Readable() {
 				break
 			}
 		}
 		if o.alone {
 			break
-		}
-		if i < len(copies)-1 {
-			c.counters.failovers.Add(1)
-			c.cfg.Hooks.failover(op, n.Name, last)
 		}
 	}
 	switch {
@@ -275,10 +279,9 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 	if err := c.check(ctx, op, key); err != nil {
 		return item.Item{}, err
 	}
-	t := c.top.Load()
-	hash := t.ring.Hash(key)
 	var mem [maxCopies]*node
-	n := c.ownerFirst(t.copies(hash, mem[:0]), key)
+	t, hash, copies := c.ownerOf(key, mem[:0])
+	n := copies[0]
 	if !n.breaker.Readable() || n.debt.Blocks(key) {
 		return item.Item{}, c.readFailed(&item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrOwnerDown})
 	}

@@ -19,6 +19,7 @@ import (
 type process struct {
 	pid     string
 	started time.Time // to about 2 s
+	unknown bool      // somebody ran there, and nobody knows who
 }
 
 // Uptime counts whole seconds of a clock that ticks once a second, memcached's begins at 2,
@@ -83,7 +84,7 @@ func (n *node) recognise() (quarantine time.Duration) {
 	n.proc = &p
 	n.mu.Unlock()
 	fresh := p.started.Add(-startLate).After(gone) // if nobody knows who ran there before
-	if old != nil {
+	if old != nil && !old.unknown {
 		fresh = p.another(*old, gone)
 	}
 	if !fresh {

@@ -89,11 +89,9 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		return nil, item.Outcome{}, err
 	}
 	c.counters.sets.Add(1)
-	t := c.top.Load()
-	hash := t.ring.Hash(key)
 	var mem [maxCopies]*node
-	copies := t.copies(hash, mem[:0])
-	owner := c.ownerFirst(copies, key)
+	t, hash, copies := c.ownerOf(key, mem[:0])
+	owner := copies[0]
 	if v != (item.Version{}) && (v.Node != owner.Name || v.Life != owner.life.Load()) {
 		return nil, item.Outcome{}, item.ErrCASConflict
 	}
@@ -113,6 +111,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 			return nil, item.Outcome{}, err
 		}
 	}
+	c.tellSpare(ctx, op, hash, key)
 	w := writing{c: c, op: op, key: key, always: true}
 	began := time.Now()
 	before, after := t.strays(hash)

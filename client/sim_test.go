@@ -27,20 +27,21 @@ import (
 // acknowledged it reads itself at once; everybody else does once every copy has confirmed it,
 // or the writer has paid what it owes.
 type simulation struct {
-	t       *testing.T
-	f       *memFleet
-	clients []*client.Client
-	keys    []string
+	t    *testing.T
+	f    *memFleet
+	keys []string
 
-	mu     sync.Mutex // guards what follows
-	origin map[string]int
-	floor  map[string]int   // the newest version that every copy has confirmed
-	own    []map[string]int // by client: the newest version it has acknowledged
-	faults []string
-	counts map[uint64]bool // given out by the counter
-	lost   int             // found it gone
-	base   uint64
-	rng    *rand.Rand // of the network
+	mu      sync.Mutex // guards what follows
+	clients []*client.Client
+	origin  map[string]int
+	floor   map[string]int   // the newest version that every copy has confirmed
+	own     []map[string]int // by client: the newest version it has acknowledged
+	faults  []string
+	counts  map[uint64]bool // given out by the counter
+	lost    int             // found it gone
+	history []news          // of lists
+	base    uint64
+	rng     *rand.Rand // of the network
 
 	reads, hits, loads, writes, switches atomic.Int64
 	over                                 atomic.Bool
@@ -73,6 +74,29 @@ func (s *simulation) check(how, key string, value []byte, floor int) {
 	}
 }
 
+// client is the process with a number, all are all of them.
+func (s *simulation) client(id int) *client.Client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clients[id]
+}
+
+func (s *simulation) all() []*client.Client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.clients)
+}
+
+// join makes another process of the number id, the next one if it is new: it has acknowledged nothing.
+func (s *simulation) join(id int, c *client.Client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if id == len(s.clients) {
+		s.clients, s.own = append(s.clients, nil), append(s.own, nil)
+	}
+	s.clients[id], s.own[id] = c, map[string]int{}
+}
+
 func (s *simulation) now(id int, key string) (origin, floor int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,14 +104,14 @@ func (s *simulation) now(id int, key string) (origin, floor int) {
 }
 
 func (s *simulation) read(ctx context.Context, id int, rng *rand.Rand) {
-	c := s.clients[id]
+	c := s.client(id)
 	key := s.keys[rng.IntN(len(s.keys))]
 	s.reads.Add(1)
 	_, floor := s.now(id, key)
 	switch rng.IntN(4) {
 	case 0:
 		if it, err := c.Get(ctx, key); err == nil {
-			s.check("get", key, it.Value, floor)
+			s.check(fmt.Sprint(id, ": get"), key, it.Value, floor)
 		}
 	case 1:
 		floors := map[string]int{}
@@ -96,7 +120,7 @@ func (s *simulation) read(ctx context.Context, id int, rng *rand.Rand) {
 		}
 		found, _ := c.GetMulti(ctx, s.keys)
 		for k, it := range found {
-			s.check("get many", k, it.Value, floors[k])
+			s.check(fmt.Sprint(id, ": get many"), k, it.Value, floors[k])
 		}
 	default:
 		l, err := c.Lease(ctx, key, client.LeaseOptions{})
@@ -105,7 +129,7 @@ func (s *simulation) read(ctx context.Context, id int, rng *rand.Rand) {
 		}
 		switch l.State.String() {
 		case "hit":
-			s.check("lease", key, l.Item.Value, floor)
+			s.check(fmt.Sprint(id, ": lease"), key, l.Item.Value, floor)
 		case "won":
 			v, _ := s.now(id, key)
 			time.Sleep(s.delay(5 * time.Millisecond)) // the load takes its time
@@ -116,13 +140,16 @@ func (s *simulation) read(ctx context.Context, id int, rng *rand.Rand) {
 }
 
 func (s *simulation) write(ctx context.Context, id int, rng *rand.Rand) {
-	c := s.clients[id]
+	c := s.client(id)
 	key := s.keys[rng.IntN(len(s.keys))]
 	v := s.raise(key)
 	// Acknowledged is what every copy has heard or is owed. Who gets an error is not told
 	// how many are, and repeats it until it is.
 	for !s.over.Load() {
 		out, err := c.Delete(ctx, key)
+		if out.Copies > len(s.f.names) {
+			s.t.Errorf("%d: a delete reached %d of %d nodes", id, out.Copies, len(s.f.names))
+		}
 		if err == nil && out.Confirmed+out.Owed == out.Copies {
 			s.acknowledged(id, key, v, out)
 			return
@@ -143,10 +170,11 @@ func (s *simulation) raise(key string) int {
 // acknowledged takes note that the writer of version v has been told that it is done: it reads
 // no older one itself from now on, and nobody does once what it owes is paid.
 func (s *simulation) acknowledged(id int, key string, v int, out client.Outcome) {
+	s.log(id, " has written ", key, " ", v, " ", out)
 	s.mu.Lock()
 	s.own[id][key] = max(s.own[id][key], v)
 	s.mu.Unlock()
-	for out.Owed > 0 && owes(s.clients[id]) && !s.over.Load() {
+	for out.Owed > 0 && owes(s.client(id)) && !s.over.Load() {
 		time.Sleep(s.delay(20 * time.Millisecond))
 	}
 	if s.over.Load() {
@@ -196,7 +224,7 @@ func (s *simulation) fault(rng *rand.Rand) {
 
 func (s *simulation) run(seed uint64) {
 	var callers sync.WaitGroup
-	for id := range s.clients {
+	for id := range s.all() {
 		for j := range 3 {
 			rng := rand.New(rand.NewPCG(seed, uint64(100+10*id+j)))
 			callers.Go(func() {
@@ -235,18 +263,17 @@ func TestSimulatedFaults(t *testing.T) {
 				s.keys = append(s.keys, fmt.Sprint("k", i))
 			}
 			for range 3 {
-				s.own = append(s.own, map[string]int{})
-				s.clients = append(s.clients, s.f.client(client.Config{ReplicationFactor: 2 + int(seed/2%2), Timeout: 100 * time.Millisecond}))
+				s.join(len(s.all()), s.f.client(client.Config{ReplicationFactor: 2 + int(seed/2%2), Timeout: 100 * time.Millisecond}))
 			}
-			for _, c := range s.clients {
+			for _, c := range s.all() {
 				require.NoError(t, c.Ping(t.Context()))
 			}
 			s.run(seed)
-			for _, c := range s.clients {
+			for _, c := range s.all() {
 				restored += int64(c.Counters().Restored)
 			}
 			reads, hits, loads, writes = reads+s.reads.Load(), hits+s.hits.Load(), loads+s.loads.Load(), writes+s.writes.Load()
-			closeFleet(t, s.f, s.clients...)
+			closeFleet(t, s.f, s.all()...)
 		})
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)

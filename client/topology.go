@@ -10,19 +10,25 @@ import (
 // it throughout.
 type topology struct {
 	*placement
-	past  []past       // oldest first
-	next  []*placement // announced, oldest first; the last is the newest list
-	all   []*node      // of all placements, each once; those of the placement first
-	since time.Time    // when reads went over to the placement
+	past  []past         // oldest first
+	next  []*placement   // announced, oldest first; the last is the newest list
+	all   []*node        // of all placements, each once; those of the placement first
+	hears map[*node]bool // those that hear of changes: of the placement, announced, and past ones that are told
+	since time.Time      // when reads went over to the placement
 }
 
 // past is a placement that some client may still go by.
 type past struct {
 	*placement
 	// told: its copies still hear of deletes and writes. source: what a node misses is
-	// looked for there. recent: other clients may not yet know that reads have left it.
-	told, source, recent bool
+	// looked for there. recent: other clients may not yet know that reads have left it. left: nobody
+	// goes by it any more, and only nodes that other lists have, too, still hear of what was theirs.
+	told, source, recent, left bool
 }
+
+// tells reports whether the copy of a past list on n still hears of deletes and writes. A node hears
+// of all that it ever had, or it counts as one that has missed something when it comes back (departed.go).
+func (t *topology) tells(p *past, n *node) bool { return p.told || t.hears[n] }
 
 // moving reports whether a change of the fleet is under way, so that some keys have
 // copies in more than one placement.
@@ -49,24 +55,24 @@ func (t *topology) stages(hash uint64, mem []*node, dst [][]*node) [][]*node {
 		return append(dst, all[:1])
 	}
 	var met []*node
-	add := func(p *placement) {
+	add := func(p *placement, old *past) {
 		list := p.copies(hash, nil)
 		for _, group := range [][]*node{list[1:], list[:1]} {
-			fresh := slices.DeleteFunc(slices.Clone(group), func(n *node) bool { return slices.Contains(met, n) })
+			fresh := slices.DeleteFunc(slices.Clone(group), func(n *node) bool {
+				return slices.Contains(met, n) || old != nil && !t.tells(old, n)
+			})
 			if len(fresh) > 0 {
 				met = append(met, fresh...)
 				dst = append(dst, fresh)
 			}
 		}
 	}
-	for _, p := range t.past {
-		if p.told {
-			add(p.placement)
-		}
+	for i := range t.past {
+		add(t.past[i].placement, &t.past[i])
 	}
-	add(t.placement)
+	add(t.placement, nil)
 	for _, p := range t.next {
-		add(p)
+		add(p, nil)
 	}
 	return dst
 }
@@ -78,21 +84,19 @@ func (t *topology) strays(hash uint64) (before, after []*node) {
 	if !t.moving() {
 		return nil, nil
 	}
-	collect := func(p *placement, into []*node) []*node {
+	collect := func(p *placement, old *past, into []*node) []*node {
 		for _, i := range p.ring.LookupHash(hash) {
-			if n := p.nodes[i]; !t.lists(hash, n) && !slices.Contains(into, n) {
+			if n := p.nodes[i]; !t.lists(hash, n) && !slices.Contains(into, n) && (old == nil || t.tells(old, n)) {
 				into = append(into, n)
 			}
 		}
 		return into
 	}
-	for _, p := range t.past {
-		if p.told {
-			before = collect(p.placement, before)
-		}
+	for i := range t.past {
+		before = collect(t.past[i].placement, &t.past[i], before)
 	}
 	for _, p := range t.next {
-		after = collect(p, after)
+		after = collect(p, nil, after)
 	}
 	return before, after
 }
@@ -102,6 +106,16 @@ func (t *topology) holders(hash uint64, dst []*node) []*node {
 	dst = t.copies(hash, dst)
 	before, after := t.strays(hash)
 	return append(append(dst, before...), after...)
+}
+
+// news are the holders of a key that it has not in an earlier snapshot.
+func (t *topology) news(before *topology, hash uint64) []*node {
+	if t.same(before) {
+		return nil
+	}
+	var mem, known [2 * maxCopies]*node
+	told := before.holders(hash, known[:0])
+	return slices.DeleteFunc(t.holders(hash, mem[:0]), func(n *node) bool { return slices.Contains(told, n) })
 }
 
 // sources appends the nodes that held a key before reads left them, newest placement first,
@@ -136,6 +150,16 @@ func (t *topology) moved(hash uint64, n *node) bool {
 	return false
 }
 
+// owned reports whether n was the owner of a key before the fleet changed.
+func (t *topology) owned(hash uint64, n *node) bool {
+	for _, p := range t.past {
+		if p.source && p.owner(hash) == n {
+			return true
+		}
+	}
+	return false
+}
+
 // gained reports whether n is a copy of a key only since the fleet changed.
 func (t *topology) gained(hash uint64, n *node) bool {
 	for _, p := range t.past {
@@ -151,7 +175,7 @@ func (t *topology) gained(hash uint64, n *node) bool {
 // hold first (consistency rule 17).
 func (t *topology) shared(hash uint64, n *node) bool {
 	for _, p := range t.past {
-		if p.lists(hash, n) {
+		if !p.left && p.lists(hash, n) {
 			return true
 		}
 	}

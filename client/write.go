@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
@@ -184,9 +183,7 @@ func (w *writing) strays(ctx context.Context, nodes []*node) {
 // under t: others may read by them before a slow write is through.
 func (w *writing) catchUp(ctx context.Context, t *topology, hash uint64) {
 	for now := w.c.top.Load(); now != t; now = w.c.top.Load() {
-		var mem, known [2 * maxCopies]*node
-		told := t.holders(hash, known[:0])
-		w.strays(ctx, slices.DeleteFunc(now.holders(hash, mem[:0]), func(n *node) bool { return slices.Contains(told, n) }))
+		w.strays(ctx, now.news(t, hash))
 		t = now
 	}
 }

@@ -21,9 +21,10 @@ const DefaultAuditGrace = time.Second
 // are not in Counters.Loads). It shows what no test of
 // this library can: writers that forget to tell the cache.
 //
-// The audit takes a slot of Config.MaxLoads only when one is free, has one key in hand at a
+// The audit takes a slot of Config.MaxLoads only when one is free and Origin.Rate allows
+// it at once, has one key in hand at a
 // time, and leaves out hits that come meanwhile, so it never delays a Get or a
-// load of one. A difference counts if the origin and the home copy still differ after
+// load of one. Values past Freshness.Soft are left out: they may be old. A difference counts if the origin and the home copy still differ after
 // Grace, and nobody has stored the key between: a write under way is no fault.
 type AuditConfig[V any] struct {
 	// Share is the share of hits that are audited, from 0 to 1. 0 means none.
@@ -44,7 +45,7 @@ type AuditCounters struct {
 	Checked  uint64        // keys that were loaded again and compared
 	Stale    uint64        // of these, keys whose cached value, or absence, was not the origin's
 	Oldest   time.Duration // the greatest age of such a value
-	Moved    uint64        // keys that were written or evicted during their audit
+	Moved    uint64        // keys that were written, evicted, or due for a refresh during their audit
 	Failures uint64        // audits that ended with an error of the origin or the cache
 	Skipped  uint64        // sampled hits left out: the audit or the origin was busy
 }
@@ -168,15 +169,17 @@ func (l *Loader[V]) auditKey(full string) {
 
 // auditOnce returns what is cached, and whether it is what the origin has.
 func (l *Loader[V]) auditOnce(full string) (cached []byte, same bool, err error) {
-	if !l.sem.TryAcquire(1) {
+	if !l.admitSpare() {
 		return nil, false, errOriginFull
 	}
 	ctx, cancel := context.WithTimeoutCause(l.audit.ctx, l.cfg.LoadTimeout, ErrLoadTimeout)
 	defer cancel()
 	var want V
 	err = isolated(func() (err error) {
-		defer l.sem.Release(1)
+		began, exited := time.Now(), true
+		defer func() { l.doors.leave(time.Since(began), exited || failed(err)) }()
 		want, err = l.cfg.Load(ctx, l.userKey(full))
+		exited = false
 		return err
 	})
 	absent := errors.Is(err, ErrNotFound)
@@ -191,13 +194,16 @@ func (l *Loader[V]) auditOnce(full string) (cached []byte, same bool, err error)
 		l.release(ctx, lease) // a win is not ours to keep (consistency rule 6)
 		return nil, false, errMoved
 	}
-	got, k, err := l.open(full, lease.Item.Value)
+	got, e, err := l.open(full, lease.Item.Value)
 	if err != nil {
 		return nil, false, err
 	}
+	if e.hard > 0 && l.ageOf(&e, lease.Item.TTL) >= min(e.soft, e.hard) {
+		return nil, false, errMoved // it may differ by now, see take
+	}
 	cached = lease.Item.Value
-	if absent || k == kindAbsent {
-		return cached, absent && k == kindAbsent, nil
+	if absent || e.kind == kindAbsent {
+		return cached, absent && e.kind == kindAbsent, nil
 	}
 	same, err = l.sameValue(got, want)
 	return cached, same, err

@@ -66,14 +66,19 @@ type Config[V any] struct {
 	// cancellation, and ends after LoadTimeout. It may run for many keys at once, and
 	// must not read a replica that may lag behind what Store wrote, but for Region.
 	Load func(ctx context.Context, key string) (V, error)
+	// LoadMany reads the values of many keys, two at least, in one go, for GetMulti: what
+	// is not in its result is not there, or if it returns an error too, has failed with that. It takes
+	// one of MaxLoads slots, and its context is as Load's. Nil: Load is called for each key.
+	LoadMany func(ctx context.Context, keys []string) (map[string]V, error)
 	// Store writes v to the origin, for Put, on Put's context. Nil: Put returns
 	// ErrNoStore.
 	Store func(ctx context.Context, key string, v V) error
 	// Remove deletes key at the origin, for Delete, on Delete's context. Nil: Delete
 	// touches the cache alone.
 	Remove func(ctx context.Context, key string) error
-	// TTL is how long a value may stay cached. 0 means 10 minutes. A node counts whole
-	// seconds and the client rounds up. There is no "for ever": the TTL is what ends
+	// TTL is how long a value may be served, to the millisecond. 0 means 10 minutes. See
+	// Freshness for values that are refreshed before, and served after, and for what the
+	// clocks of the processes have to do with it. There is no "for ever": the TTL is what ends
 	// the life of a stale value whose writer died before it could tell the cache.
 	TTL time.Duration
 	// NegativeTTL is how long an absence (ErrNotFound) is remembered. 0 means 5 s, or
@@ -88,7 +93,7 @@ type Config[V any] struct {
 	// MaxValueBytes is the largest encoded value that is cached and the largest that
 	// is handed to Codec.Decode; a larger one is returned to callers and not cached
 	// (Counters.NotCached). 0 means 1 MiB. The client and the nodes have limits of
-	// their own, and 16 bytes are added to each value.
+	// their own, and 38 bytes are added to each value.
 	MaxValueBytes int
 	// LoadTimeout bounds one load, including its wait for one of MaxLoads slots.
 	// 0 means 10 s. Callers get ErrLoadTimeout when it has passed, even if Load
@@ -117,6 +122,11 @@ type Config[V any] struct {
 	// MaxLoads is how many Load calls run at once in this loader; others wait their
 	// turn in order of arrival. 0 means 64.
 	MaxLoads int
+	// Freshness says when values are refreshed, and how long they may be served when the
+	// origin fails. The zero value serves none past TTL.
+	Freshness Freshness
+	// Origin says how the origin is protected beyond MaxLoads.
+	Origin Origin
 	// Hooks observe the loader. The zero value observes nothing.
 	Hooks Hooks
 }
@@ -128,6 +138,8 @@ type Hooks struct {
 	// Load: a call of Config.Load ended after took, with err. One that ran past
 	// LoadTimeout is reported when it really returns.
 	Load func(key string, took time.Duration, err error)
+	// LoadMany: a call of Config.LoadMany for so many keys ended after took, with err.
+	LoadMany func(keys int, took time.Duration, err error)
 	// Owed: o.Owed copies of key did not hear of a write or delete and will be told
 	// when they are back.
 	Owed func(key string, o item.Outcome)
@@ -139,6 +151,15 @@ type Hooks struct {
 	// NotCached: a loaded or written value was returned or stored at the origin but
 	// not cached: the codec failed, it was too large, or the cache failed.
 	NotCached func(key string, err error)
+	// Refresh: the refresh of a value that is still served ended after took, with err; its
+	// call of Config.Load is reported, too.
+	Refresh func(key string, took time.Duration, err error)
+	// Shed: a load, of so many keys, was given up after it had waited for its turn so long.
+	Shed func(keys int, waited time.Duration)
+	// Limit: with Origin.MinLoads, how many loads may run at once has changed.
+	Limit func(from, to int)
+	// Stale: a value past TTL was returned to all who waited for a load, which failed with err.
+	Stale func(key string, err error)
 }
 
 // withDefaults returns a copy of cfg with every zero replaced, or an error that
@@ -207,5 +228,9 @@ func (cfg Config[V]) withDefaults() (Config[V], error) {
 	if cfg.Codec == nil {
 		cfg.Codec = JSON[V]{}
 	}
-	return cfg, nil
+	if cfg.Freshness, err = cfg.Freshness.withDefaults(cfg.TTL); err != nil {
+		return cfg, err
+	}
+	cfg.Origin, err = cfg.Origin.withDefaults(cfg.LoadTimeout, cfg.MaxLoads)
+	return cfg, err
 }

@@ -19,9 +19,17 @@ type Counters struct {
 	Polls        uint64 // lease requests repeated while another process was loading
 
 	Loads      uint64 // calls of Config.Load
+	ManyLoads  uint64 // calls of Config.LoadMany
 	LoadErrors uint64 // loads that failed; ErrNotFound is no failure
 	NotFound   uint64 // loads that returned ErrNotFound
-	Shed       uint64 // loads that never began: no free slot within LoadTimeout
+	Seconds    uint64 // of the loads, those begun because another of the key took long (Origin.SecondAfter)
+	Shed       uint64 // loads that never began: no turn within Origin.QueueWait or LoadTimeout
+	LoadLimit  uint64 // how many loads may run at once now; no count
+
+	StaleHits     uint64 // Gets answered by a value that is due for a refresh; they are hits, too
+	Refreshes     uint64 // refreshes begun in the background
+	RefreshErrors uint64 // of these, those whose load failed
+	StaleOnError  uint64 // loads that failed and for which a value past TTL was returned
 
 	LeaseLost uint64 // fills refused because the key was deleted or written meanwhile
 	Voided    uint64 // fills not tried because this process wrote the key meanwhile
@@ -51,10 +59,11 @@ type hitCount struct {
 type counters struct {
 	hits [hitStripes]hitCount
 
-	misses, waits, polls                             atomic.Uint64
-	loads, loadErrors, notFound, shed                atomic.Uint64
-	leaseLost, voided, notCached, corrupt, failOpen  atomic.Uint64
-	puts, putErrors, deletes, deleteErrors, owedSent atomic.Uint64
+	misses, waits, polls                                             atomic.Uint64
+	loads, loadErrors, notFound, shed                                atomic.Uint64
+	manyLoads, seconds, staleHits, refreshes, refreshErrors, rescued atomic.Uint64
+	leaseLost, voided, notCached, corrupt, failOpen                  atomic.Uint64
+	puts, putErrors, deletes, deleteErrors, owedSent                 atomic.Uint64
 }
 
 func (c *counters) hit(level item.Level, k kind) {
@@ -75,7 +84,10 @@ func (l *Loader[V]) Counters() Counters {
 	c := &l.count
 	out := Counters{
 		Misses: c.misses.Load(), Waits: c.waits.Load(), Polls: c.polls.Load(),
-		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(), NotFound: c.notFound.Load(), Shed: c.shed.Load(),
+		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(), NotFound: c.notFound.Load(), Shed: c.shed.Load(), LoadLimit: uint64(l.doors.now()),
+		ManyLoads: c.manyLoads.Load(), Seconds: c.seconds.Load(),
+		StaleHits: c.staleHits.Load(), Refreshes: c.refreshes.Load(),
+		RefreshErrors: c.refreshErrors.Load(), StaleOnError: c.rescued.Load(),
 		LeaseLost: c.leaseLost.Load(), Voided: c.voided.Load(), NotCached: c.notCached.Load(),
 		Corrupt: c.corrupt.Load(), FailOpen: c.failOpen.Load(),
 		Puts: c.puts.Load(), PutErrors: c.putErrors.Load(),

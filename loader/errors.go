@@ -16,12 +16,15 @@ var (
 	ErrNoStore = errors.New("memherd: Put needs Config.Store, the origin's write")
 	// ErrNoJournal: WriteBack was asked for on a loader whose Config.Back.Journal is nil.
 	ErrNoJournal = errors.New("memherd: WriteBack needs Config.Back.Journal")
+	// ErrNoReader: Peek was called on a loader whose cache is no Reader.
+	ErrNoReader = errors.New("memherd: Peek needs a cache that is a loader.Reader")
 	// ErrLoadTimeout: a load, with the time it waited for its turn, took longer than
 	// Config.LoadTimeout. It is also a context.DeadlineExceeded to errors.Is.
 	ErrLoadTimeout error = loadTimeoutError{}
-	// ErrOriginBusy: Config.MaxLoads loads were running for all of LoadTimeout, so
-	// this one never began. Errors that are ErrOriginBusy are ErrLoadTimeout too.
-	ErrOriginBusy = errors.New("memherd: no free slot among Config.MaxLoads concurrent loads")
+	// ErrOriginBusy: a load never began, because its turn did not come (Config.MaxLoads,
+	// Config.Origin) within Origin.QueueWait or LoadTimeout. In the latter case the error is
+	// ErrLoadTimeout, too.
+	ErrOriginBusy = errors.New("memherd: the limits of loads left no turn for this one")
 	// ErrLoadExited: Load ended its goroutine with runtime.Goexit.
 	ErrLoadExited = errors.New("memherd: Load called runtime.Goexit")
 	// ErrCacheDown: the cache failed and Config.FailClosed forbids to ask the origin

@@ -113,7 +113,7 @@ func (l *Loader[V]) flushJobs(jobs []job) {
 		case err != nil:
 			l.bury(j, v, err)
 		case rec.Deleted:
-			l.conclude(j, v, l.origin(rec.Version, func(ctx context.Context) error { return l.cfg.Remove(ctx, l.userKey(rec.Key)) }))
+			l.concludeBack(j, v, l.origin(rec.Version, func(ctx context.Context) error { return l.cfg.Remove(ctx, l.userKey(rec.Key)) }))
 		default:
 			puts = append(puts, j)
 			writes = append(writes, Write[V]{Key: l.userKey(rec.Key), Value: v, Version: rec.Version})
@@ -123,14 +123,14 @@ func (l *Loader[V]) flushJobs(jobs []job) {
 		err := l.origin(Version{}, func(ctx context.Context) error { return l.cfg.Back.StoreMany(ctx, writes) })
 		if err == nil {
 			for i, j := range puts {
-				l.conclude(j, writes[i].Value, nil)
+				l.concludeBack(j, writes[i].Value, nil)
 			}
 			return
 		}
 	}
 	for i, j := range puts {
 		w := writes[i]
-		l.conclude(j, w.Value, l.origin(w.Version, func(ctx context.Context) error { return l.cfg.Store(ctx, w.Key, w.Value) }))
+		l.concludeBack(j, w.Value, l.origin(w.Version, func(ctx context.Context) error { return l.cfg.Store(ctx, w.Key, w.Value) }))
 	}
 }
 
@@ -188,8 +188,8 @@ func isolated(fn func() error) (err error) {
 	return err
 }
 
-// conclude acts on what the origin said.
-func (l *Loader[V]) conclude(j job, v V, err error) {
+// concludeBack acts on what the origin said.
+func (l *Loader[V]) concludeBack(j job, v V, err error) {
 	switch {
 	case err == nil:
 		l.back.tally(func(c *BackCounters) { c.Flushed++ })
@@ -311,10 +311,10 @@ func (l *Loader[V]) settleCopies(full string, kept item.Lease, v *V) error {
 	// Without cancellation: Close may have stopped waiting, the origin has it all the same.
 	ctx := context.WithoutCancel(l.back.ctx)
 	if kept.State == item.LeaseWrite {
-		if b, err := l.encode(full, *v); err == nil {
+		if b, err := l.encode(full, *v, 0); err == nil {
 			l.void(full)
 			sctx, cancel := settle(ctx)
-			_, err = l.storeBack(sctx, kept, item.Item{Key: full, Value: b, TTL: l.cfg.TTL})
+			_, err = l.storeBack(sctx, kept, item.Item{Key: full, Value: b, TTL: l.keep()})
 			cancel()
 			if err == nil || errors.Is(err, errDeletedAll) {
 				return nil

@@ -103,6 +103,8 @@ func NewNamespace[V any](c Cache, cfg Config[V], ns NamespaceConfig) (*Namespace
 	var err error
 	n.gens, err = New(fromNodes{c}, Config[uint64]{
 		Prefix: cfg.Prefix + "gen:", TTL: 30 * 24 * time.Hour, FailClosed: cfg.FailClosed,
+		// A refresh would draw another number, and so end the generation.
+		Freshness: Freshness{Beta: -1},
 		// Drawn, not counted: a number that was evicted must not come again.
 		Load: func(context.Context, string) (uint64, error) { return rand.Uint64(), nil },
 	})

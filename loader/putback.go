@@ -116,7 +116,7 @@ func (l *Loader[V]) fillBack(ctx context.Context, full string, value func() (V, 
 	if err != nil {
 		return kept, err
 	}
-	b, err := l.encode(full, v)
+	b, err := l.encode(full, v, 0)
 	if err != nil {
 		return kept, err
 	}
@@ -128,7 +128,7 @@ func (l *Loader[V]) fillBack(ctx context.Context, full string, value func() (V, 
 		return kept, err
 	}
 	l.void(full)
-	return l.storeBack(sctx, lease, item.Item{Key: full, Value: b, TTL: l.cfg.TTL})
+	return l.storeBack(sctx, lease, item.Item{Key: full, Value: b, TTL: l.keep()})
 }
 
 // storeBack fills under a lease of LeaseWrite or one that an earlier call returned.

@@ -120,7 +120,7 @@ func (l *Loader[V]) markerOf(key string) string { return l.cfg.Prefix + markerPr
 // voided deletes the marker, so it is tried again until one has stood.
 func (l *Loader[V]) mark(ctx context.Context, key string) error {
 	marker := l.markerOf(key)
-	b := newEnvelope(kindAbsent, time.Now())
+	b := newEnvelope(kindAbsent, time.Now(), life{})
 	sealEnvelope(b, marker)
 	var err error
 	for range markerTries {

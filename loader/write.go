@@ -116,7 +116,7 @@ func (l *Loader[V]) afterBack(ctx context.Context, full string) error {
 //   - so a copy keeps a value only if nobody else touched it from token to fill, and
 //     then the value was the origin's latest at some moment in between.
 func (l *Loader[V]) putThrough(ctx context.Context, full string, v V, store func() error) error {
-	b, err := l.encode(full, v)
+	b, err := l.encode(full, v, 0)
 	if err != nil && (l.cfg.Consistency == Strong || !errors.Is(err, errTooLarge)) {
 		return err // nothing has been written anywhere
 	}
@@ -133,7 +133,7 @@ func (l *Loader[V]) putThrough(ctx context.Context, full string, v V, store func
 		l.void(full)
 		sctx, cancel := settle(ctx)
 		var o item.Outcome
-		o, lerr = l.cache.Fill(sctx, lease, item.Item{Key: full, Value: b, TTL: l.cfg.TTL})
+		o, lerr = l.cache.Fill(sctx, lease, item.Item{Key: full, Value: b, TTL: l.keep()})
 		cancel()
 		if lerr == nil {
 			l.owed(full, o)
@@ -253,6 +253,7 @@ func (l *Loader[V]) supersede(full string) {
 	if f := s.flights[full]; f != nil && !f.waiting && f.fate == fateFill {
 		f.fate = fateSuperseded
 	}
+	s.doom(full, fateSuperseded)
 }
 
 // void keeps the load under way, which may have read the origin before it was
@@ -267,4 +268,5 @@ func (l *Loader[V]) void(full string) {
 		}
 		s.drop(f)
 	}
+	s.doom(full, fateVoid)
 }

@@ -10,6 +10,7 @@
 package journal
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -52,8 +53,11 @@ func (j *Journal) Close() error { return j.db.Close() }
 func (j *Journal) Load() (owed []client.DebtRecord, err error) {
 	err = j.db.View(func(tx *bbolt.Tx) error {
 		return tx.ForEach(func(node []byte, b *bbolt.Bucket) error {
-			return b.ForEach(func(k, _ []byte) error {
+			return b.ForEach(func(k, v []byte) error {
 				r := client.DebtRecord{Node: string(node)}
+				if len(v) == 8 { // else it was written before times were
+					r.At = time.UnixMilli(int64(binary.BigEndian.Uint64(v)))
+				}
 				switch {
 				case len(k) > 1 && k[0] == markKey:
 					r.Key = string(k[1:])
@@ -84,7 +88,11 @@ func (j *Journal) Write(changes []client.DebtRecord) error {
 			if r.Paid {
 				err = b.Delete(key)
 			} else {
-				err = b.Put(key, nil)
+				var at []byte
+				if !r.At.IsZero() {
+					at = binary.BigEndian.AppendUint64(nil, uint64(r.At.UnixMilli()))
+				}
+				err = b.Put(key, at)
 			}
 			if err != nil {
 				return err

@@ -42,11 +42,42 @@ type entry struct {
 // New returns a Ledger of at most limit keys.
 func New(limit int) *Ledger { return &Ledger{limit: limit, m: make(map[string]entry)} }
 
-// Watch has f told of what is owed from now on, and no longer. f is called with the ledger locked.
+// Watch has f told of what is owed, what comes to be owed, and what is no longer; nil for nobody. f is
+// called with the ledger locked.
 func (l *Ledger) Watch(f func(key string, owed bool)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.watch = f
+	for key, e := range l.m {
+		if e.owed {
+			l.tell(key, true)
+		}
+	}
+	if l.overflow.Load() {
+		l.tell("", true)
+	}
+}
+
+// Owed are the keys that are owed.
+func (l *Ledger) Owed() (keys []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, e := range l.m {
+		if e.owed {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// Owes reports whether key is owed, the empty one whether debt was lost.
+func (l *Ledger) Owes(key string) bool {
+	if key == "" {
+		return l.Overflow()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.m[key].owed
 }
 
 func (l *Ledger) tell(key string, owed bool) {

@@ -36,13 +36,35 @@ func (c *Cache) Lease(ctx context.Context, key string, o item.LeaseOptions) (ite
 	for home := range c.nodes {
 		var e Entry
 		var won bool
-		if err := c.at("mg", home, func(n *node) { e, won = n.mgN(key, leaseTTL(o)) }); err != nil {
+		tier0 := false
+		err := c.at("mg", home, func(n *node) {
+			tier0 = c.tier0
+			e, won = n.mgN(key, leaseTTL(o))
+			if o.Refresh != 0 && !e.Stub && !tier0 {
+				// As the client sends it: one more than what was seen, in whole seconds.
+				below := (o.Refresh + time.Second - 1).Truncate(time.Second) + time.Second
+				won = n.mgR(n.live(key), below)
+			}
+		})
+		if err != nil {
 			continue
 		}
+		l.Asked = time.Now()
+		if !e.Stub {
+			l.Level = item.FromNode
+			l.Item = item.Item{Key: key, Value: e.Value, CAS: e.CAS}
+			if !tier0 {
+				l.Item.TTL = e.left()
+			}
+		}
 		switch {
-		case won:
+		case won || o.Refresh != 0 && !e.Stub && (o.Force || tier0):
 			l.State = item.LeaseWon
-			l.Tokens = append(l.Tokens, item.Token{Version: item.Version{Node: nodeName(home)}, CAS: e.CAS})
+			kind := item.TokenStub
+			if !e.Stub {
+				l.State, kind = item.LeaseRefresh, item.TokenValue
+			}
+			l.Tokens = append(l.Tokens, item.Token{Version: item.Version{Node: nodeName(home)}, CAS: e.CAS, Kind: kind, Won: won})
 			l.Tokens = append(l.Tokens, c.tokens(key, leaseTTL(o), home)...)
 			if ctx.Err() != nil {
 				// The caller left: a late win is handed back (rule 6).
@@ -51,8 +73,7 @@ func (c *Cache) Lease(ctx context.Context, key string, o item.LeaseOptions) (ite
 		case e.Stub:
 			l.State = item.LeaseWait
 		default:
-			l.State, l.Level = item.LeaseHit, item.FromNode
-			l.Item = item.Item{Key: key, Value: e.Value}
+			l.State, l.Refreshing = item.LeaseHit, e.won && !tier0
 		}
 		return l, nil
 	}
@@ -66,7 +87,12 @@ func (c *Cache) settle(ctx context.Context, l item.Lease) error {
 
 func (c *Cache) drop(l item.Lease) {
 	for _, t := range l.Tokens {
-		_ = c.at("md", copyOf(t), func(n *node) { n.mdC(l.Key, t.CAS) })
+		switch {
+		case t.Kind == item.TokenStub:
+			_ = c.at("md", copyOf(t), func(n *node) { n.mdC(l.Key, t.CAS) })
+		case t.Won:
+			_ = c.at("ms", copyOf(t), func(n *node) { n.unmark(l.Key, t.CAS) })
+		}
 	}
 }
 
@@ -77,6 +103,9 @@ func (c *Cache) tokens(key string, ttl time.Duration, but int) []item.Token {
 		var e Entry
 		if c.at("mg", i, func(n *node) { e, _ = n.mgN(key, ttl) }) == nil {
 			got[i] = &item.Token{Version: item.Version{Node: nodeName(i)}, CAS: e.CAS}
+			if e.Stub {
+				got[i].Kind = item.TokenStub
+			}
 		}
 	})
 	var ts []item.Token
@@ -97,6 +126,52 @@ func (c *Cache) each(but int, fn func(copy int)) {
 		}
 	}
 	wg.Wait()
+}
+
+// Get reads the first copy that answers; a stub is a miss.
+func (c *Cache) Get(ctx context.Context, key string) (item.Item, error) {
+	if err := c.enter(ctx, "Get"); err != nil {
+		return item.Item{}, err
+	}
+	for home := range c.nodes {
+		var e Entry
+		found := false
+		err := c.at("get", home, func(n *node) {
+			if p := n.live(key); p != nil && !p.Stub {
+				e, found = *p, true
+			}
+		})
+		if err != nil {
+			continue
+		}
+		if !found {
+			return item.Item{}, item.ErrCacheMiss
+		}
+		it := item.Item{Key: key, Value: e.Value}
+		if !c.tier0 {
+			it.TTL = e.left()
+		}
+		return it, nil
+	}
+	return item.Item{}, ErrDown
+}
+
+// Multi is a Cache that leases many keys at once, too.
+type Multi struct{ *Cache }
+
+// LeaseMulti leases each key, as one call.
+func (c Multi) LeaseMulti(ctx context.Context, keys []string, o item.LeaseOptions) ([]item.Lease, []error) {
+	leases, errs := make([]item.Lease, len(keys)), make([]error, len(keys))
+	if err := c.enter(ctx, "LeaseMulti"); err != nil {
+		for i := range errs {
+			errs[i] = err
+		}
+		return leases, errs
+	}
+	for i, key := range keys {
+		leases[i], errs[i] = c.Lease(ctx, key, o)
+	}
+	return leases, errs
 }
 
 // LeaseWrite takes a token on every live copy; having none is an error.

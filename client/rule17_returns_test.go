@@ -1,0 +1,162 @@
+package client_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/nodeserver"
+	"github.com/memherd/memherd/ring"
+)
+
+// onNode is a key whose owner has the name in each of these lists.
+func onNode(t *testing.T, names []string, lists ...[]ring.Node) string {
+	var rings []*ring.Ring
+	for _, l := range lists {
+		r, err := ring.New(ring.Config{Nodes: l})
+		require.NoError(t, err)
+		rings = append(rings, r)
+	}
+next:
+	for i := range 100_000 {
+		key := fmt.Sprint("key", i)
+		for j, r := range rings {
+			if r.Owner(key).Name != names[j] {
+				continue next
+			}
+		}
+		return key
+	}
+	t.Fatal("no such key")
+	return ""
+}
+
+// What a node has missed while it was in no list that everybody tells of changes is not read from it when it
+// is listed again: whenever that is, however often, and under whatever name.
+func TestRule17WhatWasMissedIsNotRead(t *testing.T) {
+	renamed := func(nodes []ring.Node) []ring.Node {
+		nodes[0].Name = "other"
+		return nodes
+	}
+	const window = time.Minute
+	for name, test := range map[string]struct {
+		away    time.Duration // from the switch to the delete and back
+		glimpse bool          // listed for a second in between
+		renamed bool
+	}{
+		"gone":                      {away: 10 * window},
+		"listed for a moment":       {away: 10 * window, glimpse: true},
+		"under another name":        {away: 10 * window, renamed: true},
+		"no longer told":            {away: window + client.DefaultAnnounce + time.Second},
+		"others may not tell it":    {away: window + client.DefaultAnnounce - time.Second},
+		"not told, and renamed":     {away: window + client.DefaultAnnounce + time.Second, renamed: true},
+		"others don't, and renamed": {away: window + time.Second, renamed: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newMemFleet(t, 3, nodeserver.Config{})
+				c := f.client(client.Config{MigrationWindow: window})
+				back := f.nodes()
+				if test.renamed {
+					back = renamed(back)
+				}
+				key := onNode(t, []string{"node0", back[0].Name}, f.nodes(), back)
+				set(t, c, key, "old")
+				require.NoError(t, c.SetNodes(f.nodes()[1:]))
+				time.Sleep(client.DefaultAnnounce + test.away)
+				_, err := c.Delete(t.Context(), key)
+				require.NoError(t, err)
+				if test.glimpse {
+					require.NoError(t, c.SetNodes(back))
+					time.Sleep(time.Second)
+					require.NoError(t, c.SetNodes(back[1:]))
+					time.Sleep(test.away)
+				}
+				require.NoError(t, c.SetNodes(back))
+				time.Sleep(2 * time.Minute)
+				at := slices.IndexFunc(c.Nodes(), func(s client.Status) bool { return s.Node.Name == back[0].Name })
+				require.True(t, c.Nodes()[at].DebtOverflow)
+				_, err = c.Get(t.Context(), key)
+				require.Error(t, err)
+				closeFleet(t, f, c)
+			})
+		})
+	}
+}
+
+// A node that is listed again while everybody has told it of everything is read as before.
+func TestRule17ANodeThatWasToldEverything(t *testing.T) {
+	for _, away := range []time.Duration{time.Second, time.Minute - time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newMemFleet(t, 3, nodeserver.Config{})
+			c := f.client(client.Config{MigrationWindow: time.Minute})
+			key := onNode(t, []string{"node0"}, f.nodes())
+			set(t, c, key, "kept")
+			require.NoError(t, c.SetNodes(f.nodes()[1:]))
+			time.Sleep(client.DefaultAnnounce + away)
+			require.NoError(t, c.SetNodes(f.nodes()))
+			time.Sleep(2 * client.DefaultAnnounce)
+			require.False(t, c.Nodes()[0].DebtOverflow)
+			require.Equal(t, "up", c.Nodes()[0].State)
+			require.Equal(t, "kept", get(t, c, key))
+			closeFleet(t, f, c)
+		})
+	}
+}
+
+// What is owed to a node under one name is not read under another name of the same address.
+func TestRule17DebtFollowsTheAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 3, nodeserver.Config{})
+		c := f.client(client.Config{Timeout: 100 * time.Millisecond, RejoinDelay: client.NoRejoinDelay})
+		again := f.nodes()
+		again[0].Name = "other"
+		key := onNode(t, []string{"node0", "other"}, f.nodes(), again)
+		set(t, c, key, "old")
+		f.network.Partition("node0", true)
+		out, err := c.Delete(t.Context(), key)
+		require.Error(t, err)
+		require.NotZero(t, out.Owed)
+		require.NoError(t, c.SetNodes(again))
+		time.Sleep(2 * client.DefaultAnnounce)
+		f.network.Partition("node0", false)
+		for range 10_000 {
+			it, err := c.Get(t.Context(), key)
+			require.Error(t, err, "%q", it.Value)
+			time.Sleep(time.Millisecond)
+		}
+		closeFleet(t, f, c)
+	})
+}
+
+// Changes that go on, further apart than Announce but never for long enough to be sure of at a glance, do not
+// pile up: the lists that everybody must have left end with their windows.
+func TestRule17ChangesThatGoOn(t *testing.T) {
+	for _, every := range []time.Duration{11 * time.Second, 12 * time.Second, 15 * time.Second, 19 * time.Second, 25 * time.Second} {
+		t.Run(every.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const changes = 120
+				f := newMemFleet(t, changes+4, nodeserver.Config{})
+				c := f.client(client.Config{Nodes: f.nodes()[:3], MigrationWindow: time.Minute})
+				most := 0
+				for i := range changes {
+					set(t, c, "k", "v")
+					require.NoError(t, c.SetNodes(f.nodes()[i+1:i+4]))
+					time.Sleep(every)
+					_, err := c.Delete(t.Context(), "k")
+					require.NoError(t, err)
+					most = max(most, len(c.Nodes()))
+				}
+				// As many as are changed in a window, in what it takes to be sure, and in two Announce.
+				require.LessOrEqual(t, most, 3+int((time.Minute+14*client.DefaultAnnounce)/every)+2)
+				require.Less(t, most, 45)
+				closeFleet(t, f, c)
+			})
+		})
+	}
+}
