@@ -108,7 +108,7 @@ type Config[V any] struct {
 	// Write is the policy of Put. The zero value is WriteAround.
 	Write WritePolicy
 	// Consistency is Bounded by default. Strong makes a key linearizable; it sets Write to
-	// WriteThrough and FailClosed.
+	// WriteThrough and FailClosed, and takes no Freshness but Jitter.
 	Consistency Consistency
 	// Back sets up WriteBack.
 	Back BackConfig[V]
@@ -123,7 +123,8 @@ type Config[V any] struct {
 	// turn in order of arrival. 0 means 64.
 	MaxLoads int
 	// Freshness says when values are refreshed, and how long they may be served when the
-	// origin fails. The zero value serves none past TTL.
+	// origin fails. The zero value serves none past TTL. With Consistency Strong only Jitter
+	// may be set.
 	Freshness Freshness
 	// Origin says how the origin is protected beyond MaxLoads.
 	Origin Origin

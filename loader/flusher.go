@@ -45,6 +45,7 @@ func (l *Loader[V]) startBack() error {
 	f := &flusher[V]{backlog: newBacklog(cfg.MaxPending, cfg.MaxPendingBytes, replay)}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	l.back = f
+	l.cfg.LoadMany = l.loadManyBack(l.cfg.Load, l.cfg.LoadMany)
 	l.cfg.Load = l.loadBack(l.cfg.Load)
 	for range cfg.Workers {
 		f.workers.Go(l.flushWorker)

@@ -37,13 +37,10 @@ func (l *Loader[V]) flyMany(ctx context.Context, batch []member[V]) {
 		defer l.wg.Done()
 		v, ok := vals[keys[i]]
 		verr := error(nil)
-		switch {
-		case ok:
-		case err != nil:
-			verr = err
-		default:
-			verr = ErrNotFound
-			l.count.notFound.Add(1)
+		if !ok {
+			if verr = absentOr(err, keys[i]); !failed(verr) {
+				l.count.notFound.Add(1)
+			}
 		}
 		m.f.cost = took
 		l.land(m.s, m.f, l.conclude(m.s, m.f, m.lease, v, asOf, verr))

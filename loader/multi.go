@@ -100,6 +100,10 @@ func (l *Loader[V]) GetMulti(ctx context.Context, keys []string) (map[string]V, 
 func (l *Loader[V]) seekMulti(ctx context.Context, full map[string]string, take func(key string, v V, err error)) (waits []wanted[V], err error) {
 	var keys, asks []string // as given, in full
 	for key, f := range full {
+		if v, ok, verr := l.readBack(f); ok {
+			take(key, v, verr)
+			continue
+		}
 		if fl, joined := l.join(l.table.shard(f), f); fl != nil {
 			l.count.misses.Add(1)
 			l.count.waits.Add(1)
@@ -168,11 +172,17 @@ func wins(leases []item.Lease, errs []error) (n int) {
 
 // leaseMulti leases keys at once, or in parallel if the cache takes one at a time.
 func (l *Loader[V]) leaseMulti(ctx context.Context, keys []string) ([]item.Lease, []error) {
-	o := item.LeaseOptions{TTL: l.cfg.LeaseTTL}
-	if m, ok := l.cache.(MultiLeaser); ok && len(keys) > 0 {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	return leaseEach(ctx, l.cache, keys, item.LeaseOptions{TTL: l.cfg.LeaseTTL})
+}
+
+func leaseEach(ctx context.Context, c Cache, keys []string, o item.LeaseOptions) ([]item.Lease, []error) {
+	if m, ok := c.(MultiLeaser); ok {
 		return m.LeaseMulti(ctx, keys, o)
 	}
 	leases, errs := make([]item.Lease, len(keys)), make([]error, len(keys))
-	each(len(keys), func(i int) { leases[i], errs[i] = l.cache.Lease(ctx, keys[i], o) })
+	each(len(keys), func(i int) { leases[i], errs[i] = c.Lease(ctx, keys[i], o) })
 	return leases, errs
 }

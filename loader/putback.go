@@ -153,9 +153,17 @@ func (l *Loader[V]) storeBack(ctx context.Context, lease item.Lease, it item.Ite
 	return item.Lease{}, err
 }
 
-// readBack answers a Get from the writes that are pending; ok is false if there is none
+// readBack answers a read from the writes that are pending; ok is false if there is none
 // of the key. What the copies hold may be older, or gone.
 func (l *Loader[V]) readBack(full string) (v V, ok bool, err error) {
+	if v, ok, err = l.peekBack(full); ok {
+		l.back.reads.Add(1)
+	}
+	return v, ok, err
+}
+
+// peekBack is readBack that is not counted.
+func (l *Loader[V]) peekBack(full string) (v V, ok bool, err error) {
 	if l.back == nil {
 		return v, false, nil
 	}
@@ -163,7 +171,6 @@ func (l *Loader[V]) readBack(full string) (v V, ok bool, err error) {
 	if !ok {
 		return v, false, nil
 	}
-	l.back.reads.Add(1)
 	if rec.Deleted {
 		return v, true, ErrNotFound
 	}

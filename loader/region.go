@@ -29,8 +29,8 @@ const DefaultMarkerTTL = 10 * time.Second
 // their Invalidate has come. Then the replica's value is cached, old, until its TTL or the
 // next Invalidate, which a consumer of the replica's change log should call anyway.
 //
-// It costs a write two round trips more, and a load one, or two with several copies. Keys
-// that begin with "marker:" are refused.
+// It costs a write two round trips more, and a load one, or two with several copies; of a
+// LoadMany the keys with a marker are loaded one by one. Keys that begin with "marker:" are refused.
 type RegionConfig[V any] struct {
 	// LoadMaster is Config.Load from the master. Nil: there are no markers.
 	LoadMaster func(ctx context.Context, key string) (V, error)
@@ -86,6 +86,7 @@ func (l *Loader[V]) startRegion() {
 		}
 		return load(ctx, key)
 	}
+	l.cfg.LoadMany = l.loadManyMarked(load, region.LoadMaster, l.cfg.LoadMany)
 	if store := l.cfg.Store; store != nil {
 		l.cfg.Store = func(ctx context.Context, key string, v V) error {
 			if err := l.mark(ctx, key); err != nil {

@@ -26,6 +26,8 @@ const (
 	//   - a value that was loaded and not taken by the home copy, because the key was written
 	//     meanwhile, is loaded again: it may be ahead of what others still read there. A Get
 	//     among many writes may load several times, until its context ends;
+	//   - no value is served past its time, nor refreshed before: of Config.Freshness only
+	//     Jitter may be set;
 	//   - a Get fails with ErrCacheDown when the cache does, as with FailClosed: the
 	//     origin is ahead of the cache while a Put is under way.
 	//
@@ -61,10 +63,19 @@ func (cfg Config[V]) strengthen() (Config[V], error) {
 		return cfg, errors.New("memherd: loader.Config.Consistency is Strong, and WriteBack is not: leave Config.Back empty")
 	case cfg.NegativeTTL < 0:
 		return cfg, errors.New("memherd: loader.Config.NegativeTTL is negative, and Consistency Strong: an absence must be cached to be sure")
+	case cfg.Freshness.Soft != 0:
+		return cfg, fmt.Errorf("memherd: loader.Config.Freshness.Soft is %v, and Consistency is Strong: such a loader serves no value that is due, leave it 0", cfg.Freshness.Soft)
+	case cfg.Freshness.IfError != 0:
+		return cfg, fmt.Errorf("memherd: loader.Config.Freshness.IfError is %v, and Consistency is Strong: such a loader serves no value past its time, leave it 0", cfg.Freshness.IfError)
+	case cfg.Freshness.Beta > 0:
+		return cfg, fmt.Errorf("memherd: loader.Config.Freshness.Beta is %v, and Consistency is Strong: such a loader does not refresh early, leave it 0", cfg.Freshness.Beta)
 	case cfg.Region.LoadMaster != nil:
 		return cfg, errors.New("memherd: loader.Config.Consistency is Strong, and a lagging replica is not: leave Config.Region empty")
 	}
 	cfg.Write, cfg.FailClosed = WriteThrough, true
+	if cfg.Freshness.Beta == 0 {
+		cfg.Freshness.Beta = -1
+	}
 	return cfg, nil
 }
 
@@ -93,6 +104,22 @@ type homeOnly struct{ Cache }
 func (c homeOnly) Lease(ctx context.Context, key string, o item.LeaseOptions) (item.Lease, error) {
 	o.Home = true
 	return c.Cache.Lease(ctx, key, o)
+}
+
+// LeaseMulti leases one by one what the cache does not lease together.
+func (c homeOnly) LeaseMulti(ctx context.Context, keys []string, o item.LeaseOptions) ([]item.Lease, []error) {
+	o.Home = true
+	return leaseEach(ctx, c.Cache, keys, o)
+}
+
+// Get reads the home copy, if the cache can do that without a lease, as *client.Client can.
+func (c homeOnly) Get(ctx context.Context, key string) (item.Item, error) {
+	if h, ok := c.Cache.(interface {
+		Gets(ctx context.Context, key string) (item.Item, error)
+	}); ok {
+		return h.Gets(ctx, key)
+	}
+	return item.Item{}, ErrNoReader
 }
 
 // homeOnlyBatch is one that deletes many keys at once, too.
