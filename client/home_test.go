@@ -39,11 +39,21 @@ func TestLeaseAtHome(t *testing.T) {
 	l, err = lease(true)
 	require.NoError(t, err)
 	require.Equal(t, "new", string(l.Item.Value))
+	many, errs := c.LeaseMulti(ctx, []string{"k"}, item.LeaseOptions{Home: true})
+	require.NoError(t, errs[0])
+	require.Equal(t, "new", string(many[0].Item.Value))
+	l, err = c.Lease(ctx, "k", item.LeaseOptions{Home: true, Refresh: time.Hour, Force: true})
+	require.NoError(t, err)
+	require.Equal(t, item.LeaseRefresh, l.State)
+	require.Equal(t, "new", string(l.Item.Value))
+	require.NoError(t, c.Release(ctx, l))
 
 	owner := (&herd{t: t, nodes: f.nodes()}).placed("k")[0].Name
 	f.network.Partition(owner, true)
+	failovers := c.Counters().Failovers
 	_, err = lease(true)
 	require.Error(t, err)
+	require.Equal(t, failovers, c.Counters().Failovers, "no other copy was asked")
 	for err != nil { // until the owner counts as down
 		l, err = lease(true)
 	}
