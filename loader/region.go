@@ -30,7 +30,7 @@ const DefaultMarkerTTL = 10 * time.Second
 // next Invalidate, which a consumer of the replica's change log should call anyway.
 //
 // It costs a write two round trips more, and a load one, or two with several copies; of a
-// LoadMany the keys with a marker are loaded one by one. Keys that begin with "marker:" are refused.
+// LoadMany the keys with a marker are loaded one by one, which counts as a part of it. Keys that begin with "marker:" are refused.
 type RegionConfig[V any] struct {
 	// LoadMaster is Config.Load from the master. Nil: there are no markers.
 	LoadMaster func(ctx context.Context, key string) (V, error)
