@@ -74,6 +74,7 @@ type window struct {
 	n     *node
 	ts    []target
 	conn  *pipe.Conn
+	life  uint64 // the stamp of conn before anything was sent
 	calls []*pipe.Call
 	err   error
 }
@@ -111,7 +112,7 @@ func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
 			w.drop(f.err)
 			return w
 		}
-		w.conn = conn
+		w.conn, w.life = conn, conn.Stamp()
 		if err = conn.StartBatch(ctx, w.calls); err == nil {
 			return w
 		}
@@ -143,7 +144,7 @@ func (b *batch) land(ctx context.Context, w *window) {
 			b.each(t, nil, false, w.err)
 			continue
 		}
-		f := flight{n: w.n, conn: w.conn, call: w.calls[i], op: b.op}
+		f := flight{n: w.n, conn: w.conn, call: w.calls[i], op: b.op, life: w.life}
 		left, err := f.landed(ctx)
 		if err == nil {
 			err = f.refusal()

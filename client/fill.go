@@ -11,7 +11,7 @@ import (
 
 // Fill ends a lease with a value.
 //
-// After LeaseWon it stores the value on each copy under that copy's own token. Where
+// After LeaseWon or LeaseRefresh it stores the value on each copy under that copy's own token. Where
 // a delete or a write came in between, the token is void and that copy is left
 // alone; if that was the home copy, the error is ErrLeaseLost: the value may go to
 // the caller who loaded it and nowhere else. Copies that can't be reached are left
@@ -32,7 +32,7 @@ func (c *Client) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Out
 		c.giveBack(&l)
 		return item.Outcome{}, err
 	}
-	if l.State != item.LeaseWon && l.State != item.LeaseWrite {
+	if l.State != item.LeaseWon && l.State != item.LeaseWrite && l.State != item.LeaseRefresh {
 		return item.Outcome{}, &item.Error{Op: op, Sent: item.NotSent, Err: item.ErrLeaseLost}
 	}
 	if err := c.check(context.Background(), op, l.Key); err != nil {
@@ -41,7 +41,7 @@ func (c *Client) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Out
 	if l.State == item.LeaseWrite {
 		// The origin has been written: the copies hear of it even if ctx has ended.
 		c.counters.fills.Add(1)
-		return c.fillWrite(ctx, l, req)
+		return c.fillWrite(ctx, l, req, nil)
 	}
 	if err := ctx.Err(); err != nil {
 		c.giveBack(&l)
@@ -52,6 +52,39 @@ func (c *Client) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Out
 		return c.fillSpare(ctx, op, l, req)
 	}
 	return c.fillWon(ctx, l, req)
+}
+
+// FillKeep is Fill of a lease of LeaseWrite, and returns a lease for another one: its
+// tokens are those the copies gave when they stored it. A Fill or FillKeep under it, at
+// any time later, stores on every copy if nobody has changed or evicted the key on any of
+// them since, and deletes it on all of them otherwise (consistency rule 8, write-back).
+// A copy that tells no token (a server older than 1.6.13) has none in it, so that the
+// next fill deletes. Such a lease holds nobody up and need not be given back. After an
+// error it is the zero Lease.
+func (c *Client) FillKeep(ctx context.Context, l item.Lease, it item.Item) (item.Lease, item.Outcome, error) {
+	const op = "fill"
+	it.Key = l.Key
+	req, err := c.storeRequest(op, it)
+	if err != nil {
+		c.giveBack(&l)
+		return item.Lease{}, item.Outcome{}, err
+	}
+	if l.State != item.LeaseWrite {
+		c.giveBack(&l)
+		return item.Lease{}, item.Outcome{}, &item.Error{Op: op, Sent: item.NotSent, Err: item.ErrLeaseLost}
+	}
+	if err := c.check(context.WithoutCancel(ctx), op, l.Key); err != nil {
+		return item.Lease{}, item.Outcome{}, err
+	}
+	c.counters.fills.Add(1)
+	req.Flags |= memproto.FlagLc
+	var kept []item.Token
+	out, err := c.fillWrite(ctx, l, req, &kept)
+	if err != nil {
+		return item.Lease{}, out, err
+	}
+	l.Tokens = kept
+	return l, out, nil
 }
 
 // fillWon fills under the tokens of a won lease.
@@ -130,7 +163,9 @@ func (c *Client) leaseLost(op, node string) error {
 // W2's value while another refuses it may hold either. After the delete the next
 // reader loads what the origin has now. An answer nobody waited for may be a refusal,
 // too.
-func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Request) (item.Outcome, error) {
+//
+// What the copies return as their new tokens goes to kept, if that is not nil.
+func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Request, kept *[]item.Token) (item.Outcome, error) {
 	const op = "fill"
 	t := c.top.Load()
 	hash := t.ring.Hash(l.Key)
@@ -139,7 +174,7 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 	var mem [maxCopies]*node
 	copies := t.copies(hash, mem[:0])
 
-	w := writing{c: c, op: op, key: l.Key, always: true, tokens: l.Tokens}
+	w := writing{c: c, op: op, key: l.Key, always: true, tokens: l.Tokens, kept: kept}
 	doubt := t.number != l.Placement
 	under := func(n *node) (memproto.Request, bool) {
 		for _, tok := range l.Tokens {

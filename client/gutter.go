@@ -175,7 +175,8 @@ func (c *Client) leaseSpare(ctx context.Context, op string, hash uint64, l *item
 			postHandBack(f.conn, s.key, a.Resp.CAS, false)
 		}
 		l.Item, l.Level = itemOf(l.Key, a), item.FromNode
-		l.Item.CAS = 0
+		// Its life there is cut short and says nothing of the value's age.
+		l.Item.CAS, l.Item.TTL = 0, 0
 		c.counters.nodeHits.Add(1)
 		return true
 	case !isStub(a) || a.Resp.CAS == 0:

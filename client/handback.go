@@ -86,6 +86,10 @@ func (lateLease) Settle(conn *pipe.Conn, k *pipe.Call) {
 		return
 	}
 	n.c.counters.late.Add(1)
+	if tokenKind(&k.Answer) == item.TokenValue && k.Req.Flags.Has(memproto.FlagR) {
+		postUnmark(conn, itemOf(k.SettleKey, &k.Answer), k.Resp.CAS, conn.Time(k.SentAt()))
+		return
+	}
 	postHandBack(conn, k.SettleKey, k.Resp.CAS, tokenKind(&k.Answer) == item.TokenStub)
 }
 

@@ -25,7 +25,7 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 	}
 	t := c.top.Load()
 	hash := t.ring.Hash(key)
-	if !o.NoNear {
+	if !o.NoNear && !o.Home && o.Refresh == 0 {
 		if v, ok := c.near.Get(hash, key); ok {
 			c.detector.Observe(hash, key, len(v.Bytes))
 			l.Level = item.FromNear
@@ -35,26 +35,34 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 	}
 	l.Placement, l.Copies = t.number, t.ring.Copies()
 	l.Generation = c.near.Generation(hash)
-	if c.steers() {
+	if c.steers() && !o.Home && o.Refresh == 0 {
 		if it, ok := c.readAround(ctx, op, hash, key); ok {
 			l.Item, l.Level = it, item.FromNode
 			return l, nil
 		}
 	}
-	f, err := c.readHome(ctx, op, hash, key, c.leaseRead(o.TTL, getFlags|memproto.FlagLc))
+	read := c.leaseRead(o.TTL, getFlags|memproto.FlagLc)
+	if o.Home {
+		read.hedge, read.alone = false, true
+	}
+	if o.Refresh != 0 {
+		read.forRefresh(o)
+		l.Asked = time.Now()
+	}
+	f, err := c.readHome(ctx, op, hash, key, read)
 	if errors.Is(err, errNothing) {
 		c.counters.misses.Add(1)
 		l.State = item.LeaseNone
 		return l, nil
 	}
 	if err != nil {
-		if c.gutter != nil && c.retriable(ctx) && c.leaseSpare(ctx, op, hash, &l, o) {
+		if c.gutter != nil && !o.Home && c.retriable(ctx) && c.leaseSpare(ctx, op, hash, &l, o) {
 			return l, nil
 		}
 		return l, c.readFailed(err)
 	}
 	defer f.call.Free()
-	c.readLease(&l, &f, hash)
+	c.readLease(&l, &f, hash, o)
 	if !l.Stale && c.cold.nodes.Load() > 0 && t.lacks(hash, f.n) {
 		var it item.Item
 		found := false
@@ -71,7 +79,7 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 			return l, nil
 		}
 	}
-	if l.State == item.LeaseWon {
+	if l.State == item.LeaseWon || l.State == item.LeaseRefresh {
 		c.counters.leasesWon.Add(1)
 		err = c.collectTokens(ctx, op, t, hash, &l, o.TTL, f.n)
 		if err != nil {
@@ -109,7 +117,7 @@ func (n *node) askLease(ctx context.Context, op, key string, o readOptions) (fli
 }
 
 // readLease reads the home copy's answer.
-func (c *Client) readLease(l *item.Lease, f *flight, hash uint64) {
+func (c *Client) readLease(l *item.Lease, f *flight, hash uint64, o item.LeaseOptions) {
 	k := f.call
 	won := k.Resp.Flags.Has(memproto.FlagW)
 	token := func() item.Token {
@@ -131,7 +139,15 @@ func (c *Client) readLease(l *item.Lease, f *flight, hash uint64) {
 		l.Level = item.FromNode
 		l.Stale = k.Resp.Flags.Has(memproto.FlagX)
 		switch {
+		case !l.Stale && o.Refresh != 0 && k.Resp.CAS != 0 && (won || o.Force || k.Classic):
+			// On a copy of classic words there is no mark, and the token has to do.
+			l.State = item.LeaseRefresh
+			l.Tokens = []item.Token{token()}
+			c.counters.nodeHits.Add(1)
+			c.detector.Observe(hash, l.Key, len(k.Value))
+			return
 		case !l.Stale:
+			l.Refreshing = k.Resp.Flags.Has(memproto.FlagZ)
 			if won {
 				// Somebody else's recache mark: nothing we asked for.
 				postHandBack(f.conn, l.Key, k.Resp.CAS, false)
@@ -249,7 +265,13 @@ func (c *Client) giveBack(l *item.Lease) {
 			n.orphanWin(key, tok)
 			continue
 		}
-		if conn, err := n.conn(c.ctx, 0); err != nil || conn.Stamp() != tok.Life || !postHandBack(conn, key, tok.CAS, tok.Kind == item.TokenStub) {
+		conn, err := n.conn(c.ctx, 0)
+		switch {
+		case err != nil || conn.Stamp() != tok.Life:
+			n.orphanWin(key, tok)
+		case tok.Kind == item.TokenValue:
+			postUnmark(conn, l.Item, tok.CAS, l.Asked)
+		case !postHandBack(conn, key, tok.CAS, tok.Kind == item.TokenStub):
 			n.orphanWin(key, tok)
 		}
 	}

@@ -158,15 +158,17 @@ type readOptions struct {
 	flags   memproto.Flags
 	vivify  int64 // the argument of N
 	exptime int64 // the argument of T
+	recache int64 // the argument of R
 	lease   bool  // the request may win a lease: a win that comes late is given back
 	borrow  bool  // the caller copies the value
 	hedge   bool  // the answer to a plain read of another copy will do
+	alone   bool  // no other copy is asked when it fails
 }
 
 // request makes the meta get of a read.
 func (o *readOptions) request(r *memproto.Request, key string) {
 	r.Cmd, r.Flags = memproto.CmdMetaGet, o.flags
-	r.Vivify, r.Exptime = o.vivify, o.exptime
+	r.Vivify, r.Exptime, r.Recache = o.vivify, o.exptime, o.recache
 	setKey(r, key)
 }
 
@@ -245,6 +247,9 @@ tries:
 			if i < len(copies)-1 || !errors.Is(err, item.ErrConnLost) || !n.breaker.Readable() {
 				break
 			}
+		}
+		if o.alone {
+			break
 		}
 	}
 	switch {

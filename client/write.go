@@ -104,6 +104,8 @@ type writing struct {
 
 	// tokens are those that requests to their nodes are sent under.
 	tokens []item.Token
+	// kept, if not nil, gets the tokens of the copies that stored the value.
+	kept *[]item.Token
 
 	out      item.Outcome
 	errs     []error
@@ -210,6 +212,9 @@ func (w *writing) answered(f *flight) {
 	case memproto.StatusHD:
 		w.out.Confirmed++
 		w.out.Found = w.out.Found || f.call.Req.Cmd == memproto.CmdMetaDelete
+		if w.kept != nil && f.call.Resp.HasCAS && f.call.Resp.CAS != 0 {
+			*w.kept = append(*w.kept, item.Token{Version: item.Version{Node: f.n.Name, Life: f.life}, CAS: f.call.Resp.CAS})
+		}
 	case memproto.StatusNF, memproto.StatusEX, memproto.StatusNS, memproto.StatusEN:
 		w.out.Confirmed++
 		w.conflict = true

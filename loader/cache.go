@@ -9,7 +9,9 @@ import (
 // Cache is what a Loader needs from the cache; *client.Client implements it. All
 // methods are safe for concurrent use and return soon after ctx ends.
 type Cache interface {
-	// Lease reads key and, on a miss, asks for the right to fill it.
+	// Lease reads key and, on a miss, asks for the right to fill it. A cache that does not
+	// know LeaseOptions.Refresh answers such a request with LeaseHit as any other: values past
+	// their TTL are deleted then, and none is refreshed while it lives.
 	Lease(ctx context.Context, key string, o item.LeaseOptions) (item.Lease, error)
 	// LeaseWrite takes a token on every reachable copy, whatever the copies hold.
 	LeaseWrite(ctx context.Context, key string) (item.Lease, error)
@@ -22,6 +24,29 @@ type Cache interface {
 	Release(ctx context.Context, l item.Lease) error
 	// Delete removes key from every copy or books what it could not reach as owed.
 	Delete(ctx context.Context, key string) (item.Outcome, error)
+}
+
+// Keeper is implemented by a Cache that tells the tokens of what it stored, as
+// *client.Client does. With one, WriteBack leaves a value cached after it has reached the
+// origin; without, it deletes the key then.
+type Keeper interface {
+	// FillKeep is Fill of a lease of LeaseWrite, and returns a lease for another Fill
+	// that stores on every copy if nobody has changed the key on any of them since, and
+	// deletes it everywhere otherwise.
+	FillKeep(ctx context.Context, l item.Lease, it item.Item) (item.Lease, item.Outcome, error)
+}
+
+// MultiLeaser is implemented by a Cache that leases many keys at once, as *client.Client
+// does. Leases and errors are in the order of keys, which are all different; a lease counts if its
+// error is nil. If ctx has ended no lease is left won whose error is not nil.
+type MultiLeaser interface {
+	LeaseMulti(ctx context.Context, keys []string, o item.LeaseOptions) ([]item.Lease, []error)
+}
+
+// Reader is implemented by a Cache that reads without leasing, as *client.Client does, for
+// Peek. A miss is item.ErrCacheMiss.
+type Reader interface {
+	Get(ctx context.Context, key string) (item.Item, error)
 }
 
 // KeyChecker is implemented by a Cache that takes other keys than item.CheckKey

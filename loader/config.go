@@ -39,6 +39,11 @@ const (
 	// deleted instead, so whichever of two racing writers is late, no older value
 	// stays. For values that are read soon after they are written.
 	WriteThrough
+	// WriteBack writes a journal on disk, then the cache, and returns; workers bring the
+	// value to the origin in the background, in order per key and process. For origins
+	// that are slow, far or overloaded, and data that may be old for other processes
+	// meanwhile. Needs Back.Journal.
+	WriteBack
 )
 
 func (p WritePolicy) String() string {
@@ -47,6 +52,8 @@ func (p WritePolicy) String() string {
 		return "write-around"
 	case WriteThrough:
 		return "write-through"
+	case WriteBack:
+		return "write-back"
 	}
 	return fmt.Sprintf("WritePolicy(%d)", uint8(p))
 }
@@ -57,16 +64,21 @@ type Config[V any] struct {
 	// Required. It returns ErrNotFound, alone or wrapped, when the origin has no such
 	// key. Its context carries the values of the first caller's context, not its
 	// cancellation, and ends after LoadTimeout. It may run for many keys at once, and
-	// must not read a replica that may lag behind what Store wrote.
+	// must not read a replica that may lag behind what Store wrote, but for Region.
 	Load func(ctx context.Context, key string) (V, error)
+	// LoadMany reads the values of many keys, two at least, in one go, for GetMulti: what
+	// is not in its result is not there, or if it returns an error too, has failed with that. It takes
+	// one of MaxLoads slots, and its context is as Load's. Nil: Load is called for each key.
+	LoadMany func(ctx context.Context, keys []string) (map[string]V, error)
 	// Store writes v to the origin, for Put, on Put's context. Nil: Put returns
 	// ErrNoStore.
 	Store func(ctx context.Context, key string, v V) error
 	// Remove deletes key at the origin, for Delete, on Delete's context. Nil: Delete
 	// touches the cache alone.
 	Remove func(ctx context.Context, key string) error
-	// TTL is how long a value may stay cached. 0 means 10 minutes. A node counts whole
-	// seconds and the client rounds up. There is no "for ever": the TTL is what ends
+	// TTL is how long a value may be served, to the millisecond. 0 means 10 minutes. See
+	// Freshness for values that are refreshed before, and served after, and for what the
+	// clocks of the processes have to do with it. There is no "for ever": the TTL is what ends
 	// the life of a stale value whose writer died before it could tell the cache.
 	TTL time.Duration
 	// NegativeTTL is how long an absence (ErrNotFound) is remembered. 0 means 5 s, or
@@ -81,7 +93,7 @@ type Config[V any] struct {
 	// MaxValueBytes is the largest encoded value that is cached and the largest that
 	// is handed to Codec.Decode; a larger one is returned to callers and not cached
 	// (Counters.NotCached). 0 means 1 MiB. The client and the nodes have limits of
-	// their own, and 16 bytes are added to each value.
+	// their own, and 38 bytes are added to each value.
 	MaxValueBytes int
 	// LoadTimeout bounds one load, including its wait for one of MaxLoads slots.
 	// 0 means 10 s. Callers get ErrLoadTimeout when it has passed, even if Load
@@ -95,12 +107,27 @@ type Config[V any] struct {
 	LeaseTTL time.Duration
 	// Write is the policy of Put. The zero value is WriteAround.
 	Write WritePolicy
+	// Consistency is Bounded by default. Strong makes a key linearizable; it sets Write to
+	// WriteThrough and FailClosed, and takes no Freshness but Jitter.
+	Consistency Consistency
+	// Back sets up WriteBack.
+	Back BackConfig[V]
+	// Region is for an origin whose replica Load reads. The zero value has none.
+	Region RegionConfig[V]
+	// Audit compares some of what is cached with the origin. The zero value does not.
+	Audit AuditConfig[V]
 	// FailClosed makes a Get fail with ErrCacheDown when the cache fails. By default
 	// the loader then asks the origin without caching, under MaxLoads.
 	FailClosed bool
 	// MaxLoads is how many Load calls run at once in this loader; others wait their
 	// turn in order of arrival. 0 means 64.
 	MaxLoads int
+	// Freshness says when values are refreshed, and how long they may be served when the
+	// origin fails. The zero value serves none past TTL. With Consistency Strong only Jitter
+	// may be set.
+	Freshness Freshness
+	// Origin says how the origin is protected beyond MaxLoads.
+	Origin Origin
 	// Hooks observe the loader. The zero value observes nothing.
 	Hooks Hooks
 }
@@ -112,6 +139,8 @@ type Hooks struct {
 	// Load: a call of Config.Load ended after took, with err. One that ran past
 	// LoadTimeout is reported when it really returns.
 	Load func(key string, took time.Duration, err error)
+	// LoadMany: a call of Config.LoadMany for so many keys ended after took, with err.
+	LoadMany func(keys int, took time.Duration, err error)
 	// Owed: o.Owed copies of key did not hear of a write or delete and will be told
 	// when they are back.
 	Owed func(key string, o item.Outcome)
@@ -123,6 +152,15 @@ type Hooks struct {
 	// NotCached: a loaded or written value was returned or stored at the origin but
 	// not cached: the codec failed, it was too large, or the cache failed.
 	NotCached func(key string, err error)
+	// Refresh: the refresh of a value that is still served ended after took, with err; its
+	// call of Config.Load is reported, too.
+	Refresh func(key string, took time.Duration, err error)
+	// Shed: a load, of so many keys, was given up after it had waited for its turn so long.
+	Shed func(keys int, waited time.Duration)
+	// Limit: with Origin.MinLoads, how many loads may run at once has changed.
+	Limit func(from, to int)
+	// Stale: a value past TTL was returned to all who waited for a load, which failed with err.
+	Stale func(key string, err error)
 }
 
 // withDefaults returns a copy of cfg with every zero replaced, or an error that
@@ -145,8 +183,8 @@ func (cfg Config[V]) withDefaults() (Config[V], error) {
 	if cfg.MaxValueBytes < 0 {
 		return cfg, fmt.Errorf("memherd: loader.Config.MaxValueBytes is negative (%d): use 0 for the default", cfg.MaxValueBytes)
 	}
-	if cfg.Write > WriteThrough {
-		return cfg, fmt.Errorf("memherd: loader.Config.Write is %v: use WriteAround or WriteThrough", cfg.Write)
+	if cfg.Write > WriteBack {
+		return cfg, fmt.Errorf("memherd: loader.Config.Write is %v: use WriteAround, WriteThrough or WriteBack", cfg.Write)
 	}
 	if len(cfg.Prefix) > MaxPrefix {
 		return cfg, fmt.Errorf("memherd: loader.Config.Prefix has %d bytes: at most %d", len(cfg.Prefix), MaxPrefix)
@@ -155,6 +193,19 @@ func (cfg Config[V]) withDefaults() (Config[V], error) {
 		if err := item.CheckKey(cfg.Prefix); err != nil {
 			return cfg, fmt.Errorf("memherd: loader.Config.Prefix: %w", err)
 		}
+	}
+	cfg, err := cfg.strengthen()
+	if err != nil {
+		return cfg, err
+	}
+	if cfg.Back, err = cfg.Back.withDefaults(cfg); err != nil {
+		return cfg, err
+	}
+	if cfg.Audit, err = cfg.Audit.withDefaults(); err != nil {
+		return cfg, err
+	}
+	if cfg.Region, err = cfg.Region.withDefaults(); err != nil {
+		return cfg, err
 	}
 	if cfg.TTL == 0 {
 		cfg.TTL = DefaultTTL
@@ -178,5 +229,9 @@ func (cfg Config[V]) withDefaults() (Config[V], error) {
 	if cfg.Codec == nil {
 		cfg.Codec = JSON[V]{}
 	}
-	return cfg, nil
+	if cfg.Freshness, err = cfg.Freshness.withDefaults(cfg.TTL); err != nil {
+		return cfg, err
+	}
+	cfg.Origin, err = cfg.Origin.withDefaults(cfg.LoadTimeout, cfg.MaxLoads)
+	return cfg, err
 }

@@ -26,6 +26,12 @@
 // Loads done without the cache (see Config.FailClosed) have no such proof and are
 // shared as they are: then the origin's safety comes first.
 //
+// With WriteBack a Get sees at once what its own process has put, and what others have put
+// at the latest when that has reached the origin.
+//
+// A value that is served past its soft time, or because its load failed (Config.Freshness), keeps
+// this promise: it is old, but nobody has told the cache of anything newer.
+//
 // A process that dies between its write to the origin and the cache leaves the old
 // value cached until its TTL.
 package loader

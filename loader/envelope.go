@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"time"
 	"unsafe"
 )
@@ -17,14 +18,21 @@ import (
 //	3      length of the header h, 16 to 255
 //	4:12   the writer's wall clock, milliseconds since 1970, big-endian
 //	12:16  CRC-32C of the key, bytes 0:12 and bytes 16 to the end, big-endian
-//	16:h   what later writers of this version add; unknown bytes are skipped
+//	16:22  how long after the writing the value counts as fresh, milliseconds, big-endian
+//	22:28  how long after the writing it may be served at all, likewise
+//	28:34  how long the node was asked to keep it, likewise
+//	34:38  what the load cost, microseconds, big-endian; 0 unknown
+//	38:h   what later writers of this version add; unknown bytes are skipped
 //	h:     the codec's bytes
 //
-// The sum covers the key: an answer to another key's request is never decoded.
+// The first writers of this version ended the header at 16. They read what this one writes,
+// and this one reads theirs: without times of its own, a value lives as long as its node
+// keeps it. The sum covers the key: an answer to another key's request is never decoded.
 const (
 	envMagic   = 0xD7
 	envVersion = 1
-	envHeader  = 16
+	envLeast   = 16 // the shortest header
+	envHeader  = 38 // what is written
 )
 
 type kind byte
@@ -37,16 +45,41 @@ const (
 type envelope struct {
 	kind    kind
 	written time.Time
+	life
 	payload []byte // part of the bytes given to openEnvelope
+}
+
+// life is what an envelope says of a value's time. All zero in an old one.
+type life struct {
+	soft, hard, keep time.Duration // since written, in whole milliseconds
+	cost             time.Duration // of the load, in whole microseconds
 }
 
 // newEnvelope returns an unsealed header of capacity for about a small value; the
 // payload is appended to it.
-func newEnvelope(k kind, at time.Time) []byte {
-	b := make([]byte, envHeader, envHeader+112)
+func newEnvelope(k kind, at time.Time, f life) []byte {
+	b := make([]byte, envHeader, envHeader+90)
 	b[0], b[1], b[2], b[3] = envMagic, envVersion, byte(k), envHeader
 	binary.BigEndian.PutUint64(b[4:], uint64(at.UnixMilli()))
+	putMillis(b[16:22], f.soft)
+	putMillis(b[22:28], f.hard)
+	putMillis(b[28:34], f.keep)
+	binary.BigEndian.PutUint32(b[34:], uint32(min(max(f.cost.Microseconds(), 0), math.MaxUint32)))
 	return b
+}
+
+// putMillis writes d in 48 bits, which hold every time.Duration that is not negative.
+func putMillis(b []byte, d time.Duration) {
+	ms := uint64(max(d.Milliseconds(), 0))
+	binary.BigEndian.PutUint16(b, uint16(ms>>32))
+	binary.BigEndian.PutUint32(b[2:], uint32(ms))
+}
+
+// millis reads what putMillis wrote. What is more than a Duration holds (somebody else's
+// bytes) is as long as one can be.
+func millis(b []byte) time.Duration {
+	ms := uint64(binary.BigEndian.Uint16(b))<<32 | uint64(binary.BigEndian.Uint32(b[2:]))
+	return time.Duration(min(ms, math.MaxInt64/uint64(time.Millisecond))) * time.Millisecond
 }
 
 // sealEnvelope writes the sum; b may not change any more.
@@ -58,7 +91,7 @@ func sealEnvelope(b []byte, key string) {
 // over limit bytes before anyone decodes them. It never allocates on success.
 func openEnvelope(b []byte, key string, limit int) (envelope, error) {
 	switch {
-	case len(b) < envHeader || b[0] != envMagic:
+	case len(b) < envLeast || b[0] != envMagic:
 		return envelope{}, fmt.Errorf("%w: no envelope", errCorrupt)
 	case b[1] != envVersion:
 		return envelope{}, fmt.Errorf("%w: envelope version %d, this program reads %d", errCorrupt, b[1], envVersion)
@@ -67,7 +100,7 @@ func openEnvelope(b []byte, key string, limit int) (envelope, error) {
 	switch {
 	case k != kindValue && k != kindAbsent:
 		return envelope{}, fmt.Errorf("%w: unknown kind %d", errCorrupt, k)
-	case h < envHeader || h > len(b):
+	case h < envLeast || h > len(b):
 		return envelope{}, fmt.Errorf("%w: header of %d bytes", errCorrupt, h)
 	case len(b)-h > limit:
 		return envelope{}, fmt.Errorf("%w: %w", errCorrupt, errTooLarge)
@@ -77,7 +110,14 @@ func openEnvelope(b []byte, key string, limit int) (envelope, error) {
 		return envelope{}, fmt.Errorf("%w: wrong checksum", errCorrupt)
 	}
 	at := time.UnixMilli(int64(binary.BigEndian.Uint64(b[4:])))
-	return envelope{kind: k, written: at, payload: b[h:]}, nil
+	e := envelope{kind: k, written: at, payload: b[h:]}
+	if h >= envHeader {
+		e.life = life{
+			soft: millis(b[16:22]), hard: millis(b[22:28]), keep: millis(b[28:34]),
+			cost: time.Duration(binary.BigEndian.Uint32(b[34:])) * time.Microsecond,
+		}
+	}
+	return e, nil
 }
 
 func envelopeSum(b []byte, key string) uint32 {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/memherd/memherd/client/item"
 )
@@ -37,10 +38,14 @@ type flight[V any] struct {
 
 	wake chan struct{} // cap 1: look at handed
 
+	unfilled error // why the value could not be cached; nil if it was voided
+
 	// Written before done is closed, read after.
 	done chan struct{}
 	res  result[V]
 	next *flight[V] // for the waiters that res is too old for; may be nil
+
+	cost time.Duration // of the call of Load, for its own goroutine only
 }
 
 // result is what a flight found. Loader.seq counts points in time: a waiter's joined
@@ -82,13 +87,17 @@ type shard[V any] struct {
 	mu sync.Mutex // guards flights and the fields of every flight of the shard's keys
 	// flights has the newest flight of a key, while it may be joined.
 	flights map[string]*flight[V]
-	_       [40]byte // keeps neighbours' n off this cache line
+	// stale has the keys whose values are being refreshed, here or, as far as we saw,
+	// by others.
+	stale map[string]*refreshing[V]
+	_     [32]byte // keeps neighbours' n off this cache line
 }
 
 func (t *table[V]) init() {
 	t.seed = maphash.MakeSeed()
 	for i := range t.shards {
 		t.shards[i].flights = make(map[string]*flight[V])
+		t.shards[i].stale = make(map[string]*refreshing[V])
 	}
 }
 
@@ -141,6 +150,9 @@ type start struct {
 	lease item.Lease
 	err   error // the cache failed
 	ask   bool  // nothing useful is known: ask the cache first
+	// seen is what was left of the life of the value that is to be replaced, see
+	// item.LeaseOptions.Refresh; 0 if there is none.
+	seen time.Duration
 }
 
 func (st *start) won() bool { return st.err == nil && !st.ask && st.lease.State == item.LeaseWon }
@@ -165,8 +177,9 @@ func (l *Loader[V]) join(s *shard[V], key string) (*flight[V], uint64) {
 // and makes use of what the caller got from the cache. A lease the caller won is
 // handed to a flight that waits for one. If a load is under way already, its lease
 // must have been voided or outlived, or this one could not have been won: the load
-// that starts now replaces it in the table and the old one serves those it has.
-func (l *Loader[V]) enter(ctx context.Context, s *shard[V], key string, st start) (f *flight[V], joined uint64, fresh bool, err error) {
+// that starts now replaces it in the table and the old one serves those it has. fly gets
+// a new flight going.
+func (l *Loader[V]) enter(ctx context.Context, s *shard[V], key string, st start, fly launcher[V]) (f *flight[V], joined uint64, fresh bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	joined = l.seq.Load()
@@ -177,7 +190,7 @@ func (l *Loader[V]) enter(ctx context.Context, s *shard[V], key string, st start
 		f.attach(joined)
 		return f, joined, false, nil
 	}
-	if f, err = l.launch(s, context.WithoutCancel(ctx), key, st); err != nil {
+	if f, err = l.launch(s, context.WithoutCancel(ctx), key, st, fly); err != nil {
 		return nil, 0, false, err
 	}
 	f.attach(joined)
@@ -185,13 +198,13 @@ func (l *Loader[V]) enter(ctx context.Context, s *shard[V], key string, st start
 }
 
 // launch starts a flight and puts it into the table. The caller holds s.mu.
-func (l *Loader[V]) launch(s *shard[V], ctx context.Context, key string, st start) (*flight[V], error) {
+func (l *Loader[V]) launch(s *shard[V], ctx context.Context, key string, st start, fly launcher[V]) (*flight[V], error) {
 	if err := l.begin(); err != nil {
 		return nil, err
 	}
 	f := &flight[V]{key: key, ctx: ctx, waiting: !st.won(), wake: make(chan struct{}, 1), done: make(chan struct{})}
 	s.put(f)
-	go l.fly(s, f, st)
+	fly(s, f, st)
 	return f, nil
 }
 
@@ -228,7 +241,7 @@ func (l *Loader[V]) land(s *shard[V], f *flight[V], res result[V]) {
 	if f.waiters > 0 && f.latest >= res.asOf {
 		if f.next = s.flights[f.key]; f.next == nil {
 			// An error means that the loader is closing: they will find out.
-			f.next, _ = l.launch(s, f.ctx, f.key, start{ask: true})
+			f.next, _ = l.launch(s, f.ctx, f.key, start{ask: true}, l.flyAlone)
 		}
 	}
 	f.res = res

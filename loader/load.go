@@ -1,11 +1,9 @@
 package loader
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"time"
 
 	"github.com/memherd/memherd/client/item"
@@ -20,6 +18,9 @@ const (
 	// corruptTries is how many times one flight deletes what it cannot read before it
 	// loads without the cache: somebody keeps writing foreign values.
 	corruptTries = 3
+	// lateTries is how many times one flight asks for the right to replace a value past its
+	// time before it deletes it: two, because the life it names first may be a guess.
+	lateTries = 2
 )
 
 // fly runs one flight from start to landing.
@@ -31,42 +32,83 @@ func (l *Loader[V]) fly(s *shard[V], f *flight[V], st start) {
 // resolve finds f's result: a hit, a load under a lease, or a load without the cache.
 func (l *Loader[V]) resolve(s *shard[V], f *flight[V], st start) result[V] {
 	var (
-		lease  = st.lease
-		err    = st.err
-		ask    = st.ask
-		asOf   uint64
-		pause  = firstPause
-		bad    int
-		giveUp = time.Now().Add(2*l.cfg.LeaseTTL + l.cfg.LoadTimeout)
+		lease   = st.lease
+		err     = st.err
+		ask     = st.ask
+		o       = item.LeaseOptions{TTL: l.cfg.LeaseTTL, Refresh: st.seen}
+		asOf    uint64
+		pause   = firstPause
+		bad     int
+		claimed bool      // see shard.claim
+		late    int       // answers with a value past its time that nobody refreshes
+		forceAt time.Time // when the refresher of such a value counts as dead
+		giveUp  = time.Now().Add(2*l.cfg.LeaseTTL + l.cfg.LoadTimeout)
 	)
 	for {
 		if ask {
 			asOf = l.seq.Add(1)
-			lease, err = l.lease(f)
+			lease, err = l.lease(f, o)
 			ask = false
 		}
+		wait := lease.State == item.LeaseWait
 		switch {
 		case err != nil:
 			return l.loadOpen(s, f, err)
 		case lease.State == item.LeaseWon:
 			return l.loadLeased(s, f, lease)
-		case lease.State == item.LeaseHit:
-			v, k, err := l.open(f.key, lease.Item.Value)
-			if err == nil {
+		case lease.State == item.LeaseHit || lease.State == item.LeaseRefresh:
+			v, e, err := l.open(f.key, lease.Item.Value)
+			age := l.ageOf(&e, lease.Item.TTL)
+			switch {
+			case err == nil && l.judge(&e, age) != isExpired:
+				if lease.State == item.LeaseRefresh { // stored anew since it was seen
+					l.release(f.ctx, lease)
+				}
 				if h := s.take(f); h != nil {
 					l.release(f.ctx, *h)
 				}
-				if k == kindAbsent {
+				if e.kind == kindAbsent {
 					return result[V]{err: ErrNotFound, asOf: asOf}
 				}
 				return result[V]{val: v, asOf: asOf}
+			case lease.State == item.LeaseRefresh && !lease.Marked() && !o.Force && !claimed:
+				// Nodes that know no marks give the right to everybody. So this process takes
+				// turns with itself: a flight that has left the table may still be filling.
+				l.release(f.ctx, lease)
+				if claimed = s.claim(f); claimed {
+					defer s.unclaim(f)
+					ask = true // the turn before may have filled meanwhile
+				}
+				wait = !claimed
+			case lease.State == item.LeaseRefresh:
+				return l.loadLeased(s, f, lease)
+			case err != nil:
+				if bad++; bad > corruptTries {
+					return l.loadOpen(s, f, err)
+				}
+				l.corrupt(f, err)
+				l.discard(f)
+				ask, o.Refresh = true, 0
+			case lease.Refreshing:
+				wait = true
+				if forceAt.IsZero() {
+					forceAt = l.deadline()
+				}
+				o.Refresh, o.Force = e.left(lease.Item.TTL, age), time.Now().After(forceAt)
+			case late < lateTries:
+				late++
+				ask, o.Refresh = true, e.left(lease.Item.TTL, age)
+			default:
+				// This cache gives no right to refresh.
+				late = 0
+				l.discard(f)
+				ask, o.Refresh = true, 0
 			}
-			if bad++; bad > corruptTries {
-				return l.loadOpen(s, f, err)
-			}
-			l.discard(f, err)
-			ask = true
-		case lease.State == item.LeaseWait:
+		case wait:
+		default: // LeaseNone
+			return l.loadOpen(s, f, errNoLease)
+		}
+		if wait {
 			if time.Now().After(giveUp) {
 				// Longer than a holder may live twice over: the cache does not keep its
 				// leases, or its holders fail one after the other.
@@ -84,17 +126,15 @@ func (l *Loader[V]) resolve(s *shard[V], f *flight[V], st start) result[V] {
 			pause = min(2*pause, lastPause)
 			l.count.polls.Add(1)
 			ask = true
-		default: // LeaseNone
-			return l.loadOpen(s, f, errNoLease)
 		}
 	}
 }
 
 // lease asks the cache once more, on behalf of all who wait.
-func (l *Loader[V]) lease(f *flight[V]) (item.Lease, error) {
+func (l *Loader[V]) lease(f *flight[V], o item.LeaseOptions) (item.Lease, error) {
 	ctx, cancel := settle(f.ctx)
 	defer cancel()
-	return l.cache.Lease(ctx, f.key, item.LeaseOptions{TTL: l.cfg.LeaseTTL})
+	return l.cache.Lease(ctx, f.key, o)
 }
 
 // pause waits about d, less when something happens: a caller handed its lease in
@@ -128,12 +168,16 @@ func (l *Loader[V]) pause(s *shard[V], f *flight[V], d time.Duration) (*item.Lea
 	return nil, nil
 }
 
-// discard deletes bytes nobody here can read, so that the next lease request misses.
-func (l *Loader[V]) discard(f *flight[V], err error) {
+// corrupt tells of bytes nobody here can read.
+func (l *Loader[V]) corrupt(f *flight[V], err error) {
 	l.count.corrupt.Add(1)
 	if h := l.cfg.Hooks.Corrupt; h != nil {
 		h(l.userKey(f.key), err)
 	}
+}
+
+// discard deletes the key, so that the next lease request misses.
+func (l *Loader[V]) discard(f *flight[V]) {
 	ctx, cancel := settle(f.ctx)
 	defer cancel()
 	// If it fails the next answer is the same bytes or the cache's error, and counted.
@@ -147,15 +191,21 @@ func (l *Loader[V]) loadOpen(s *shard[V], f *flight[V], cause error) result[V] {
 	if h := s.take(f); h != nil {
 		return l.loadLeased(s, f, *h) // the cache is not so ill: a caller just won
 	}
+	v, err := l.loadBare(f, cause)
+	return result[V]{val: v, err: err, asOf: everyone}
+}
+
+// loadBare is the load of loadOpen.
+func (l *Loader[V]) loadBare(f *flight[V], cause error) (v V, err error) {
 	if l.cfg.FailClosed {
-		return result[V]{err: fmt.Errorf("%w: %w", ErrCacheDown, cause), asOf: everyone}
+		return v, fmt.Errorf("%w: %w", ErrCacheDown, cause)
 	}
 	l.count.failOpen.Add(1)
 	if h := l.cfg.Hooks.FailOpen; h != nil {
 		h(l.userKey(f.key), cause)
 	}
-	v, _, err := l.load(f)
-	return result[V]{val: v, err: err, asOf: everyone}
+	v, _, err = l.load(f)
+	return v, err
 }
 
 // loadLeased loads and fills under lease. The order matters:
@@ -169,12 +219,24 @@ func (l *Loader[V]) loadOpen(s *shard[V], f *flight[V], cause error) result[V] {
 // every waiter. Were 2 after 3, this could happen: fill accepted; another process
 // deletes the key and returns; a reader joins; the reader gets the deleted value.
 func (l *Loader[V]) loadLeased(s *shard[V], f *flight[V], lease item.Lease) result[V] {
-	if h := s.take(f); h != nil {
-		// A caller won after this lease was given, so this one is void; use the newer.
-		lease, *h = *h, lease
-		l.release(f.ctx, *h)
-	}
+	lease = l.latest(s, f, lease)
 	v, asOf, err := l.load(f)
+	return l.conclude(s, f, lease, v, asOf, err)
+}
+
+// latest ends the waiting of f and returns the lease to use: lease, or a newer one.
+func (l *Loader[V]) latest(s *shard[V], f *flight[V], lease item.Lease) item.Lease {
+	h := s.take(f)
+	if h == nil {
+		return lease
+	}
+	// A caller won after this lease was given, so this one is void; use the newer.
+	l.release(f.ctx, lease)
+	return *h
+}
+
+// conclude does what is left to do after a load under lease came to v or err.
+func (l *Loader[V]) conclude(s *shard[V], f *flight[V], lease item.Lease, v V, asOf uint64, err error) result[V] {
 	res := result[V]{val: v, err: err, asOf: asOf}
 	absent := errors.Is(err, ErrNotFound)
 	if err != nil && !absent {
@@ -183,32 +245,42 @@ func (l *Loader[V]) loadLeased(s *shard[V], f *flight[V], lease item.Lease) resu
 	switch s.seal(f) {
 	case fateSuperseded:
 		l.count.voided.Add(1)
-		return res
+		return l.unproven(f, res)
 	case fateVoid:
 		l.count.voided.Add(1)
 		l.release(f.ctx, lease)
-		return res
+		return l.unproven(f, res)
 	}
-	if res.asOf == everyone || absent && l.cfg.NegativeTTL < 0 {
+	switch {
+	case res.asOf == everyone:
+		if lease.State == item.LeaseRefresh {
+			if v, ok := l.rescue(f, err); ok {
+				res.val, res.err = v, nil
+			}
+		}
 		l.release(f.ctx, lease) // the next who asks wins at once
 		return res
+	case absent && l.cfg.NegativeTTL < 0:
+		l.forget(f, lease)
+		return res
 	}
-	if l.fill(f, lease, v, absent) {
-		res.asOf = everyone
+	if !l.fill(f, lease, v, absent) {
+		return l.unproven(f, res)
 	}
+	res.asOf = everyone
 	return res
 }
 
 // fill stores v or its absence and says whether the home copy took it.
 func (l *Loader[V]) fill(f *flight[V], lease item.Lease, v V, absent bool) bool {
-	it := item.Item{Key: f.key, TTL: l.cfg.TTL}
+	it := item.Item{Key: f.key, TTL: l.keep()}
 	var err error
 	if absent {
 		it.TTL = l.cfg.NegativeTTL
-		it.Value = newEnvelope(kindAbsent, time.Now())
+		it.Value = newEnvelope(kindAbsent, time.Now(), life{soft: it.TTL, hard: it.TTL, keep: it.TTL})
 		sealEnvelope(it.Value, f.key)
 	} else {
-		it.Value, err = l.encode(f.key, v)
+		it.Value, err = l.encode(f.key, v, f.cost)
 	}
 	if err == nil {
 		ctx, cancel := settle(f.ctx)
@@ -222,63 +294,8 @@ func (l *Loader[V]) fill(f *flight[V], lease item.Lease, v V, absent bool) bool 
 			return false
 		}
 	}
+	f.unfilled = err
 	l.notCached(f.key, err)
 	l.release(f.ctx, lease)
 	return false
-}
-
-// load calls Config.Load once, in its turn, and returns the stamp made just before.
-func (l *Loader[V]) load(f *flight[V]) (v V, asOf uint64, err error) {
-	ctx, cancel := context.WithTimeoutCause(f.ctx, l.cfg.LoadTimeout, ErrLoadTimeout)
-	defer cancel()
-	if err := l.sem.Acquire(ctx, 1); err != nil {
-		l.count.shed.Add(1)
-		return v, everyone, fmt.Errorf("%w: %w", ErrOriginBusy, ErrLoadTimeout)
-	}
-	asOf = l.seq.Add(1)
-	l.count.loads.Add(1)
-	// Load has a goroutine of its own, so that one that ignores its context keeps its
-	// slot but not its waiters, and Goexit ends nothing but itself.
-	ch := make(chan result[V], 1)
-	l.wg.Add(1) // cannot race with Close's Wait: the flight is still counted
-	go l.call(ctx, l.userKey(f.key), ch)
-	select {
-	case r := <-ch:
-		v, err = r.val, r.err
-	case <-ctx.Done():
-		err = ErrLoadTimeout
-	}
-	switch {
-	case err == nil:
-	case errors.Is(err, ErrNotFound):
-		l.count.notFound.Add(1)
-	default:
-		l.count.loadErrors.Add(1)
-		if ctx.Err() != nil && err != ErrLoadTimeout && errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("%w: %w", ErrLoadTimeout, err)
-		}
-	}
-	return v, asOf, err
-}
-
-// call runs Config.Load and sends what it returned, panicked with, or that it exited.
-func (l *Loader[V]) call(ctx context.Context, key string, ch chan<- result[V]) {
-	began := time.Now()
-	r := result[V]{err: ErrLoadExited}
-	returned := false
-	defer func() {
-		if !returned {
-			if p := recover(); p != nil { // nil: Goexit
-				r.err = &PanicError{Value: p, Stack: debug.Stack()}
-			}
-		}
-		l.sem.Release(1)
-		if h := l.cfg.Hooks.Load; h != nil {
-			h(key, time.Since(began), r.err)
-		}
-		ch <- r
-		l.wg.Done()
-	}()
-	r.val, r.err = l.cfg.Load(ctx, key)
-	returned = true
 }

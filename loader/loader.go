@@ -7,30 +7,31 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/memherd/memherd/client/item"
 )
 
 // Loader reads values of type V through a cache. It is safe for concurrent use and
-// starts goroutines only while loads run. Make one with New.
+// starts goroutines only while loads run, but for the workers of write-back and the audit. Make one with New.
 type Loader[V any] struct {
 	cache Cache
 	// checkKey refuses what the cache would not take as a key.
 	checkKey func(key string) error
 	cfg      Config[V]
 	table    table[V]
-	sem      *semaphore.Weighted // slots for Load calls
-	seq      atomic.Uint64       // points in time, see result
+	doors    *doors        // what loads pass through
+	seq      atomic.Uint64 // points in time, see result
 	count    counters
 	closing  chan struct{} // closed by Close: flights that wait give up
+	back     *flusher[V]   // nil without Back.Journal
+	audit    *auditor      // nil without Audit.Share
 
 	closed atomic.Bool // the same as closing, cheaper to read
 	mu     sync.Mutex  // orders begin against Close; taken inside a shard's mutex
 	wg     sync.WaitGroup
 }
 
-// New returns a loader over c. It checks and copies cfg and does no I/O. The loader
+// New returns a loader over c. It checks and copies cfg and does no I/O, but for reading
+// Back.Journal, whose writes are on their way to the origin when it returns. The loader
 // does not close c.
 func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
 	if c == nil {
@@ -43,7 +44,7 @@ func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
 	l := &Loader[V]{
 		cache:   c,
 		cfg:     cfg,
-		sem:     semaphore.NewWeighted(int64(cfg.MaxLoads)),
+		doors:   newDoors(cfg.Origin, cfg.MaxLoads, cfg.Hooks.Limit),
 		closing: make(chan struct{}),
 
 		checkKey: item.CheckKey,
@@ -51,7 +52,15 @@ func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
 	if k, ok := c.(KeyChecker); ok {
 		l.checkKey = k.CheckKey
 	}
+	if cfg.Consistency == Strong {
+		l.cache = readHomeOnly(c)
+	}
 	l.table.init()
+	l.startRegion()
+	if err := l.startBack(); err != nil {
+		return nil, err
+	}
+	l.startAudit()
 	return l, nil
 }
 
@@ -74,8 +83,17 @@ func (l *Loader[V]) Get(ctx context.Context, key string) (V, error) {
 	if l.closed.Load() {
 		return none, ErrClosed
 	}
+	if v, ok, err := l.readBack(full); ok {
+		return v, err
+	}
+	return l.get(ctx, full, true)
+}
+
+// get is Get of a key that was checked; first says that it has not been counted yet.
+func (l *Loader[V]) get(ctx context.Context, full string, first bool) (V, error) {
+	var none V
 	s := l.table.shard(full)
-	for first := true; ; first = false {
+	for ; ; first = false {
 		f, joined := l.join(s, full)
 		fresh := false
 		if f == nil {
@@ -84,22 +102,11 @@ func (l *Loader[V]) Get(ctx context.Context, key string) (V, error) {
 				return none, ctx.Err()
 			}
 			st := start{lease: lease, err: err}
-			if err == nil && lease.State == item.LeaseHit {
-				v, k, err := l.open(full, lease.Item.Value)
-				if err == nil {
-					if first {
-						l.count.hit(lease.Level, k)
-					}
-					if k == kindAbsent {
-						return none, ErrNotFound
-					}
-					return v, nil
-				}
-				// Foreign or corrupt. The flight looks again before it deletes: these
-				// bytes may be replaced by now.
-				st = start{ask: true}
+			v, err, ok := l.take(ctx, full, &st, first)
+			if ok {
+				return v, err
 			}
-			if f, joined, fresh, err = l.enter(ctx, s, full, st); err != nil {
+			if f, joined, fresh, err = l.enter(ctx, s, full, st, l.flyAlone); err != nil {
 				if st.won() {
 					l.release(ctx, st.lease)
 				}
@@ -118,18 +125,59 @@ func (l *Loader[V]) Get(ctx context.Context, key string) (V, error) {
 	}
 }
 
+// take uses a lease that is a hit: ok says that v and err answer the caller. Otherwise a flight
+// has to, and st says with what it starts.
+func (l *Loader[V]) take(ctx context.Context, full string, st *start, first bool) (v V, err error, ok bool) {
+	if st.err != nil || st.lease.State != item.LeaseHit {
+		return v, nil, false
+	}
+	ttl := st.lease.Item.TTL
+	v, e, err := l.open(full, st.lease.Item.Value)
+	if err == nil {
+		age := l.ageOf(&e, ttl)
+		verdict := l.judge(&e, age)
+		if verdict == isDue || verdict == isEarly {
+			l.refreshSoon(ctx, l.table.shard(full), full, st.lease, e, age)
+		}
+		if verdict != isExpired {
+			if first {
+				l.count.hit(st.lease.Level, e.kind)
+				// Past its soft time a value is allowed to differ from the origin.
+				if verdict != isDue {
+					l.sample(full)
+				}
+			}
+			if e.kind == kindAbsent {
+				return v, ErrNotFound, true
+			}
+			return v, nil, true
+		}
+		st.seen = e.left(ttl, age)
+	}
+	// Past its time, foreign or corrupt: the flight looks again, since these bytes may be
+	// replaced by now.
+	st.ask, st.lease = true, item.Lease{}
+	return v, nil, false
+}
+
 // Close refuses new calls with ErrClosed, lets Gets that wait for another process's
 // load fail with ErrClosed, and returns when every load and write that had begun
-// has ended: for a Load that ignores its context that may be long. The cache stays
-// open. Further calls of Close wait the same way.
+// has ended: for a Load that ignores its context that may be long. With write-back it
+// then goes on writing to the origin for at most Back.DrainTimeout; its error is
+// ErrPending if anything is left in the journal for the next start, and nil otherwise.
+// The cache and the journal stay open. Further calls of Close wait the same way.
 func (l *Loader[V]) Close() error {
 	l.mu.Lock()
 	if l.closed.CompareAndSwap(false, true) {
 		close(l.closing)
 	}
 	l.mu.Unlock()
+	if l.back != nil {
+		l.back.refuse()
+	}
 	l.wg.Wait()
-	return nil
+	l.stopAudit()
+	return l.stopBack()
 }
 
 // begin registers work that Close must wait for; wg.Done ends it.

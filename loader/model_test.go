@@ -29,11 +29,16 @@ type schedule struct {
 	writes   int                  // of 10 operations
 	noNeg    bool
 	flaps    bool // copies become unreachable and return; for one process only
+	fresh    loader.Freshness
+	ttl      time.Duration
+	fails    bool // a quarter of the loads
+	tier0    bool // the copies know no marks
+	multi    bool // half of the reads are of many keys
 }
 
 func (s schedule) String() string {
-	return fmt.Sprintf("seed %d, %d copies, %v, %d actors, %d ops, %d/10 writes, flaps %v",
-		s.seed, s.copies, s.policies, s.actors, s.ops, s.writes, s.flaps)
+	return fmt.Sprintf("seed %d, %d copies, %v, %d actors, %d ops, %d/10 writes, flaps %v, TTL %v, %+v, fails %v, tier0 %v, multi %v",
+		s.seed, s.copies, s.policies, s.actors, s.ops, s.writes, s.flaps, s.ttl, s.fresh, s.fails, s.tier0, s.multi)
 }
 
 // history is the origin as a register that numbers its versions.
@@ -44,7 +49,10 @@ type history struct {
 	index    map[string]int // of a value
 	done     int            // newest version whose writer has returned
 	wrong    []string
+	fails    bool
 }
+
+var errBroken = errors.New("the origin is broken")
 
 func (h *history) nap(most time.Duration) {
 	h.mu.Lock()
@@ -75,6 +83,10 @@ func (h *history) commit(ctx context.Context, v string) {
 func (h *history) load(context.Context, string) (string, error) {
 	h.nap(5 * time.Millisecond)
 	h.mu.Lock()
+	if h.fails && h.rnd.IntN(4) == 0 {
+		h.mu.Unlock()
+		return "", errBroken
+	}
 	v := h.versions[len(h.versions)-1]
 	h.mu.Unlock()
 	h.nap(10 * time.Millisecond)
@@ -82,6 +94,39 @@ func (h *history) load(context.Context, string) (string, error) {
 		return "", loader.ErrNotFound
 	}
 	return v, nil
+}
+
+// loadMany loads "k", and knows nothing of other keys.
+func (h *history) loadMany(ctx context.Context, keys []string) (map[string]string, error) {
+	found := map[string]string{}
+	for _, key := range keys {
+		if key != "k" {
+			continue
+		}
+		v, err := h.load(ctx, key)
+		if err == nil {
+			found[key] = v
+		} else if !errors.Is(err, loader.ErrNotFound) {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// getMulti gets "k" with keys that nobody else asks for, so that there is something to load.
+func getMulti(ctx context.Context, l *loader.Loader[string], name string, i int) (string, error) {
+	found, err := l.GetMulti(ctx, []string{"k", fmt.Sprint(name, i), fmt.Sprint(name, i, "b")})
+	v, ok := found["k"]
+	if err == nil && !ok {
+		err = loader.ErrNotFound
+	}
+	var m *loader.MultiError
+	if errors.As(err, &m) {
+		if err = m.Errs["k"]; err == nil && !ok {
+			err = loader.ErrNotFound
+		}
+	}
+	return v, err
 }
 
 // newest returns the newest version that a reader who got (v, err) may have seen.
@@ -100,15 +145,21 @@ func (h *history) newest(v string) int {
 // run executes s in its bubble and returns what went wrong.
 func (s schedule) run(t *testing.T) (wrong []string) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &history{rnd: rand.New(rand.NewPCG(s.seed, 1)), versions: []string{"0"}, index: map[string]int{"0": 0}}
+		h := &history{rnd: rand.New(rand.NewPCG(s.seed, 1)), versions: []string{"0"}, index: map[string]int{"0": 0}, fails: s.fails}
 		c := fakecache.New(s.copies)
+		if s.tier0 {
+			c.SetTier0()
+		}
 		c.Step = func(string, int) error { h.nap(3 * time.Millisecond); return nil }
 		var processes []*loader.Loader[string]
 		for _, p := range s.policies {
 			cfg := loader.Config[string]{
-				Load: h.load, Codec: loader.String{}, Write: p, LeaseTTL: 2 * time.Second,
+				Load: h.load, Codec: loader.String{}, Write: p, LeaseTTL: 2 * time.Second, TTL: s.ttl, Freshness: s.fresh,
 				Store:  func(ctx context.Context, _, v string) error { h.commit(ctx, v); return nil },
 				Remove: func(ctx context.Context, _ string) error { h.commit(ctx, ""); return nil },
+			}
+			if s.multi {
+				cfg.LoadMany = h.loadMany
 			}
 			if s.noNeg {
 				cfg.NegativeTTL = -1
@@ -142,7 +193,7 @@ func (s schedule) run(t *testing.T) (wrong []string) {
 			if !ok || e.Stub {
 				continue
 			}
-			if got := string(e.Value[16:]); got != last {
+			if got := string(e.Value[e.Value[3]:]); got != last {
 				h.wrong = append(h.wrong, fmt.Sprintf("copy %d keeps %q, the origin has %q", i, got, last))
 			}
 		}
@@ -186,11 +237,18 @@ func (s schedule) act(h *history, l *loader.Loader[string], name string) {
 			if leave {
 				gctx, cancel = context.WithTimeout(ctx, 4*time.Millisecond)
 			}
-			v, err := l.Get(gctx, "k")
+			var v string
+			var err error
+			if s.multi && i%2 == 0 {
+				v, err = getMulti(gctx, l, name, i)
+			} else {
+				v, err = l.Get(gctx, "k")
+			}
 			cancel()
 			h.mu.Lock()
 			switch {
 			case errors.Is(err, context.DeadlineExceeded) && leave:
+			case errors.Is(err, errBroken) && s.fails:
 			case err != nil && !errors.Is(err, loader.ErrNotFound):
 				h.wrong = append(h.wrong, name+": "+err.Error())
 			case h.newest(v) < floor:
@@ -218,7 +276,23 @@ func (s schedule) act(h *history, l *loader.Loader[string], name string) {
 
 // No read is older than what was confirmed before it, and no copy keeps an older value
 // than the origin's, whatever the order of steps: consistency rules 2, 3 and 8.
-func TestSchedules(t *testing.T) {
+func TestSchedules(t *testing.T) { schedules(t, func(*rapid.T, *schedule) {}) }
+
+// Nor with values that are refreshed while they are read and written, that pass their time,
+// and that are returned because a load failed.
+func TestSchedulesWithRefreshes(t *testing.T) {
+	schedules(t, func(rt *rapid.T, s *schedule) {
+		s.ttl = rapid.SampledFrom([]time.Duration{time.Minute, 20 * time.Millisecond}).Draw(rt, "TTL")
+		s.fresh.Soft = rapid.SampledFrom([]time.Duration{0, time.Millisecond}).Draw(rt, "soft")
+		s.fresh.IfError = rapid.SampledFrom([]time.Duration{0, time.Minute}).Draw(rt, "if error")
+		s.fresh.Jitter = rapid.SampledFrom([]float64{0, 0.5}).Draw(rt, "jitter")
+		s.fails = rapid.Bool().Draw(rt, "fails")
+		s.tier0 = rapid.Bool().Draw(rt, "tier 0")
+		s.multi = rapid.Bool().Draw(rt, "multi")
+	})
+}
+
+func schedules(t *testing.T, more func(rt *rapid.T, s *schedule)) {
 	rapid.Check(t, func(rt *rapid.T) {
 		policy := rapid.SampledFrom([]loader.WritePolicy{loader.WriteAround, loader.WriteThrough})
 		s := schedule{
@@ -232,6 +306,7 @@ func TestSchedules(t *testing.T) {
 		// Loads without the cache are shared on trust, so with copies down only this
 		// process's own writes are sure to be seen.
 		s.flaps = len(s.policies) == 1 && rapid.Bool().Draw(rt, "flaps")
+		more(rt, &s)
 		first := rapid.Uint64().Draw(rt, "seed")
 		for i := range scaled(10) {
 			s.seed = first + uint64(i)

@@ -7,10 +7,10 @@ import (
 
 // open reads cached bytes. Its error means foreign or corrupt bytes, whatever the
 // codec did with them: nothing a node holds can make a Get panic.
-func (l *Loader[V]) open(full string, b []byte) (v V, k kind, err error) {
-	e, err := openEnvelope(b, full, l.cfg.MaxValueBytes)
+func (l *Loader[V]) open(full string, b []byte) (v V, e envelope, err error) {
+	e, err = openEnvelope(b, full, l.cfg.MaxValueBytes)
 	if err != nil || e.kind == kindAbsent {
-		return v, e.kind, err
+		return v, e, err
 	}
 	defer func() {
 		if p := recover(); p != nil {
@@ -18,19 +18,19 @@ func (l *Loader[V]) open(full string, b []byte) (v V, k kind, err error) {
 		}
 	}()
 	if v, err = l.cfg.Codec.Decode(e.payload); err != nil {
-		return v, e.kind, fmt.Errorf("%w: %w", errCorrupt, err)
+		return v, e, fmt.Errorf("%w: %w", errCorrupt, err)
 	}
-	return v, e.kind, nil
+	return v, e, nil
 }
 
-// encode returns the sealed envelope of v.
-func (l *Loader[V]) encode(full string, v V) (b []byte, err error) {
+// encode returns the sealed envelope of v, whose load took cost; 0 if it was not loaded.
+func (l *Loader[V]) encode(full string, v V, cost time.Duration) (b []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			b, err = nil, fmt.Errorf("%w: %v", errCodecPanic, p)
 		}
 	}()
-	b, err = l.cfg.Codec.Encode(newEnvelope(kindValue, time.Now()), v)
+	b, err = l.cfg.Codec.Encode(newEnvelope(kindValue, time.Now(), l.lifeOf(cost)), v)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("memherd: codec: %w", err)

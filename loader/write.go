@@ -5,14 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/memherd/memherd/client/item"
 )
-
-// invalidateAtOnce is how many keys Invalidate deletes concurrently; the client puts
-// them into its nodes' pipelines together.
-const invalidateAtOnce = 64
 
 // Put writes v to the origin through Config.Store and then sees to the cache by
 // Config.Write. A nil error means: the origin has v, and every copy either dropped or
@@ -25,13 +19,27 @@ const invalidateAtOnce = 64
 // what the origin holds is unknown. Once Store was called, the cache is told even if
 // ctx has ended, so Put may outlast ctx by the cache's timeouts. Puts of one key by
 // concurrent callers reach the origin in any order; the cache follows the origin.
+//
+// With WriteBack a nil error means instead: v is in the journal, on disk, and survives the
+// process; this process reads v, or something newer, from now on; the copies have v or have
+// lost the key, as far as they could be reached; and the origin will get v, or a newer
+// value of the key, at least once, in the order of this process's writes, unless it
+// refuses it for good (Back.DeadLetter). Another process reads v while the copies keep it
+// and may read the origin's older value until the flush; after that what Put says
+// above holds. ErrJournal and ErrBacklogFull mean that v was not accepted. The
+// disk's commit is not cut short by ctx.
 func (l *Loader[V]) Put(ctx context.Context, key string, v V) error {
+	return l.PutWith(ctx, key, v, WriteOptions{Policy: l.cfg.Write})
+}
+
+// PutWith is Put by the policy that o says.
+func (l *Loader[V]) PutWith(ctx context.Context, key string, v V, o WriteOptions) error {
 	full, err := l.fullKey(key)
 	if err != nil {
 		return err
 	}
-	if l.cfg.Store == nil {
-		return ErrNoStore
+	if err := l.canWrite(o); err != nil {
+		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -41,19 +49,62 @@ func (l *Loader[V]) Put(ctx context.Context, key string, v V) error {
 	}
 	defer l.wg.Done()
 	l.count.puts.Add(1)
-	store := func() error { return l.cfg.Store(ctx, key, v) }
-	if l.cfg.Write == WriteThrough {
-		err = l.putThrough(ctx, full, v, store)
-	} else {
-		err = l.writeOrigin(ctx, full, store)
-		if err == nil {
-			err = l.invalidate(ctx, full)
-		}
-	}
+	err = l.put(ctx, key, full, v, o.Policy)
 	if err != nil {
 		l.count.putErrors.Add(1)
 	}
 	return err
+}
+
+// WriteOptions say how one write is made.
+type WriteOptions struct {
+	// Policy takes the place of Config.Write. The zero value is WriteAround, whatever
+	// Config.Write is. WriteBack needs Config.Back.Journal: ErrNoJournal without.
+	//
+	// Policies may be mixed, even for one key: a write of another policy than WriteBack first
+	// waits until the key's pending one has reached the origin (ErrPending if ctx ends
+	// before).
+	Policy WritePolicy
+}
+
+// canWrite checks what a Put needs.
+func (l *Loader[V]) canWrite(o WriteOptions) error {
+	switch {
+	case l.cfg.Store == nil:
+		return ErrNoStore
+	case o.Policy > WriteBack:
+		return fmt.Errorf("memherd: WriteOptions.Policy is %v: use WriteAround, WriteThrough or WriteBack", o.Policy)
+	case o.Policy == WriteBack && l.back == nil:
+		return ErrNoJournal
+	}
+	return nil
+}
+
+// put is Put by a policy, which has been checked.
+func (l *Loader[V]) put(ctx context.Context, key, full string, v V, policy WritePolicy) error {
+	if policy == WriteBack {
+		return l.putBack(ctx, full, v)
+	}
+	if err := l.afterBack(ctx, full); err != nil {
+		return err
+	}
+	store := func() error { return l.cfg.Store(ctx, key, v) }
+	if policy == WriteThrough {
+		return l.putThrough(ctx, full, v, store)
+	}
+	if err := l.writeOrigin(ctx, full, store); err != nil {
+		return err
+	}
+	return l.invalidate(ctx, full)
+}
+
+// afterBack waits until an older write of the key by WriteBack has reached the origin,
+// which it must not do after the one that is to be made now.
+func (l *Loader[V]) afterBack(ctx context.Context, full string) error {
+	if l.back == nil {
+		return nil
+	}
+	return l.back.await(ctx, full)
 }
 
 // putThrough is rule 8 of the consistency rules: a token on every copy, the origin,
@@ -65,8 +116,8 @@ func (l *Loader[V]) Put(ctx context.Context, key string, v V) error {
 //   - so a copy keeps a value only if nobody else touched it from token to fill, and
 //     then the value was the origin's latest at some moment in between.
 func (l *Loader[V]) putThrough(ctx context.Context, full string, v V, store func() error) error {
-	b, err := l.encode(full, v)
-	if err != nil && !errors.Is(err, errTooLarge) {
+	b, err := l.encode(full, v, 0)
+	if err != nil && (l.cfg.Consistency == Strong || !errors.Is(err, errTooLarge)) {
 		return err // nothing has been written anywhere
 	}
 	var lease item.Lease
@@ -82,17 +133,17 @@ func (l *Loader[V]) putThrough(ctx context.Context, full string, v V, store func
 		l.void(full)
 		sctx, cancel := settle(ctx)
 		var o item.Outcome
-		o, lerr = l.cache.Fill(sctx, lease, item.Item{Key: full, Value: b, TTL: l.cfg.TTL})
+		o, lerr = l.cache.Fill(sctx, lease, item.Item{Key: full, Value: b, TTL: l.keep()})
 		cancel()
 		if lerr == nil {
 			l.owed(full, o)
-			return nil
+			return l.confirmed(o)
 		}
 		if errors.Is(lerr, item.ErrLeaseLost) {
 			l.count.leaseLost.Add(1)
 			if o.Copies > 0 && o.Confirmed+o.Refused+o.Owed >= o.Copies {
 				l.owed(full, o)
-				return nil // the client has deleted the key on every copy
+				return l.confirmed(o) // the client has deleted the key on every copy
 			}
 		}
 	}
@@ -101,11 +152,20 @@ func (l *Loader[V]) putThrough(ctx context.Context, full string, v V, store func
 }
 
 // Delete removes key at the origin through Config.Remove, when set, and then from the
-// cache. What Put says of errors, of owed copies and of ctx holds here too.
+// cache. What Put says of errors, of owed copies, of ctx and of WriteBack holds here too;
+// without Remove a write that is pending stays so, and is what this process reads.
 func (l *Loader[V]) Delete(ctx context.Context, key string) error {
+	return l.DeleteWith(ctx, key, WriteOptions{Policy: l.cfg.Write})
+}
+
+// DeleteWith is Delete by the policy that o says. WriteAround and WriteThrough do the same.
+func (l *Loader[V]) DeleteWith(ctx context.Context, key string, o WriteOptions) error {
 	full, err := l.fullKey(key)
 	if err != nil {
 		return err
+	}
+	if o.Policy == WriteBack && l.back == nil {
+		return ErrNoJournal
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -115,54 +175,23 @@ func (l *Loader[V]) Delete(ctx context.Context, key string) error {
 	}
 	defer l.wg.Done()
 	l.count.deletes.Add(1)
-	if l.cfg.Remove != nil {
-		err = l.writeOrigin(ctx, full, func() error { return l.cfg.Remove(ctx, key) })
-	}
-	if err == nil {
+	switch {
+	case l.cfg.Remove == nil:
 		err = l.invalidate(ctx, full)
+	case o.Policy == WriteBack:
+		err = l.removeBack(ctx, full)
+	default:
+		if err = l.afterBack(ctx, full); err == nil {
+			err = l.writeOrigin(ctx, full, func() error { return l.cfg.Remove(ctx, key) })
+		}
+		if err == nil {
+			err = l.invalidate(ctx, full)
+		}
 	}
 	if err != nil {
 		l.count.deleteErrors.Add(1)
 	}
 	return err
-}
-
-// Invalidate removes keys from the cache alone: for those who changed the origin by
-// other means, such as a consumer of its change log, which must call it after the
-// change was committed. All keys are checked before the first is deleted, and all
-// are tried; the error joins what failed. Nil means what it means for Put. It
-// finishes the deletes it has begun if ctx ends, and reports ctx's error when it left
-// others out.
-func (l *Loader[V]) Invalidate(ctx context.Context, keys ...string) error {
-	full := make([]string, len(keys))
-	for i, k := range keys {
-		var err error
-		if full[i], err = l.fullKey(k); err != nil {
-			return fmt.Errorf("key %d of %d: %w", i+1, len(keys), err)
-		}
-	}
-	if err := l.begin(); err != nil {
-		return err
-	}
-	defer l.wg.Done()
-	errs := make([]error, len(full)+1)
-	var g errgroup.Group
-	g.SetLimit(invalidateAtOnce)
-	for i, k := range full {
-		if err := ctx.Err(); err != nil {
-			errs[len(full)] = err
-			break
-		}
-		l.count.deletes.Add(1)
-		g.Go(func() error {
-			if errs[i] = l.invalidate(ctx, k); errs[i] != nil {
-				l.count.deleteErrors.Add(1)
-			}
-			return nil
-		})
-	}
-	_ = g.Wait()
-	return errors.Join(errs...)
 }
 
 // writeOrigin calls fn, the origin's write. If it fails, panics or exits, the origin
@@ -192,11 +221,16 @@ func (l *Loader[V]) invalidate(ctx context.Context, full string) error {
 	sctx, cancel := settle(ctx)
 	defer cancel()
 	o, err := l.cache.Delete(sctx, full)
+	return l.deleted(full, o, err)
+}
+
+// deleted says what a delete's outcome means.
+func (l *Loader[V]) deleted(full string, o item.Outcome, err error) error {
 	l.owed(full, o)
 	if err != nil && (o.Copies == 0 || o.Confirmed+o.Owed < o.Copies) {
 		return fmt.Errorf("%w: %w", ErrNotInvalidated, err)
 	}
-	return nil
+	return l.confirmed(o)
 }
 
 func (l *Loader[V]) owed(full string, o item.Outcome) {
@@ -219,6 +253,7 @@ func (l *Loader[V]) supersede(full string) {
 	if f := s.flights[full]; f != nil && !f.waiting && f.fate == fateFill {
 		f.fate = fateSuperseded
 	}
+	s.doom(full, fateSuperseded)
 }
 
 // void keeps the load under way, which may have read the origin before it was
@@ -233,4 +268,5 @@ func (l *Loader[V]) void(full string) {
 		}
 		s.drop(f)
 	}
+	s.doom(full, fateVoid)
 }

@@ -78,7 +78,7 @@ func TestSafeToRetry(t *testing.T) {
 }
 
 func TestStatesHaveNames(t *testing.T) {
-	for s := item.LeaseHit; s <= item.LeaseWrite; s++ {
+	for s := item.LeaseHit; s <= item.LeaseRefresh; s++ {
 		require.NotEqual(t, "unknown", s.String())
 	}
 	require.Equal(t, "unknown", item.LeaseState(99).String())

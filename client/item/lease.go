@@ -20,6 +20,9 @@ const (
 	LeaseNone
 	// LeaseWrite: tokens for a write-through, taken whatever the key held.
 	LeaseWrite
+	// LeaseRefresh: Item holds a live value, and this caller has the right to replace
+	// it (LeaseOptions.Refresh). It must Fill or Release; nobody waits for it.
+	LeaseRefresh
 )
 
 func (s LeaseState) String() string {
@@ -34,6 +37,8 @@ func (s LeaseState) String() string {
 		return "none"
 	case LeaseWrite:
 		return "write"
+	case LeaseRefresh:
+		return "refresh"
 	}
 	return "unknown"
 }
@@ -81,6 +86,11 @@ type Lease struct {
 	// Item is the value on a hit, or the stale one when Stale is set.
 	Item  Item
 	Stale bool
+	// Refreshing says, of a live value, that another caller has won the right to
+	// refresh it and has not stored a new one yet.
+	Refreshing bool
+	// Asked is when the request that Item answers was sent, set if LeaseOptions.Refresh was.
+	Asked time.Time
 	// Level says where a hit was found.
 	Level Level
 	// Tokens has one token per copy that gave one, the home copy's first. A copy
@@ -98,6 +108,10 @@ type Lease struct {
 	Generation uint64
 }
 
+// Marked reports whether the home copy gave the right to fill to this caller alone. It is false of
+// a LeaseRefresh that was forced, or that comes from a node without meta commands.
+func (l *Lease) Marked() bool { return len(l.Tokens) > 0 && l.Tokens[0].Won }
+
 // LeaseOptions change how a lease is taken. The zero value is a good choice.
 type LeaseOptions struct {
 	// TTL is how long the right to fill stays with the winner before another caller
@@ -105,6 +119,20 @@ type LeaseOptions struct {
 	TTL time.Duration
 	// NoNear skips the near-cache.
 	NoNear bool
+	// Home asks the home copy and no other: not the near-cache, no copy in the own zone,
+	// none beside a slow owner, no hedge, and none after it failed.
+	Home bool
+	// Refresh, if not 0, asks for the right to replace a live value before it ends: the
+	// remaining life that the caller has seen (Item.TTL, or its own reckoning; counted
+	// up to whole seconds). One caller in the fleet gets LeaseRefresh; the others, and
+	// whoever asks after the value was stored anew with a longer life, get LeaseHit.
+	// A key that is missing is leased as ever. The near-cache is not asked. Nodes
+	// without meta commands have no such mark: there everybody who asks gets it.
+	Refresh time.Duration
+	// Force, with Refresh, takes the right whoever else has it: for the value whose
+	// refresher seems to have died, and for those who must load anew. Whose fill comes
+	// second is refused.
+	Force bool
 }
 
 // Outcome tells what became of a write or a delete on the copies of a key.

@@ -22,7 +22,7 @@ type Entry struct {
 	Value []byte
 	CAS   uint64
 	Stub  bool // made by a lease, no value
-	won   bool // W was given out: others get Z
+	won   bool // W was given out, of a stub or of a live value's refresh: others get Z
 	dies  time.Time
 }
 
@@ -45,6 +45,7 @@ type Cache struct {
 	mu    sync.Mutex // guards what follows, never held while Step runs
 	nodes []*node
 	calls map[string]int
+	tier0 bool
 }
 
 // New returns a cache with so many copies of each key.
@@ -81,6 +82,21 @@ func (c *Cache) Plant(key string, value []byte) {
 	for _, n := range c.nodes {
 		n.store(key, value, 0)
 	}
+}
+
+// Evict takes key from one copy, as a node does that needs room.
+func (c *Cache) Evict(copy int, key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.nodes[copy].entries, key)
+}
+
+// SetTier0 makes the copies tell neither marks nor remaining lives, as nodes without meta
+// commands do.
+func (c *Cache) SetTier0() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tier0 = true
 }
 
 // SetDown makes a copy unreachable or brings it back; debt is replayed first.
@@ -157,6 +173,33 @@ func (n *node) mgN(key string, lease time.Duration) (e Entry, won bool) {
 	p := &Entry{CAS: n.cas, Stub: true, won: true, dies: time.Now().Add(lease)}
 	n.entries[key] = p
 	return *p, true
+}
+
+// mgR is R<n> of an mg: whether this request won the right to refresh a live value.
+func (n *node) mgR(e *Entry, below time.Duration) bool {
+	if e.Stub || e.won || e.dies.IsZero() || e.left() >= below {
+		return false
+	}
+	e.won = true
+	return true
+}
+
+// left is t: what is left of the entry's life in whole seconds, 0 if it has no end.
+func (e *Entry) left() time.Duration {
+	if e.dies.IsZero() {
+		return 0
+	}
+	return time.Until(e.dies).Truncate(time.Second)
+}
+
+// unmark is ms of the same value under its CAS, for the same life.
+func (n *node) unmark(key string, cas uint64) {
+	if e := n.live(key); e != nil && e.CAS == cas {
+		n.cas++
+		fresh := *e
+		fresh.CAS, fresh.won = n.cas, false
+		n.entries[key] = &fresh
+	}
 }
 
 // msC is `ms k C<cas>`: false for NF and EX.

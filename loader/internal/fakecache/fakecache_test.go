@@ -70,6 +70,29 @@ func TestWriteTokens(t *testing.T) {
 	}
 }
 
+// What FillKeep stored can be stored again until somebody else changes it on any copy.
+func TestFillKeep(t *testing.T) {
+	ctx := t.Context()
+	c := fakecache.New(2)
+	l, err := c.LeaseWrite(ctx, "k")
+	require.NoError(t, err)
+	for range 3 {
+		l, _, err = c.FillKeep(ctx, l, it("v"))
+		require.NoError(t, err)
+		require.Len(t, l.Tokens, 2)
+	}
+	c.Plant("k", []byte("other"))
+	_, _, err = c.FillKeep(ctx, l, it("v"))
+	require.ErrorIs(t, err, item.ErrLeaseLost)
+	for i := range 2 {
+		_, ok := c.Peek(i, "k")
+		require.False(t, ok)
+	}
+	won := lease(t, c, item.LeaseWon)
+	_, _, err = c.FillKeep(ctx, won, it("v"))
+	require.ErrorIs(t, err, item.ErrLeaseLost)
+}
+
 func TestDebt(t *testing.T) {
 	ctx := t.Context()
 	c := fakecache.New(2)

@@ -36,13 +36,35 @@ func (c *Cache) Lease(ctx context.Context, key string, o item.LeaseOptions) (ite
 	for home := range c.nodes {
 		var e Entry
 		var won bool
-		if err := c.at("mg", home, func(n *node) { e, won = n.mgN(key, leaseTTL(o)) }); err != nil {
+		tier0 := false
+		err := c.at("mg", home, func(n *node) {
+			tier0 = c.tier0
+			e, won = n.mgN(key, leaseTTL(o))
+			if o.Refresh != 0 && !e.Stub && !tier0 {
+				// As the client sends it: one more than what was seen, in whole seconds.
+				below := (o.Refresh + time.Second - 1).Truncate(time.Second) + time.Second
+				won = n.mgR(n.live(key), below)
+			}
+		})
+		if err != nil {
 			continue
 		}
+		l.Asked = time.Now()
+		if !e.Stub {
+			l.Level = item.FromNode
+			l.Item = item.Item{Key: key, Value: e.Value, CAS: e.CAS}
+			if !tier0 {
+				l.Item.TTL = e.left()
+			}
+		}
 		switch {
-		case won:
+		case won || o.Refresh != 0 && !e.Stub && (o.Force || tier0):
 			l.State = item.LeaseWon
-			l.Tokens = append(l.Tokens, item.Token{Version: item.Version{Node: nodeName(home)}, CAS: e.CAS})
+			kind := item.TokenStub
+			if !e.Stub {
+				l.State, kind = item.LeaseRefresh, item.TokenValue
+			}
+			l.Tokens = append(l.Tokens, item.Token{Version: item.Version{Node: nodeName(home)}, CAS: e.CAS, Kind: kind, Won: won})
 			l.Tokens = append(l.Tokens, c.tokens(key, leaseTTL(o), home)...)
 			if ctx.Err() != nil {
 				// The caller left: a late win is handed back (rule 6).
@@ -51,8 +73,7 @@ func (c *Cache) Lease(ctx context.Context, key string, o item.LeaseOptions) (ite
 		case e.Stub:
 			l.State = item.LeaseWait
 		default:
-			l.State, l.Level = item.LeaseHit, item.FromNode
-			l.Item = item.Item{Key: key, Value: e.Value}
+			l.State, l.Refreshing = item.LeaseHit, e.won && !tier0
 		}
 		return l, nil
 	}
@@ -66,7 +87,12 @@ func (c *Cache) settle(ctx context.Context, l item.Lease) error {
 
 func (c *Cache) drop(l item.Lease) {
 	for _, t := range l.Tokens {
-		_ = c.at("md", copyOf(t), func(n *node) { n.mdC(l.Key, t.CAS) })
+		switch {
+		case t.Kind == item.TokenStub:
+			_ = c.at("md", copyOf(t), func(n *node) { n.mdC(l.Key, t.CAS) })
+		case t.Won:
+			_ = c.at("ms", copyOf(t), func(n *node) { n.unmark(l.Key, t.CAS) })
+		}
 	}
 }
 
@@ -77,6 +103,9 @@ func (c *Cache) tokens(key string, ttl time.Duration, but int) []item.Token {
 		var e Entry
 		if c.at("mg", i, func(n *node) { e, _ = n.mgN(key, ttl) }) == nil {
 			got[i] = &item.Token{Version: item.Version{Node: nodeName(i)}, CAS: e.CAS}
+			if e.Stub {
+				got[i].Kind = item.TokenStub
+			}
 		}
 	})
 	var ts []item.Token
@@ -99,6 +128,52 @@ func (c *Cache) each(but int, fn func(copy int)) {
 	wg.Wait()
 }
 
+// Get reads the first copy that answers; a stub is a miss.
+func (c *Cache) Get(ctx context.Context, key string) (item.Item, error) {
+	if err := c.enter(ctx, "Get"); err != nil {
+		return item.Item{}, err
+	}
+	for home := range c.nodes {
+		var e Entry
+		found := false
+		err := c.at("get", home, func(n *node) {
+			if p := n.live(key); p != nil && !p.Stub {
+				e, found = *p, true
+			}
+		})
+		if err != nil {
+			continue
+		}
+		if !found {
+			return item.Item{}, item.ErrCacheMiss
+		}
+		it := item.Item{Key: key, Value: e.Value}
+		if !c.tier0 {
+			it.TTL = e.left()
+		}
+		return it, nil
+	}
+	return item.Item{}, ErrDown
+}
+
+// Multi is a Cache that leases many keys at once, too.
+type Multi struct{ *Cache }
+
+// LeaseMulti leases each key, as one call.
+func (c Multi) LeaseMulti(ctx context.Context, keys []string, o item.LeaseOptions) ([]item.Lease, []error) {
+	leases, errs := make([]item.Lease, len(keys)), make([]error, len(keys))
+	if err := c.enter(ctx, "LeaseMulti"); err != nil {
+		for i := range errs {
+			errs[i] = err
+		}
+		return leases, errs
+	}
+	for i, key := range keys {
+		leases[i], errs[i] = c.Lease(ctx, key, o)
+	}
+	return leases, errs
+}
+
 // LeaseWrite takes a token on every live copy; having none is an error.
 func (c *Cache) LeaseWrite(ctx context.Context, key string) (item.Lease, error) {
 	if err := c.enter(ctx, "LeaseWrite"); err != nil {
@@ -114,19 +189,43 @@ func (c *Cache) LeaseWrite(ctx context.Context, key string) (item.Lease, error) 
 
 // Fill follows rule 3 for a won lease and rule 8 for a write's.
 func (c *Cache) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Outcome, error) {
-	if err := c.enter(ctx, "Fill"); err != nil {
-		return item.Outcome{}, err
+	_, o, err := c.fill(ctx, l, it)
+	return o, err
+}
+
+// FillKeep is Fill of a write's lease that returns the tokens of what was stored.
+func (c *Cache) FillKeep(ctx context.Context, l item.Lease, it item.Item) (item.Lease, item.Outcome, error) {
+	if l.State != item.LeaseWrite {
+		return item.Lease{}, item.Outcome{}, item.ErrLeaseLost
 	}
-	o := item.Outcome{Copies: len(c.nodes)}
+	tokens, o, err := c.fill(ctx, l, it)
+	if err != nil {
+		return item.Lease{}, o, err
+	}
+	l.Tokens = tokens
+	return l, o, nil
+}
+
+func (c *Cache) fill(ctx context.Context, l item.Lease, it item.Item) (kept []item.Token, o item.Outcome, err error) {
+	if err := c.enter(ctx, "Fill"); err != nil {
+		return nil, item.Outcome{}, err
+	}
+	o = item.Outcome{Copies: len(c.nodes)}
 	var mu sync.Mutex
 	put := func(t item.Token) (ok bool) {
-		err := c.at("ms", copyOf(t), func(n *node) { ok = n.msC(l.Key, t.CAS, it) })
+		var cas uint64
+		err := c.at("ms", copyOf(t), func(n *node) {
+			if ok = n.msC(l.Key, t.CAS, it); ok {
+				cas = n.cas
+			}
+		})
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
 		case err != nil: // a fill creates no debt
 		case ok:
 			o.Confirmed++
+			kept = append(kept, item.Token{Version: t.Version, CAS: cas})
 		default:
 			o.Refused++
 		}
@@ -134,20 +233,22 @@ func (c *Cache) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Outc
 	}
 	if l.State == item.LeaseWrite {
 		good := len(l.Tokens) == len(c.nodes)
-		home := l.Tokens[0]
-		for _, t := range l.Tokens[1:] {
-			good = put(t) && good
-		}
-		good = put(home) && good
 		if good {
-			return o, nil
+			for _, t := range l.Tokens[1:] {
+				good = put(t) && good
+			}
+			good = put(l.Tokens[0]) && good
+		}
+		if good {
+			last := len(kept) - 1 // the home copy's, which comes first in a lease
+			return append([]item.Token{kept[last]}, kept[:last]...), o, nil
 		}
 		d, err := c.delete(l.Key)
 		d.Refused = o.Refused
 		if err == nil && o.Refused > 0 {
 			err = item.ErrLeaseLost
 		}
-		return d, err
+		return nil, d, err
 	}
 	ok := make([]bool, len(l.Tokens))
 	var wg sync.WaitGroup
@@ -157,11 +258,11 @@ func (c *Cache) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Outc
 	wg.Wait()
 	switch {
 	case ok[0]:
-		return o, nil
+		return kept, o, nil
 	case o.Refused > 0:
-		return o, item.ErrLeaseLost
+		return nil, o, item.ErrLeaseLost
 	}
-	return o, ErrDown
+	return nil, o, ErrDown
 }
 
 // Release hands every token back.

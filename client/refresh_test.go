@@ -1,0 +1,147 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+)
+
+const refreshed, hit = "refresh", "hit"
+
+// refresh asks for the right to refresh a key that was seen with 60 s to live.
+func refresh(t *testing.T, c *client.Client, key string, force bool) client.Lease {
+	t.Helper()
+	l, err := c.Lease(context.Background(), key, client.LeaseOptions{Refresh: 60 * time.Second, Force: force})
+	require.NoError(t, err)
+	return l
+}
+
+func store(t *testing.T, c *client.Client, key, v string, ttl time.Duration) {
+	t.Helper()
+	_, err := c.Set(context.Background(), client.Item{Key: key, Value: []byte(v), TTL: ttl})
+	require.NoError(t, err)
+}
+
+// One caller wins, the others see the value and that it is being refreshed; the fill
+// reaches every copy, and ends the mark.
+func TestOneCallerRefreshes(t *testing.T) {
+	onBothHerds(t, func(t *testing.T, h *herd) {
+		a, b := h.client(), h.client()
+		store(t, a, "k", "old", 60*time.Second)
+		l := refresh(t, a, "k", false)
+		require.Equal(t, refreshed, l.State.String())
+		require.Equal(t, "old", string(l.Item.Value))
+		require.Len(t, l.Tokens, 2, "a token on every copy (rule 3)")
+		for _, o := range []client.LeaseOptions{{}, {Refresh: 60 * time.Second}} {
+			other, err := b.Lease(context.Background(), "k", o)
+			require.NoError(t, err)
+			require.Equal(t, hit, other.State.String())
+			require.True(t, other.Refreshing)
+			require.Equal(t, "old", string(other.Item.Value))
+		}
+		out, err := a.Fill(context.Background(), l, client.Item{Value: []byte("new"), TTL: 120 * time.Second})
+		require.NoError(t, err)
+		require.Equal(t, client.Outcome{Copies: 2, Confirmed: 2}, out)
+		late := refresh(t, b, "k", false)
+		require.Equal(t, hit, late.State.String(), "what was stored anew since it was seen is not due")
+		require.False(t, late.Refreshing)
+		require.Equal(t, "new", string(late.Item.Value))
+	})
+}
+
+// Whatever happens to the key between the token and the fill wins, on every copy.
+func TestARefreshUndoesNothing(t *testing.T) {
+	onEveryHerd(t, func(t *testing.T, h *herd) {
+		a, b := h.client(), h.client()
+		for i, then := range []struct {
+			what string
+			do   func(key string) error
+			want string
+		}{
+			{"delete", func(key string) error { _, err := b.Delete(context.Background(), key); return err }, "-"},
+			{"set", func(key string) error {
+				_, err := b.Set(context.Background(), client.Item{Key: key, Value: []byte("newer"), TTL: time.Minute})
+				return err
+			}, "newer"},
+		} {
+			for _, fills := range []bool{true, false} {
+				key := fmt.Sprintf("k%d%v", i, fills)
+				store(t, a, key, "old", 60*time.Second)
+				l := refresh(t, a, key, false)
+				require.Equal(t, refreshed, l.State.String())
+				require.NoError(t, then.do(key))
+				if fills {
+					_, err := a.Fill(context.Background(), l, client.Item{Value: []byte("late"), TTL: time.Minute})
+					require.ErrorIs(t, err, client.ErrLeaseLost, then.what)
+				} else {
+					require.NoError(t, a.Release(context.Background(), l))
+					// A release is posted: what is sent behind it on the same connections has seen it.
+					require.NoError(t, a.Ping(context.Background()))
+				}
+				for _, copy := range h.values(key) {
+					require.Equal(t, then.want, copy, then.what)
+				}
+			}
+		}
+	})
+}
+
+// A refresh that is given up leaves the value as it was, for no longer than it had, and the
+// next who asks wins.
+func TestARefreshGivenUpIsWonByTheNext(t *testing.T) {
+	onBothHerds(t, func(t *testing.T, h *herd) {
+		a, b := h.client(), h.client()
+		store(t, a, "k", "old", 60*time.Second)
+		for i := range 5 {
+			c := []*client.Client{a, b}[i%2]
+			var l client.Lease
+			require.Eventually(t, func() bool {
+				l = refresh(t, c, "k", false)
+				return l.State.String() == refreshed
+			}, 20*time.Second, 100*time.Microsecond)
+			require.Equal(t, "old", string(l.Item.Value))
+			require.LessOrEqual(t, l.Item.TTL, 60*time.Second)
+			require.Greater(t, l.Item.TTL, 30*time.Second)
+			require.NoError(t, c.Release(context.Background(), l))
+		}
+		// One that was to end in a moment is removed: the next loads it.
+		store(t, a, "short", "old", 2*time.Second)
+		l := refresh(t, a, "short", false)
+		require.Equal(t, refreshed, l.State.String())
+		require.NoError(t, a.Release(context.Background(), l))
+		require.Eventually(t, func() bool {
+			l, err := b.Lease(context.Background(), "short", client.LeaseOptions{})
+			require.NoError(t, err)
+			return l.State.String() == "won"
+		}, 20*time.Second, 100*time.Microsecond)
+	})
+}
+
+// Force takes tokens whoever has the mark, as where there is none; of two fills the second
+// is refused.
+func TestAForcedRefresh(t *testing.T) {
+	onEveryHerd(t, func(t *testing.T, h *herd) {
+		a, b := h.client(), h.client()
+		store(t, a, "k", "old", 60*time.Second)
+		first := refresh(t, a, "k", false)
+		second := refresh(t, b, "k", true)
+		for _, l := range []client.Lease{first, second} {
+			require.Equal(t, refreshed, l.State.String())
+			require.Len(t, l.Tokens, 2)
+		}
+		_, err := b.Fill(context.Background(), second, client.Item{Value: []byte("b"), TTL: time.Minute})
+		require.NoError(t, err)
+		_, err = a.Fill(context.Background(), first, client.Item{Value: []byte("a"), TTL: time.Minute})
+		require.ErrorIs(t, err, client.ErrLeaseLost)
+		for _, copy := range h.values("k") {
+			require.Equal(t, "b", copy)
+		}
+		missing := refresh(t, a, "missing", false)
+		require.Equal(t, "won", missing.State.String(), "a key that is missing is leased as ever")
+	})
+}

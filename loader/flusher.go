@@ -1,0 +1,326 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/memherd/memherd/client/item"
+)
+
+// flusher brings the backlog to the origin.
+type flusher[V any] struct {
+	*backlog
+	reads   atomic.Uint64
+	ctx     context.Context // ends when Close stops waiting
+	cancel  context.CancelFunc
+	workers sync.WaitGroup
+	once    sync.Once // stopBack
+	stopErr error
+}
+
+// startBack reads the journal and starts the workers.
+func (l *Loader[V]) startBack() error {
+	cfg := &l.cfg.Back
+	if cfg.Journal == nil {
+		return nil
+	}
+	var replay []Record
+	err := cfg.Journal.Replay(func(r Record) error {
+		if len(r.Key) <= len(l.cfg.Prefix) || !strings.HasPrefix(r.Key, l.cfg.Prefix) {
+			return fmt.Errorf("it holds a write of another loader: its key does not begin with Config.Prefix %q", l.cfg.Prefix)
+		}
+		replay = append(replay, r)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("memherd: loader.Config.Back.Journal: %w", err)
+	}
+	f := &flusher[V]{backlog: newBacklog(cfg.MaxPending, cfg.MaxPendingBytes, replay)}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	l.back = f
+	l.cfg.LoadMany = l.loadManyBack(l.cfg.Load, l.cfg.LoadMany)
+	l.cfg.Load = l.loadBack(l.cfg.Load)
+	for range cfg.Workers {
+		f.workers.Go(l.flushWorker)
+	}
+	return nil
+}
+
+// stopBack drains the backlog, see Config.Back.DrainTimeout, and joins the workers.
+func (l *Loader[V]) stopBack() error {
+	f := l.back
+	if f == nil {
+		return nil
+	}
+	f.once.Do(func() {
+		if d := l.cfg.Back.DrainTimeout; d > 0 {
+			f.hurry()
+			ctx, cancel := context.WithTimeout(context.Background(), d)
+			_ = f.flush(ctx) // what is left is counted below
+			cancel()
+		}
+		f.stop()
+		f.cancel()
+		f.workers.Wait()
+		if n := f.count.Load(); n > 0 {
+			f.stopErr = fmt.Errorf("%w: of %d keys", ErrPending, n)
+		}
+	})
+	return f.stopErr
+}
+
+// Flush waits until every write that WriteBack has accepted before it, or a newer one of
+// the same key, has reached the origin or has been given up (ErrSuperseded, DeadLetter).
+// Writes that pause after a failure are tried at once. It returns ErrPending, with the
+// number of writes left and ctx's error, if ctx ends first, and nil without write-back.
+func (l *Loader[V]) Flush(ctx context.Context) error {
+	if l.back == nil {
+		return nil
+	}
+	l.back.hurry()
+	return l.back.flush(ctx)
+}
+
+func (l *Loader[V]) flushWorker() {
+	most := 1
+	if l.cfg.Back.StoreMany != nil {
+		most = l.cfg.Back.MaxBatch
+	}
+	for {
+		jobs := l.back.take(most)
+		if jobs == nil {
+			return
+		}
+		l.flushJobs(jobs)
+	}
+}
+
+// flushJobs brings writes of different keys to the origin and settles each.
+func (l *Loader[V]) flushJobs(jobs []job) {
+	var puts []job
+	var writes []Write[V]
+	for _, j := range jobs {
+		rec := j.p.rec
+		switch v, err := l.readJob(j); {
+		case j.p.stored:
+			l.settleBack(j, nil)
+		case err != nil:
+			l.bury(j, v, err)
+		case rec.Deleted:
+			l.concludeBack(j, v, l.origin(rec.Version, func(ctx context.Context) error { return l.cfg.Remove(ctx, l.userKey(rec.Key)) }))
+		default:
+			puts = append(puts, j)
+			writes = append(writes, Write[V]{Key: l.userKey(rec.Key), Value: v, Version: rec.Version})
+		}
+	}
+	if len(puts) > 1 { // only with StoreMany
+		err := l.origin(Version{}, func(ctx context.Context) error { return l.cfg.Back.StoreMany(ctx, writes) })
+		if err == nil {
+			for i, j := range puts {
+				l.concludeBack(j, writes[i].Value, nil)
+			}
+			return
+		}
+	}
+	for i, j := range puts {
+		w := writes[i]
+		l.concludeBack(j, w.Value, l.origin(w.Version, func(ctx context.Context) error { return l.cfg.Store(ctx, w.Key, w.Value) }))
+	}
+}
+
+// readJob returns the value to be stored, or why it must not be.
+func (l *Loader[V]) readJob(j job) (v V, err error) {
+	rec, age := j.p.rec, l.cfg.Back.MaxReplayAge
+	switch {
+	case rec.Deleted && l.cfg.Remove == nil:
+		return v, fmt.Errorf("%w: a delete, and Config.Remove is nil", ErrUnreadable)
+	case !rec.Deleted:
+		if v, err = l.decodeData(rec); err != nil {
+			return v, err
+		}
+	}
+	if j.p.replayed && age > 0 && time.Since(rec.Version.Time) > age {
+		return v, ErrTooOld
+	}
+	return v, nil
+}
+
+// origin makes one call of the user's on a goroutine of its own, so that one that panics
+// or exits ends nothing but itself. It waits for it even if it ignores its context: the
+// next write of the key must not overtake it.
+func (l *Loader[V]) origin(v Version, call func(context.Context) error) (err error) {
+	ctx, cancel := context.WithTimeout(l.back.ctx, l.cfg.Back.FlushTimeout)
+	defer cancel()
+	if v != (Version{}) {
+		ctx = context.WithValue(ctx, versionKey{}, v)
+	}
+	err = isolated(func() error { return call(ctx) })
+	if err != nil && !errors.Is(err, ErrSuperseded) {
+		l.back.tally(func(c *BackCounters) { c.Failures++ })
+	}
+	return err
+}
+
+// isolated calls fn on a goroutine of its own and waits for it.
+func isolated(fn func() error) (err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		returned := false
+		defer func() {
+			if !returned {
+				err = errExited
+				if p := recover(); p != nil {
+					err = fmt.Errorf("memherd: a function of the loader's Config panicked: %v\n%s", p, debug.Stack())
+				}
+			}
+		}()
+		err = fn()
+		returned = true
+	}()
+	<-done
+	return err
+}
+
+// concludeBack acts on what the origin said.
+func (l *Loader[V]) concludeBack(j job, v V, err error) {
+	switch {
+	case err == nil:
+		l.back.tally(func(c *BackCounters) { c.Flushed++ })
+		l.settleBack(j, &v)
+	case errors.Is(err, ErrSuperseded):
+		l.back.tally(func(c *BackCounters) { c.Refused++ })
+		j.p.dropped = true
+		l.settleBack(j, nil)
+	case l.back.ctx.Err() != nil:
+		l.back.giveUp(j, 0) // closing: it stays in the journal
+	default:
+		if j.p.tries++; j.p.tries%l.cfg.Back.MaxAttempts == 0 {
+			l.bury(j, v, err)
+			return
+		}
+		l.back.giveUp(j, l.backoff(j.p.tries%l.cfg.Back.MaxAttempts))
+	}
+}
+
+// backoff is the pause after the n-th failure in a row.
+func (l *Loader[V]) backoff(n int) time.Duration {
+	d := l.cfg.Back.MaxBackoff
+	if n <= 40 {
+		d = min(d, l.cfg.Back.MinBackoff<<(n-1))
+	}
+	if d <= 0 { // shifted out
+		d = l.cfg.Back.MaxBackoff
+	}
+	return d/2 + rand.N(d/2+1)
+}
+
+// bury asks DeadLetter what to do with a write. A newer one of the key makes the question
+// moot.
+func (l *Loader[V]) bury(j job, v V, err error) {
+	rec := j.p.rec
+	if !l.back.isNewest(j) {
+		l.back.giveUp(j, 0)
+		return
+	}
+	verdict := KeepWrite
+	if dead := l.cfg.Back.DeadLetter; dead != nil {
+		// One that panics has kept it.
+		if isolated(func() error {
+			verdict = dead(DeadWrite[V]{
+				Key: l.userKey(rec.Key), Value: v, Data: rec.Value, Deleted: rec.Deleted,
+				Version: rec.Version, Attempts: j.p.tries, Err: err,
+			})
+			return nil
+		}) != nil {
+			verdict = KeepWrite
+		}
+	}
+	final := errors.Is(err, ErrTooOld) || errors.Is(err, ErrUnreadable)
+	l.back.tally(func(c *BackCounters) {
+		c.Dead++
+		switch {
+		case verdict == DropWrite:
+			c.Dropped++
+		case final:
+			c.Parked++
+		}
+	})
+	switch {
+	case verdict == DropWrite:
+		j.p.dropped = true
+		l.settleBack(j, nil)
+	case final:
+		l.park(j)
+	default:
+		l.back.giveUp(j, l.cfg.Back.MaxBackoff)
+	}
+}
+
+// park leaves a write in the journal and to the next start. What this process may have
+// put into the cache for it goes.
+func (l *Loader[V]) park(j job) {
+	j.e.copies <- struct{}{}
+	defer func() { <-j.e.copies }()
+	if l.back.isNewest(j) {
+		_ = l.invalidate(l.back.ctx, j.p.rec.Key)
+	}
+	l.back.finish(j)
+}
+
+// settleBack sees to the copies after the origin has a write, or is not to have it, and
+// then forgets it (consistency rule 8). v is nil unless the origin has it.
+//
+// Our value is stored again under the tokens that our first store returned. That it is
+// still there is not enough: a reader may have read the origin before the flush, and
+// fill the key when it is evicted later; a new store voids all such readers' tokens. And
+// where it is not there any more, somebody may have stored what is older than the
+// origin by now, so the key is deleted on every copy, as it is when the tokens are
+// unknown: after a restart, or because the first store failed.
+func (l *Loader[V]) settleBack(j job, v *V) {
+	e, p := j.e, j.p
+	e.copies <- struct{}{}
+	defer func() { <-e.copies }()
+	if l.back.isNewest(j) {
+		kept := e.kept
+		if e.cached != p.rec.Version.Seq || v == nil || p.rec.Deleted {
+			kept = item.Lease{}
+		}
+		e.kept = item.Lease{}
+		if err := l.settleCopies(p.rec.Key, kept, v); err != nil {
+			p.stored = true
+			if p.tries++; p.tries < l.cfg.Back.MaxAttempts || l.back.ctx.Err() != nil {
+				l.back.giveUp(j, l.backoff(p.tries))
+				return
+			}
+			// No copy can be told, nor booked as owed, for that long: the TTL bounds it.
+			l.back.tally(func(c *BackCounters) { c.Untold++ })
+		}
+	}
+	l.cfg.Back.Journal.Forget(p.rec)
+	l.back.finish(j)
+}
+
+func (l *Loader[V]) settleCopies(full string, kept item.Lease, v *V) error {
+	// Without cancellation: Close may have stopped waiting, the origin has it all the same.
+	ctx := context.WithoutCancel(l.back.ctx)
+	if kept.State == item.LeaseWrite {
+		if b, err := l.encode(full, *v, 0); err == nil {
+			l.void(full)
+			sctx, cancel := settle(ctx)
+			_, err = l.storeBack(sctx, kept, item.Item{Key: full, Value: b, TTL: l.keep()})
+			cancel()
+			if err == nil || errors.Is(err, errDeletedAll) {
+				return nil
+			}
+		}
+	}
+	return l.invalidate(ctx, full)
+}

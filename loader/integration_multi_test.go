@@ -1,0 +1,40 @@
+package loader_test
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/loader"
+	"github.com/memherd/memherd/ring"
+)
+
+// Two processes ask real nodes for overlapping lists: every key is loaded once, by few
+// queries, and all get all.
+func TestGetMultiOnNodes(t *testing.T) {
+	onBoth(t, func(t *testing.T, nodes []ring.Node) {
+		r := &rows{}
+		cfg := loader.Config[string]{Prefix: "rows:", Load: r.load, LoadMany: r.loadMany}
+		a, _ := newProcess(t, nodes, cfg)
+		b, _ := newProcess(t, nodes, cfg)
+		var wg sync.WaitGroup
+		for i := range 40 {
+			l := []*loader.Loader[string]{a, b}[i%2]
+			wg.Go(func() {
+				keys := span(i%10, i%10+50)
+				got, err := l.GetMulti(context.Background(), keys)
+				if err != nil || !maps.Equal(got, values(keys)) {
+					t.Errorf("%v %v", got, err)
+				}
+			})
+		}
+		wg.Wait()
+		for k, n := range r.loads {
+			require.Equal(t, 1, n, k)
+		}
+		require.Len(t, r.loads, 59)
+	})
+}

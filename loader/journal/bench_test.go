@@ -1,0 +1,121 @@
+package journal_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite" // the origin
+
+	"github.com/memherd/memherd/loader"
+	"github.com/memherd/memherd/loader/journal"
+	"github.com/memherd/memherd/nodeserver/stock"
+	"github.com/memherd/memherd/ring"
+)
+
+// sqliteOrigin is a table on the disk that loses nothing it has confirmed.
+func sqliteOrigin(b testing.TB) *sql.DB {
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(b.TempDir(), "origin")+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(60000)")
+	require.NoError(b, err)
+	db.SetMaxOpenConns(1) // SQLite has one writer; those who wait here cost it nothing
+	b.Cleanup(func() { require.NoError(b, db.Close()) })
+	_, err = db.Exec("create table users (k text primary key, v text, version text)")
+	require.NoError(b, err)
+	return db
+}
+
+const upsert = "insert into users values (?, ?, ?) on conflict (k) do update set v = excluded.v, version = excluded.version where version < excluded.version"
+
+func storeOne(db *sql.DB) func(context.Context, string, string) error {
+	return func(ctx context.Context, key, v string) error {
+		version, _ := loader.VersionOf(ctx)
+		_, err := db.ExecContext(ctx, upsert, key, v, version.String())
+		return err
+	}
+}
+
+func storeMany(db *sql.DB) func(context.Context, []loader.Write[string]) error {
+	return func(ctx context.Context, ws []loader.Write[string]) error {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }() // nothing after Commit
+		st, err := tx.PrepareContext(ctx, upsert)
+		if err != nil {
+			return err
+		}
+		defer st.Close()
+		for _, w := range ws {
+			if _, err := st.Exec(w.Key, w.Value, w.Version.String()); err != nil {
+				return err
+			}
+		}
+		return tx.Commit()
+	}
+}
+
+const benchWriters = 64
+
+// writers calls write from 64 goroutines, b.N times in all.
+func writers(b *testing.B, write func(key string) error) {
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	var n atomic.Int64
+	for w := range benchWriters {
+		wg.Go(func() {
+			for i := 0; n.Add(1) <= int64(b.N); i++ {
+				if err := write(fmt.Sprintf("user:%d:%d", w, i%500)); err != nil {
+					panic(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "writes/s")
+}
+
+// 64 writers that wait until their write is on the disk: through the journal and a real
+// memcached, written back to SQLite meanwhile; to SQLite each; and to the journal alone.
+func BenchmarkWriteBack(b *testing.B) {
+	value := string(make([]byte, 200))
+	b.Run("write-back", func(b *testing.B) {
+		db := sqliteOrigin(b)
+		path := filepath.Join(b.TempDir(), "j")
+		j, err := journal.Open(path)
+		require.NoError(b, err)
+		c := benchClient(b, ring.Addrs(stock.ForTest(b).Addr()))
+		l, err := loader.New(c, loader.Config[string]{
+			Load:  func(context.Context, string) (string, error) { return "", loader.ErrNotFound },
+			Store: storeOne(db), Codec: loader.String{}, Write: loader.WriteBack,
+			Back: loader.BackConfig[string]{Journal: j, StoreMany: storeMany(db), MaxBatch: 1000, Workers: 1},
+		})
+		require.NoError(b, err)
+		writers(b, func(key string) error { return l.Put(b.Context(), key, value) })
+		s := j.Stats()
+		b.ReportMetric(2*float64(s.Commits)/float64(b.N), "fsyncs/write")
+		require.NoError(b, l.Flush(b.Context()))
+		var rows int
+		require.NoError(b, db.QueryRow("select count(*) from users").Scan(&rows))
+		require.Positive(b, rows)
+		require.NoError(b, l.Close())
+		require.NoError(b, j.Close())
+	})
+	b.Run("origin", func(b *testing.B) {
+		store := storeOne(sqliteOrigin(b))
+		writers(b, func(key string) error { return store(b.Context(), key, value) })
+	})
+	b.Run("journal", func(b *testing.B) {
+		j, err := journal.Open(filepath.Join(b.TempDir(), "j"))
+		require.NoError(b, err)
+		writers(b, func(key string) error { return j.Append([]loader.Record{{Key: key, Value: []byte(value)}}) })
+		b.ReportMetric(2*float64(j.Stats().Commits)/float64(b.N), "fsyncs/write")
+		require.NoError(b, j.Close())
+	})
+}

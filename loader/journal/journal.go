@@ -1,0 +1,292 @@
+// Package journal keeps the writes of a write-back loader in a file until the origin has
+// them, so that they outlive the process:
+//
+//	j, err := journal.Open("/var/lib/app/users.journal")
+//	…
+//	defer j.Close() // after the loader
+//	users, err := loader.New(c, loader.Config[User]{…, Write: loader.WriteBack, Back: loader.BackConfig[User]{Journal: j}})
+//
+// The file is a bbolt database; one process and one loader has it at a time. Writes that
+// come together are made lasting together, by two fdatasyncs for all of them (bbolt's
+// pages, then its head). The file takes as much room as the writes that were ever
+// pending at once, twice at most, and does not shrink; its free pages are used again.
+//
+// After a failure of the disk nothing more is accepted until the file is opened again:
+// what the kernel does with pages it could not write is not to be relied on.
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/memherd/memherd/loader"
+)
+
+const (
+	// mostAtOnce is how many records one commit takes, about.
+	mostAtOnce = 1024
+	// forgetAfter is how long a forgotten record may stay in the file when no write comes
+	// that takes it along, and mostForgotten how many of them.
+	forgetAfter   = time.Second
+	mostForgotten = 1024
+)
+
+// ErrClosed: the journal has been closed.
+var ErrClosed = errors.New("journal: closed")
+
+// disk is what a Journal writes to. commit makes all of its changes lasting, or none.
+type disk interface {
+	commit(c change) error
+	load(fn func(loader.Record) error) error
+	close() error
+}
+
+// change is one commit: put has the new records, strike the numbers of old ones, which
+// may be among the new, and clock the journal's last version.
+type change struct {
+	put    []loader.Record
+	strike []uint64
+	clock  loader.Version
+}
+
+// Journal is a loader.Journal. Make it with Open. Its methods may be called concurrently.
+// It starts no goroutine; the function of its timer is waited for by Close.
+type Journal struct {
+	path string
+	disk disk
+
+	mu      sync.Mutex // guards what follows; a leaf
+	quiet   *sync.Cond // leading has become false
+	clock   loader.Version
+	live    map[string]uint64 // the number of each key's record
+	queue   []*group
+	strike  []uint64 // for the next commit
+	leading bool     // somebody commits
+	timer   *time.Timer
+	failed  error // the disk's, for ever
+	closed  bool
+	replays int
+
+	stats Stats
+}
+
+// Stats counts what a journal has done since Open.
+type Stats struct {
+	Records uint64 // records accepted
+	Commits uint64 // commits, each of two fdatasyncs
+}
+
+// group is what one call of Append waits for.
+type group struct {
+	recs   []loader.Record
+	strike []uint64
+	turn   chan bool // true: commit for all; false: done
+	err    error
+}
+
+// Append implements loader.Journal. Callers that come while another commits wait for the
+// next commit and share it.
+func (j *Journal) Append(recs []loader.Record) error {
+	if len(recs) == 0 {
+		return nil
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.refuses(); err != nil {
+		return err
+	}
+	for _, r := range recs {
+		if r.Key == "" || len(r.Key) > maxKey {
+			return fmt.Errorf("journal: a key of %d bytes: 1 to %d are allowed", len(r.Key), maxKey)
+		}
+	}
+	g := &group{recs: recs, turn: make(chan bool, 1)}
+	for i := range recs {
+		r := &recs[i]
+		j.tick()
+		r.Version = j.clock
+		if old, ok := j.live[r.Key]; ok {
+			g.strike = append(g.strike, old)
+		}
+		j.live[r.Key] = r.Version.Seq
+	}
+	j.queue = append(j.queue, g)
+	if j.leading {
+		j.mu.Unlock()
+		lead := <-g.turn
+		j.mu.Lock()
+		if !lead {
+			return g.err
+		}
+	}
+	j.leading = true
+	j.gather()
+	j.commit()
+	j.pass()
+	return g.err
+}
+
+// tick moves the clock on: Seq by one, Time to now, but never back and never twice the same.
+func (j *Journal) tick() {
+	j.clock.Seq++
+	now := time.Unix(0, time.Now().UnixNano())
+	if !now.After(j.clock.Time) {
+		now = j.clock.Time.Add(1)
+	}
+	j.clock.Time = now
+}
+
+func (j *Journal) refuses() error {
+	switch {
+	case j.closed:
+		return ErrClosed
+	case j.failed != nil:
+		return fmt.Errorf("%w (it takes no more writes until it is opened again)", j.failed)
+	}
+	return nil
+}
+
+// gather waits for those that are about to join: who was woken by the last commit is on
+// its way as a rule. It stops when a round of the scheduler brings nobody.
+func (j *Journal) gather() {
+	for before := -1; before < len(j.queue) && len(j.queue) < mostAtOnce; {
+		before = len(j.queue)
+		j.mu.Unlock()
+		runtime.Gosched()
+		j.mu.Lock()
+	}
+}
+
+// commit writes what has been queued and tells those who wait. The caller leads, and
+// holds j.mu, which is free while the disk works.
+func (j *Journal) commit() {
+	c := change{strike: j.strike, clock: j.clock}
+	j.strike = nil
+	n := 0
+	for n < len(j.queue) && len(c.put) < mostAtOnce {
+		c.put = append(c.put, j.queue[n].recs...)
+		c.strike = append(c.strike, j.queue[n].strike...)
+		n++
+	}
+	groups := j.queue[:n:n]
+	j.queue = j.queue[n:]
+	err := j.failed
+	if err == nil {
+		j.mu.Unlock()
+		err = j.disk.commit(c)
+		j.mu.Lock()
+		j.stats.Commits++
+		if err != nil {
+			err = fmt.Errorf("journal: writing %s: %w", j.path, err)
+			j.failed = err
+		} else {
+			j.stats.Records += uint64(len(c.put))
+		}
+	}
+	for _, g := range groups {
+		g.err = err
+		g.turn <- false
+	}
+}
+
+// pass makes the first who waits the next leader.
+func (j *Journal) pass() {
+	if len(j.queue) > 0 {
+		j.queue[0].turn <- true
+		return
+	}
+	j.leading = false
+	j.quiet.Broadcast()
+}
+
+// Forget implements loader.Journal. The record goes from the file with the next commit;
+// if none comes, within a second.
+func (j *Journal) Forget(rec loader.Record) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed || j.live[rec.Key] != rec.Version.Seq {
+		return // a newer record has struck it out
+	}
+	delete(j.live, rec.Key)
+	j.strike = append(j.strike, rec.Version.Seq)
+	switch {
+	case len(j.strike) >= mostForgotten && !j.leading:
+		j.sweep()
+	case j.timer == nil:
+		j.timer = time.AfterFunc(forgetAfter, j.late)
+	}
+}
+
+// late is the timer's function.
+func (j *Journal) late() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.timer = nil
+	switch {
+	case j.closed:
+	case j.leading: // the commit under way may have begun too early
+		j.timer = time.AfterFunc(forgetAfter, j.late)
+	default:
+		j.sweep()
+	}
+}
+
+// sweep commits what is forgotten. The caller holds j.mu and nobody leads.
+func (j *Journal) sweep() {
+	if len(j.strike) == 0 || j.failed != nil {
+		return
+	}
+	j.leading = true
+	j.commit()
+	j.pass()
+}
+
+// Replay implements loader.Journal. A second call fails: the journal has a loader.
+func (j *Journal) Replay(fn func(loader.Record) error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.refuses(); err != nil {
+		return err
+	}
+	if j.replays++; j.replays > 1 {
+		return fmt.Errorf("journal: %s belongs to another loader of this process: each needs a file of its own", j.path)
+	}
+	if err := j.disk.load(fn); err != nil {
+		return fmt.Errorf("journal: reading %s: %w", j.path, err)
+	}
+	return nil
+}
+
+// Stats returns a snapshot.
+func (j *Journal) Stats() Stats {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.stats
+}
+
+// Close waits for commits under way, strikes out what is forgotten, and closes the file.
+// Close the loader first. Its error says that the file could not be written; what
+// was accepted is there all the same.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return nil
+	}
+	j.closed = true
+	if j.timer != nil {
+		j.timer.Stop() // one that runs already finds closed set
+	}
+	for j.leading {
+		j.quiet.Wait()
+	}
+	j.sweep()
+	err := j.failed
+	if cerr := j.disk.close(); cerr != nil {
+		err = errors.Join(err, fmt.Errorf("journal: closing %s: %w", j.path, cerr))
+	}
+	return err
+}

@@ -1,0 +1,150 @@
+package loader
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// KeyErrors is what PutMulti returns: the error of each key whose write failed. Its text
+// names none of them.
+type KeyErrors map[string]error
+
+func (e KeyErrors) Error() string {
+	for _, key := range slices.Sorted(maps.Keys(e)) {
+		return fmt.Sprintf("memherd: the writes of %d keys failed; of one: %v", len(e), e[key])
+	}
+	return "memherd: the writes of 0 keys failed"
+}
+
+// Unwrap makes errors.Is and errors.As look at the errors of all keys.
+func (e KeyErrors) Unwrap() []error { return slices.Collect(maps.Values(e)) }
+
+// PutMulti is Put for each key and value, by the loader's policy, and shares the work:
+// with WriteAround the deletes go out together, with WriteBack all are in one commit of the
+// journal. Up to 64 keys are worked on at once, so Store is called that often at once. It is
+// not atomic: some keys may be written and others not; the error is a KeyErrors then.
+// All keys are checked before the first is written.
+func (l *Loader[V]) PutMulti(ctx context.Context, values map[string]V) error {
+	return l.PutMultiWith(ctx, values, WriteOptions{Policy: l.cfg.Write})
+}
+
+// PutMultiWith is PutMulti by the policy that o says.
+func (l *Loader[V]) PutMultiWith(ctx context.Context, values map[string]V, o WriteOptions) error {
+	keys := slices.Sorted(maps.Keys(values)) // in one order, whatever the map says
+	full := make([]string, len(keys))
+	for i, key := range keys {
+		var err error
+		if full[i], err = l.fullKey(key); err != nil {
+			return fmt.Errorf("one of %d keys: %w", len(keys), err)
+		}
+	}
+	if err := l.canWrite(o); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := l.begin(); err != nil {
+		return err
+	}
+	defer l.wg.Done()
+	l.count.puts.Add(uint64(len(keys)))
+	errs := make([]error, len(keys))
+	switch o.Policy {
+	case WriteBack:
+		l.putBackMany(ctx, keys, full, values, errs)
+	case WriteThrough:
+		each(len(keys), func(i int) { errs[i] = l.put(ctx, keys[i], full[i], values[keys[i]], WriteThrough) })
+	default:
+		l.putAroundMany(ctx, keys, full, values, errs)
+	}
+	failed := KeyErrors{}
+	for i, err := range errs {
+		if err != nil {
+			failed[keys[i]] = err
+		}
+	}
+	l.count.putErrors.Add(uint64(len(failed)))
+	if len(failed) == 0 {
+		return nil
+	}
+	return failed
+}
+
+// each calls fn for 0 to n-1, 64 at a time, and waits.
+func each(n int, fn func(i int)) {
+	if n == 1 {
+		fn(0)
+		return
+	}
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for i := range n {
+		g.Go(func() error {
+			fn(i)
+			return nil
+		})
+	}
+	_ = g.Wait()
+}
+
+// putAroundMany writes all to the origin, then deletes those that are there. One whose
+// write failed has been deleted by then.
+func (l *Loader[V]) putAroundMany(ctx context.Context, keys, full []string, values map[string]V, errs []error) {
+	each(len(keys), func(i int) {
+		if errs[i] = l.afterBack(ctx, full[i]); errs[i] == nil {
+			errs[i] = l.writeOrigin(ctx, full[i], func() error { return l.cfg.Store(ctx, keys[i], values[keys[i]]) })
+		}
+	})
+	var written []string
+	var at []int
+	for i, err := range errs {
+		if err == nil {
+			written, at = append(written, full[i]), append(at, i)
+		}
+	}
+	for done := 0; done < len(written); done += invalidateBatch {
+		part := written[done:min(done+invalidateBatch, len(written))]
+		perrs := make([]error, len(part))
+		l.invalidateMany(ctx, part, perrs)
+		for i, err := range perrs {
+			errs[at[done+i]] = err
+		}
+	}
+}
+
+// putBackMany journals all, as many at a time as the backlog has room for at the most.
+func (l *Loader[V]) putBackMany(ctx context.Context, keys, full []string, values map[string]V, errs []error) {
+	var recs []Record
+	var vs []V
+	var at []int
+	var bytes int64
+	write := func() {
+		if len(recs) == 0 {
+			return
+		}
+		err := l.journal(ctx, recs, vs)
+		for _, i := range at {
+			errs[i] = err
+		}
+		recs, vs, at, bytes = nil, nil, nil, 0
+	}
+	for i, key := range keys {
+		data, err := l.encodeData(values[key])
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		rec := Record{Key: full[i], Value: data}
+		if len(recs) == min(l.cfg.Back.MaxPending, invalidateBatch) || len(recs) > 0 && bytes+cost(rec) > l.back.most {
+			write()
+		}
+		recs, vs, at = append(recs, rec), append(vs, values[key]), append(at, i)
+		bytes += cost(rec)
+	}
+	write()
+}
