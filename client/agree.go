@@ -60,7 +60,7 @@ func parseClaim(s string) (cl claim, ok bool) {
 
 // ourClaim is this client's.
 func (t *topology) ourClaim() claim {
-	return claim{fmt.Sprintf("%016x", t.ring.Fingerprint()), t.since}
+	return claim{t.print, t.since}
 }
 
 // agree compares placements with whoever else uses the node.

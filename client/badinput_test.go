@@ -43,7 +43,11 @@ func calls(c *client.Client, ctx context.Context, key string) map[string]func() 
 		"Delete":         func() error { return outcome(c.Delete(ctx, key)) },
 		"DeleteMulti":    func() error { _, err := c.DeleteMulti(ctx, []string{"good", key}); return err },
 		"Lease":          func() error { _, err := c.Lease(ctx, key, client.LeaseOptions{}); return err },
-		"LeaseWrite":     func() error { _, err := c.LeaseWrite(ctx, key); return err },
+		"LeaseMulti": func() error {
+			_, errs := c.LeaseMulti(ctx, []string{key}, client.LeaseOptions{})
+			return errs[0]
+		},
+		"LeaseWrite": func() error { _, err := c.LeaseWrite(ctx, key); return err },
 		"Fill": func() error {
 			return outcome(c.Fill(ctx, client.Lease{Key: key, State: item.LeaseWon, Copies: 1}, client.Item{}))
 		},
@@ -74,6 +78,8 @@ func TestMalformedKeysAreRefusedBeforeAByteIsWritten(t *testing.T) {
 		}
 	}
 	require.ErrorIs(t, c.Release(context.Background(), client.Lease{Key: "a b"}), client.ErrMalformedKey)
+	_, _, err := c.FillKeep(context.Background(), client.Lease{Key: "a b", State: item.LeaseWrite}, client.Item{})
+	require.ErrorIs(t, err, client.ErrMalformedKey)
 }
 
 func TestAContextThatHasEndedSendsNothing(t *testing.T) {

@@ -62,8 +62,6 @@ type listed struct {
 	Since       int64       `json:"since"` // when reads went over to it
 }
 
-func (p *placement) printed() string { return fmt.Sprintf("%016x", p.ring.Fingerprint()) }
-
 // listing says what is known now. topMu is held.
 func (c *Client) listing(now time.Time) listing {
 	m := &c.members
@@ -77,7 +75,7 @@ func (c *Client) listing(now time.Time) listing {
 	}
 	life := max(window, c.cfg.leftoverWindow()) + 4*announce
 	for _, p := range append(append(append([]*placement(nil), m.past...), m.now), m.next...) {
-		e := listed{Fingerprint: p.printed(), Nodes: p.ring.Nodes(), Learned: before(p.learned), Left: before(p.left), Settled: before(p.settled), Doubtful: before(p.doubtful), Since: -1}
+		e := listed{Fingerprint: p.print, Nodes: p.ring.Nodes(), Learned: before(p.learned), Left: before(p.left), Settled: before(p.settled), Doubtful: before(p.doubtful), Since: -1}
 		if p == m.now {
 			e.Since = before(m.switched)
 		}

@@ -52,7 +52,7 @@ func (c *Client) inform(l listing, age time.Duration) {
 	c.topMu.Lock()
 	defer c.topMu.Unlock()
 	m := &c.members
-	at := l.find(m.now.printed())
+	at := l.find(m.now.print)
 	if at < 0 || c.closed {
 		return
 	}
@@ -73,7 +73,7 @@ func (c *Client) inform(l listing, age time.Duration) {
 	}
 	known := map[string]bool{}
 	for _, p := range append(append(slices.Clone(m.past), m.now), m.next...) {
-		known[p.printed()] = !other
+		known[p.print] = !other
 	}
 	var past, next []*placement
 	var force *placement
@@ -83,7 +83,7 @@ func (c *Client) inform(l listing, age time.Duration) {
 			continue
 		}
 		p, err := c.newPlacement(e.Nodes, nodes)
-		if err != nil || p.printed() != e.Fingerprint || len(before) > maxLists {
+		if err != nil || p.print != e.Fingerprint || len(before) > maxLists {
 			return // somebody's who places keys differently
 		}
 		p.number = m.now.number - uint64(len(before)-i)

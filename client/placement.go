@@ -1,6 +1,7 @@
 package client
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 type placement struct {
 	ring  *ring.Ring
 	nodes []*node // by index of ring.Nodes()
+	print string  // the ring's fingerprint, as it is written
 	// number is the order in which this client learned of it, from firstNumber; those that were before have
 	// lower ones.
 	number uint64
@@ -82,7 +84,7 @@ func (c *Client) newPlacement(nodes []ring.Node, known []*node) (*placement, err
 	if err != nil {
 		return nil, err
 	}
-	p := &placement{ring: r}
+	p := &placement{ring: r, print: fmt.Sprintf("%016x", r.Fingerprint())}
 	for _, rn := range r.Nodes() {
 		var n *node
 		for _, k := range known {

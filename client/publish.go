@@ -158,7 +158,7 @@ func (c *Client) compare(theirs *listing, age time.Duration) (good bool, newer [
 	at, now := len(theirs.Lists), -1
 	for _, p := range slices.Backward(ours) {
 		if at >= 0 {
-			at = theirs.findBefore(at, p.printed())
+			at = theirs.findBefore(at, p.print)
 		}
 		if p == m.now {
 			now = at
@@ -184,13 +184,13 @@ func (l *listing) after(ours []*placement) int {
 	best, most, known := 0, 0, 0
 	for i, e := range l.Lists {
 		match := 0
-		for match < min(i+1, len(ours)) && l.Lists[i-match].Fingerprint == ours[len(ours)-1-match].printed() {
+		for match < min(i+1, len(ours)) && l.Lists[i-match].Fingerprint == ours[len(ours)-1-match].print {
 			match++
 		}
 		if match > 0 && match >= most {
 			best, most = i+1, match
 		}
-		if slices.ContainsFunc(ours, func(p *placement) bool { return p.printed() == e.Fingerprint }) {
+		if slices.ContainsFunc(ours, func(p *placement) bool { return p.print == e.Fingerprint }) {
 			known = i + 1
 		}
 	}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,7 +16,7 @@ func TestListsAfterOurs(t *testing.T) {
 		if lists[name] == nil {
 			r, err := rings.compile(ring.Config{Nodes: []ring.Node{{Name: name, Addr: "h:1"}}, Copies: 1})
 			require.NoError(t, err)
-			lists[name] = &placement{ring: r}
+			lists[name] = &placement{ring: r, print: fmt.Sprintf("%016x", r.Fingerprint())}
 		}
 		return lists[name]
 	}
@@ -37,7 +38,7 @@ func TestListsAfterOurs(t *testing.T) {
 		}
 		var theirs listing
 		for _, name := range test.theirs {
-			theirs.Lists = append(theirs.Lists, listed{Fingerprint: at(string(name)).printed()})
+			theirs.Lists = append(theirs.Lists, listed{Fingerprint: at(string(name)).print})
 		}
 		after := test.theirs[theirs.after(ours):]
 		require.Equal(t, test.after, after, test)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -219,14 +220,21 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestUnwritable(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("root may write everything")
-	}
 	dir := t.TempDir()
 	path := filepath.Join(dir, "j")
 	require.NoError(t, open(t, path).Close())
+	below := filepath.Join(path, "new") // a file is no folder, not even to root
+	_, err := journal.Open(below)
+	require.ErrorIs(t, err, syscall.ENOTDIR)
+	require.ErrorContains(t, err, below)
+	_, err = journal.Open(dir)
+	require.Error(t, err, "a folder is no file")
+	require.ErrorContains(t, err, dir)
+	if os.Geteuid() == 0 {
+		return // root may write what is below
+	}
 	require.NoError(t, os.Chmod(path, 0o400))
-	_, err := journal.Open(path)
+	_, err = journal.Open(path)
 	require.ErrorIs(t, err, os.ErrPermission)
 	require.ErrorContains(t, err, path)
 	require.NoError(t, os.Chmod(dir, 0o500))
