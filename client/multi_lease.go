@@ -37,7 +37,8 @@ type multiLease struct {
 	hashes  []uint64
 	leases  []item.Lease
 	errs    []error
-	singles []int // positions of the keys that go by Lease
+	singles []int         // positions of the keys that go by Lease
+	unsure  map[int]error // by position: why a request may have run whose answer is not known
 	won     []target
 }
 
@@ -82,7 +83,15 @@ func (m *multiLease) ask() {
 		if l.State == item.LeaseWon || l.State == item.LeaseRefresh {
 			m.won = append(m.won, t)
 		}
-	}, func(t target) { m.singles = append(m.singles, t.i) })
+	}, func(t target, err error) {
+		m.singles = append(m.singles, t.i)
+		if !item.SafeToRetry(err) {
+			if m.unsure == nil {
+				m.unsure = map[int]error{}
+			}
+			m.unsure[t.i] = err
+		}
+	})
 }
 
 // collect takes a token on every other copy of the keys that were won (rule 3).
@@ -108,7 +117,7 @@ func (m *multiLease) collect() {
 				CAS:     k.Resp.CAS, Kind: tokenKind(&k.Answer), Won: k.Resp.Flags.Has(memproto.FlagW),
 			})
 		}
-	}, func(target) {}) // a copy without a token is not filled
+	}, func(target, error) {}) // a copy without a token is not filled
 	if m.ctx.Err() == nil {
 		return
 	}
@@ -120,7 +129,7 @@ func (m *multiLease) collect() {
 }
 
 // run sends read to all targets; what fails is seen to and told to failed.
-func (m *multiLease) run(ts []target, read readOptions, each func(t target, f *flight), failed func(t target)) {
+func (m *multiLease) run(ts []target, read readOptions, each func(t target, f *flight), failed func(t target, err error)) {
 	if len(ts) == 0 {
 		return
 	}
@@ -130,7 +139,7 @@ func (m *multiLease) run(ts []target, read readOptions, each func(t target, f *f
 		each: func(t target, f *flight, left bool, err error) {
 			if err != nil {
 				t.n.orphanLease(m.keys[t.i], read.flags, left, err)
-				failed(t)
+				failed(t, err)
 				return
 			}
 			each(t, f)
@@ -153,7 +162,11 @@ func (m *multiLease) askSingly() {
 	for range min(len(m.singles), leaseAtOnce) {
 		wg.Go(func() {
 			for i := range next {
-				m.leases[i], m.errs[i] = m.c.Lease(m.ctx, m.keys[i], m.o)
+				l, err := m.c.Lease(m.ctx, m.keys[i], m.o)
+				if err != nil {
+					err = bothOf(m.unsure[i], err)
+				}
+				m.leases[i], m.errs[i] = l, err
 			}
 		})
 	}

@@ -26,6 +26,7 @@ type moved struct {
 	before, after []ring.Node
 	cfg           client.Config
 	old           *client.Client
+	keys          []string // whose owner is another after the change
 }
 
 func (m *moved) client(nodes []ring.Node) *client.Client {
@@ -39,18 +40,20 @@ func (m *moved) client(nodes []ring.Node) *client.Client {
 
 // key is the i-th whose owner is another after the change.
 func (m *moved) key(i int) string {
+	if m.keys != nil {
+		return m.keys[i]
+	}
 	before, err := ring.New(ring.Config{Nodes: m.before, Copies: m.r})
 	require.NoError(m.t, err)
 	after, err := ring.New(ring.Config{Nodes: m.after, Copies: m.r})
 	require.NoError(m.t, err)
-	for j := 0; ; j++ {
+	for j := 0; len(m.keys) < 10; j++ {
 		key := fmt.Sprint("key", j)
 		if before.Owner(key).Name != after.Owner(key).Name {
-			if i--; i < 0 {
-				return key
-			}
+			m.keys = append(m.keys, key)
 		}
 	}
+	return m.keys[i]
 }
 
 func (m *moved) change() { require.NoError(m.t, m.old.SetNodes(m.after)) }

@@ -140,7 +140,7 @@ func TestRule17ChangesThatGoOn(t *testing.T) {
 	for _, every := range []time.Duration{11 * time.Second, 12 * time.Second, 15 * time.Second, 19 * time.Second, 25 * time.Second} {
 		t.Run(every.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				const changes = 120
+				const changes = 50
 				f := newMemFleet(t, changes+4, nodeserver.Config{})
 				c := f.client(client.Config{Nodes: f.nodes()[:3], MigrationWindow: time.Minute})
 				most := 0
