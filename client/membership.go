@@ -44,22 +44,23 @@ const (
 	// deadLook is how often nodes that are to leave are looked at.
 	deadLook = 100 * time.Millisecond
 	// maxAnnounced bounds the lists that are announced at a time. Beyond it the one
-	// that was the newest for the shortest time is forgotten: the least likely that anybody
-	// switched to.
-	maxAnnounced = 16
+	// that was the newest for the shortest time is forgotten, the least likely that anybody
+	// switched to: of those with which no process starts any more, if there are any.
+	maxAnnounced = 32
 )
 
 // membership is what a client knows of its fleet's lists. topMu guards it.
 type membership struct {
-	now      *placement
-	switched time.Time    // when reads went over to now
-	past     []*placement // oldest first
-	next     []*placement // oldest first
-	numbers  uint64       // given to placements
-	running  bool         // the goroutine that brings changes about
-	wake     chan struct{}
-	departed departed
-	back     []string // names of nodes that were in departed, for the hook
+	now       *placement
+	switched  time.Time    // when reads went over to now
+	past      []*placement // oldest first
+	next      []*placement // oldest first
+	numbers   uint64       // given to placements
+	running   bool         // the goroutine that brings changes about
+	wake      chan struct{}
+	departed  departed
+	forgotten forgotten
+	back      []string // names of nodes that were in departed, for the hook
 }
 
 // SetNodes replaces the fleet. It returns at once: the change is announced, and reads
@@ -79,11 +80,13 @@ func (c *Client) SetNodes(nodes []ring.Node) error {
 		return &item.Error{Op: "set nodes", Sent: item.NotSent, Err: item.ErrClosed}
 	}
 	m := &c.members
-	p, err := c.newPlacement(append([]ring.Node(nil), nodes...), c.top.Load().all)
+	known := c.top.Load().all
+	p, err := c.newPlacement(append([]ring.Node(nil), nodes...), known)
 	if err != nil || samePlacement(p, newestOf(m.now, m.next)) {
 		c.topMu.Unlock()
 		return err
 	}
+	c.enter(p, known)
 	now := time.Now()
 	p.learned = now
 	m.numbers++
@@ -120,16 +123,17 @@ func (m *membership) supersede(now time.Time, announce time.Duration) {
 	}
 	last := m.next[len(m.next)-1]
 	last.superseded = now
-	if now.Sub(last.learned) >= announce/2 {
-		last.keep()
-	}
+	last.keep() // even if it was the newest for a moment here: elsewhere that may be Announce more
 	if len(m.next) == maxAnnounced {
 		shortest := 0
 		for i, p := range m.next {
-			if q := m.next[shortest]; p.superseded.Sub(p.learned) < q.superseded.Sub(q.learned) {
+			q := m.next[shortest]
+			recent, other := now.Sub(p.superseded) < announce, now.Sub(q.superseded) < announce
+			if recent == other && p.superseded.Sub(p.learned) < q.superseded.Sub(q.learned) || other && !recent {
 				shortest = i
 			}
 		}
+		m.forgotten.add(m.next[shortest])
 		m.next = slices.Delete(m.next, shortest, shortest+1)
 	}
 }

@@ -77,9 +77,10 @@ func (c *Client) inform(l listing, age time.Duration) {
 	}
 	var past, next []*placement
 	var force *placement
+	var entering []func()
 	nodes, met := c.top.Load().all, len(c.top.Load().all)
 	for i, e := range before {
-		if known[e.Fingerprint] {
+		if known[e.Fingerprint] || m.forgotten.has(e.Fingerprint, ago(e.Learned), c.cfg.announce()) {
 			continue
 		}
 		p, err := c.newPlacement(e.Nodes, nodes)
@@ -89,6 +90,8 @@ func (c *Client) inform(l listing, age time.Duration) {
 		p.number = m.now.number - uint64(len(before)-i)
 		p.learned, p.left, p.settled, p.doubtful = ago(e.Learned), ago(e.Left), ago(e.Settled), ago(e.Doubtful)
 		p.keep()
+		met := nodes
+		entering = append(entering, func() { c.enter(p, met) })
 		for _, n := range p.nodes {
 			if !slices.Contains(nodes, n) {
 				nodes = append(slices.Clip(nodes), n)
@@ -99,13 +102,15 @@ func (c *Client) inform(l listing, age time.Duration) {
 			next = append(next, p)
 		case other && i == l.Now:
 			force, p.left, p.settled, p.doubtful = p, time.Time{}, time.Time{}, time.Time{}
-			m.switched = ago(e.Since)
 		default:
 			if p.left.IsZero() {
 				p.left = now
 			}
 			past = append(past, p)
 		}
+	}
+	for _, enter := range entering {
+		enter()
 	}
 	if m.numbers == firstNumber {
 		for _, e := range l.Missing {
@@ -126,6 +131,7 @@ func (c *Client) inform(l listing, age time.Duration) {
 		if at > l.Now {
 			m.now.learned = ago(l.Lists[at].Learned)
 		}
+		m.switched = ago(l.Lists[l.Now].Since)
 		m.now, m.next = force, append(next, m.now)
 	}
 	m.past = append(past, m.past...)
@@ -140,7 +146,14 @@ func (c *Client) inform(l listing, age time.Duration) {
 	c.cold.nodes.Add(1) // see advance
 	done := c.advance(now, false)
 	c.cold.nodes.Add(1)
-	c.group.Go(done)
+	c.group.Go(func() {
+		done()
+		for _, n := range nodes[met:] {
+			if !slices.Contains(c.top.Load().all, n) {
+				c.depart(n) // of a list that is over already
+			}
+		}
+	})
 }
 
 // maxLists bounds the lists that are taken over.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -271,5 +272,45 @@ func TestRule17WhoseLists(t *testing.T) {
 		require.NoError(t, c.Ping(t.Context()))
 		require.Len(t, c.Nodes(), 4)
 		closeFleet(t, f, old, c)
+	})
+}
+
+// A client that remembers lists for longer writes down ones that this client has let go of. They are no news: their nodes
+// would be called on without end.
+func TestRule17WhatIsOverIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 4, nodeserver.Config{})
+		var dials atomic.Int64 // of the node that has left
+		cfg := client.Config{Nodes: f.nodes()[:3], LeftoverWindow: time.Minute}
+		forgets := f.client(cfg)
+		cfg.LeftoverWindow = 0
+		remembers := f.client(cfg)
+		cfg.LeftoverWindow, cfg.DialContext = time.Minute, func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if strings.HasPrefix(addr, "node0") {
+				dials.Add(1)
+			}
+			return f.dial(ctx, network, addr)
+		}
+		counted, err := client.New(cfg)
+		require.NoError(t, err)
+		all := []*client.Client{remembers, forgets, counted}
+		for i := range 20 {
+			for _, c := range all {
+				set(t, c, fmt.Sprint("key", i), "v")
+			}
+		}
+		change := func(list []ring.Node) {
+			for _, c := range all {
+				require.NoError(t, c.SetNodes(list))
+				time.Sleep(2 * time.Second) // it writes down what it knows
+			}
+		}
+		change(f.nodes()[1:3])
+		time.Sleep(time.Hour)
+		require.NotZero(t, dials.Swap(0))
+		change(f.nodes()[1:])
+		time.Sleep(time.Hour)
+		require.Zero(t, dials.Load())
+		closeFleet(t, f, all...)
 	})
 }

@@ -66,7 +66,8 @@ func (p *placement) lists(hash uint64, n *node) bool {
 }
 
 // newPlacement compiles a list, with the nodes that are known already; none are before the client's first list.
-// topMu is held, or the client not yet published.
+// It starts nothing, so that the list may still be turned down: see enter. topMu is held, or the client not
+// yet published.
 func (c *Client) newPlacement(nodes []ring.Node, known []*node) (*placement, error) {
 	copies := c.cfg.ReplicationFactor
 	if len(known) > 0 {
@@ -95,15 +96,19 @@ func (c *Client) newPlacement(nodes []ring.Node, known []*node) (*placement, err
 		if n == nil {
 			n = newNode(c, rn)
 		}
-		if len(known) > 0 {
-			c.reenter(n, known)
-		}
 		p.nodes = append(p.nodes, n)
 	}
 	return p, nil
 }
 
-// keep notes that some client may have stored on the placement's nodes. topMu is held, or
+// enter is what follows for the nodes of a list that is taken. known are those from before. topMu is held.
+func (c *Client) enter(p *placement, known []*node) {
+	for _, n := range p.nodes {
+		c.reenter(n, known)
+	}
+}
+
+// keep notes that some client may go by the placement, and store on its nodes. topMu is held, or
 // the client not yet published.
 func (p *placement) keep() {
 	for _, n := range p.nodes {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -82,13 +83,12 @@ func (n *node) publish(ctx context.Context, conn *pipe.Conn) {
 		if err != nil || a.Resp.Status != memproto.StatusVA {
 			return
 		}
-		if theirs, err := decodeLists(a.Value, c.cfg.Auth); err == nil {
-			good := false
-			if good, newer = c.compare(&theirs, theirs.age(time.Now(), time.Duration(a.Resp.TTL)*time.Second)); good {
-				n.sawPublished(published{t.stand(), a.Resp.CAS})
-				return
-			}
+		v := c.judge(t.stand(), a.Value, time.Duration(a.Resp.TTL)*time.Second)
+		if v.good {
+			n.sawPublished(published{t.stand(), a.Resp.CAS})
+			return
 		}
+		newer = v.newer
 		store.Flags |= memproto.FlagC
 		store.CAS = a.Resp.CAS
 	} else {
@@ -110,13 +110,14 @@ func (n *node) publish(ctx context.Context, conn *pipe.Conn) {
 	}
 }
 
-// writtenLists is what was last encoded: the same goes to all nodes.
+// writtenLists is what was last encoded, and read: the same goes to all nodes.
 type writtenLists struct {
-	mu    sync.Mutex // guards the rest
-	of    stand
-	at    time.Time
-	value []byte
-	ttl   time.Duration
+	mu       sync.Mutex // guards the rest
+	of       stand
+	at       time.Time
+	value    []byte
+	ttl      time.Duration
+	verdicts []verdict
 }
 
 // written is what a node is to keep: our lists, and newer ones of others.
@@ -145,6 +146,44 @@ func (n *node) sawPublished(p published) {
 	n.mu.Lock()
 	n.published = p
 	n.mu.Unlock()
+}
+
+// verdict is what compare has found of a value that a node keeps.
+type verdict struct {
+	of    stand
+	at    time.Time
+	value []byte
+	good  bool
+	newer []listed
+}
+
+// maxVerdicts is how many are remembered: about one for each client that writes at a time.
+const maxVerdicts = 4
+
+// judge compares a value with our lists. Who wrote it wrote the same to all nodes, so that most need not be read
+// again: with a hundred nodes, and ten changes a second, that would be all a client does.
+func (c *Client) judge(of stand, value []byte, left time.Duration) verdict {
+	w := &c.lists
+	now := time.Now()
+	w.mu.Lock()
+	w.verdicts = slices.DeleteFunc(w.verdicts, func(v verdict) bool { return v.of != of || now.Sub(v.at) >= pingInterval })
+	for _, v := range w.verdicts {
+		if bytes.Equal(v.value, value) {
+			w.mu.Unlock()
+			return v
+		}
+	}
+	w.mu.Unlock()
+	v := verdict{of: of, at: now, value: value}
+	if theirs, err := decodeLists(value, c.cfg.Auth); err == nil {
+		v.good, v.newer = c.compare(&theirs, theirs.age(now, left))
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.verdicts) < maxVerdicts {
+		w.verdicts = append(w.verdicts, v)
+	}
+	return v
 }
 
 // compare looks at what others have written, age ago. It is good if it has all our lists, in our state or a later

@@ -2,7 +2,9 @@ package client_test
 
 import (
 	"fmt"
+	"net"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/memproto"
 	"github.com/memherd/memherd/nodeserver"
 	"github.com/memherd/memherd/ring"
 )
@@ -196,4 +199,50 @@ func TestRule17AKeyComesBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A list that is over is still told what its nodes hold that stay. In what order they hear of a delete says the list in
+// force alone: the owner last, because a reader that misses there copies from the others without waiting.
+func TestRule17TheOwnerOfNowIsDeletedLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var order []string
+		var mu sync.Mutex // guards order
+		f := newMemFleet(t, 0, nodeserver.Config{})
+		for i := range 4 {
+			name := fmt.Sprint("node", i)
+			f.names = append(f.names, name)
+			f.config.Intercept = func(_ net.Addr, r *memproto.Request) nodeserver.Verdict {
+				if r.Cmd == memproto.CmdMetaDelete {
+					mu.Lock()
+					order = append(order, name)
+					mu.Unlock()
+				}
+				return nodeserver.Verdict{}
+			}
+			f.start(name)
+		}
+		before, after := f.nodes()[:3], f.nodes()[1:]
+		old, err := ring.New(ring.Config{Nodes: before, Copies: 2})
+		require.NoError(t, err)
+		now, err := ring.New(ring.Config{Nodes: after, Copies: 2})
+		require.NoError(t, err)
+		key := ""
+		for i := 0; key == ""; i++ {
+			k := fmt.Sprint("key", i)
+			was, is := old.Lookup(k), now.Lookup(k)
+			// Its second copy has become the first, and the other node has none any more.
+			if old.Nodes()[was[1]].Name == now.Nodes()[is[0]].Name && old.Nodes()[was[0]].Name == "node0" {
+				key = k
+			}
+		}
+		c := f.client(client.Config{Nodes: before, ReplicationFactor: 2})
+		set(t, c, key, "v")
+		require.NoError(t, c.SetNodes(after))
+		time.Sleep(time.Hour)
+		_, err = c.Delete(t.Context(), key)
+		require.NoError(t, err)
+		require.NotEmpty(t, order)
+		require.Equal(t, now.Owner(key).Name, order[len(order)-1])
+		closeFleet(t, f, c)
+	})
 }

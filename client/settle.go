@@ -65,9 +65,33 @@ func (m *membership) forgetPast(now time.Time, until, leftovers time.Duration) {
 			continue
 		}
 		if kept++; kept > maxLeftovers || now.Sub(p.settled) >= leftovers {
+			m.forgotten.add(p)
 			m.past = slices.Delete(m.past, i, i+1)
 		}
 	}
+}
+
+// forgotten are lists that are over. Other clients may remember them for longer, and say so, and then they must not
+// be taken for lists that this one has never heard of. topMu guards it.
+type forgotten []*placement
+
+// maxForgotten bounds it: others have no more lists than that.
+const maxForgotten = maxLists
+
+func (f *forgotten) add(p *placement) {
+	if len(*f) == maxForgotten {
+		*f = slices.Delete(*f, 0, 1)
+	}
+	// Not p itself, which holds on to its nodes and its ring.
+	*f = append(*f, &placement{print: p.print, learned: p.learned})
+}
+
+// has reports whether a list that another client learned of then is one of them, and has not come back since: no
+// client learns of a list more than half of Announce before or after another.
+func (f forgotten) has(print string, learned time.Time, announce time.Duration) bool {
+	return slices.ContainsFunc(f, func(p *placement) bool {
+		return p.print == print && !learned.After(p.learned.Add(announce))
+	})
 }
 
 // untold is since when other clients may not tell what is at an address any more what changes, the zero time if

@@ -215,7 +215,7 @@ func TestSimulatedChanges(t *testing.T) {
 	var reads, hits, loads, writes, restored, counted, lost, changes, switches int64
 	for seed := range seeds(t, 40) {
 		synctest.Test(t, func(t *testing.T) {
-			s := &simulation{t: t, origin: map[string]int{}, floor: map[string]int{}, counts: map[uint64]bool{}, rng: rand.New(rand.NewPCG(seed, 1))}
+			s := &simulation{t: t, seed: seed, origin: map[string]int{}, floor: map[string]int{}, counts: map[uint64]bool{}, rng: rand.New(rand.NewPCG(seed, 1))}
 			s.f = newMemFleet(t, 6, nodeserver.Config{Intercept: func(net.Addr, *memproto.Request) nodeserver.Verdict {
 				return nodeserver.Verdict{Delay: s.delay(2 * time.Millisecond)}
 			}})

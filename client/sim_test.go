@@ -28,6 +28,7 @@ import (
 // or the writer has paid what it owes.
 type simulation struct {
 	t    *testing.T
+	seed uint64
 	f    *memFleet
 	keys []string
 
@@ -70,7 +71,7 @@ func (s *simulation) check(how, key string, value []byte, floor int) {
 	if v < floor {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.t.Errorf("%v: %s of %s returned version %d, but %d had been acknowledged; faults: %v", time.Now().Format("05.000000"), how, key, v, floor, s.faults)
+		s.t.Errorf("seed %d, %v: %s of %s returned version %d, but %d had been acknowledged; faults: %v", s.seed, time.Now().Format("05.000000"), how, key, v, floor, s.faults)
 	}
 }
 
@@ -255,7 +256,7 @@ func TestSimulatedFaults(t *testing.T) {
 	var reads, hits, loads, writes, restored int64
 	for seed := range seeds(t, 300) {
 		synctest.Test(t, func(t *testing.T) {
-			s := &simulation{t: t, origin: map[string]int{}, floor: map[string]int{}, rng: rand.New(rand.NewPCG(seed, 1))}
+			s := &simulation{t: t, seed: seed, origin: map[string]int{}, floor: map[string]int{}, rng: rand.New(rand.NewPCG(seed, 1))}
 			s.f = newMemFleet(t, 3+int(seed%2), nodeserver.Config{Intercept: func(net.Addr, *memproto.Request) nodeserver.Verdict {
 				return nodeserver.Verdict{Delay: s.delay(2 * time.Millisecond)}
 			}})

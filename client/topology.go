@@ -44,8 +44,9 @@ func (t *topology) wanted() []*node {
 
 // stages appends to dst the groups of nodes that a delete of a key reaches one after the
 // other: the copies of the oldest placement first, those of the newest last, and in each the
-// owner last (consistency rules 2 and 17). A node comes where it is met first. mem
-// is memory for the nodes.
+// owner last (consistency rules 2 and 17). A node comes where it is met first, but lists that
+// are over don't count for that: who fills the owner of now doesn't wait for what comes after it there
+// (see shared). Their nodes that no other list has come before all. mem is memory for the nodes.
 func (t *topology) stages(hash uint64, mem []*node, dst [][]*node) [][]*node {
 	if !t.moving() {
 		all := t.copies(hash, mem[:0])
@@ -68,13 +69,32 @@ func (t *topology) stages(hash uint64, mem []*node, dst [][]*node) [][]*node {
 		}
 	}
 	for i := range t.past {
-		add(t.past[i].placement, &t.past[i])
+		if old := &t.past[i]; old.left {
+			list := slices.DeleteFunc(old.copies(hash, nil), func(n *node) bool {
+				return slices.Contains(met, n) || !t.tells(old, n) || t.current(hash, n)
+			})
+			if len(list) > 0 {
+				met = append(met, list...)
+				dst = append(dst, list)
+			}
+		}
+	}
+	for i := range t.past {
+		if !t.past[i].left {
+			add(t.past[i].placement, &t.past[i])
+		}
 	}
 	add(t.placement, nil)
 	for _, p := range t.next {
 		add(p, nil)
 	}
 	return dst
+}
+
+// current reports whether n holds a key in a placement that is not over.
+func (t *topology) current(hash uint64, n *node) bool {
+	return t.lists(hash, n) || t.shared(hash, n) ||
+		slices.ContainsFunc(t.next, func(p *placement) bool { return p.lists(hash, n) })
 }
 
 // strays are the nodes that hold a key in other placements only: before, in those that
