@@ -67,21 +67,7 @@ const maxRepeats = 3
 
 func (c *Client) deleteOnce(ctx context.Context, op, key string, stages [][]*node) (item.Outcome, error) {
 	w := writing{c: c, op: op, key: key, always: true}
-	req := deleteRequest(key)
-	for i, nodes := range stages {
-		err := ctx.Err()
-		if err == nil || i == 0 {
-			w.sendAll(ctx, nodes, req)
-			continue
-		}
-		// The answers of those before are still due, so the turn of these has not come;
-		// nobody waits for it any more. They are owed the delete, and their menders do the
-		// whole of it in the right order.
-		for _, n := range nodes {
-			w.out.Copies++
-			w.missed(n, &item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: err})
-		}
-	}
+	w.stages(ctx, stages, deleteRequest(key))
 	return w.finish(ctx)
 }
 
@@ -168,28 +154,17 @@ func (d *batchDelete) run(ctx context.Context) {
 
 // stages are the copies of all keys, by their position in each key's own stages.
 func (d *batchDelete) stages() (stages [][]target) {
-	put := func(at int, n *node, i int) {
-		for len(stages) <= at {
-			stages = append(stages, nil)
-		}
-		stages[at] = append(stages[at], target{n, i})
-	}
 	var mem [maxCopies]*node
 	var groups [2][]*node
 	for i, key := range d.keys {
-		listed := false
 		if d.payee != nil && d.payee.spare {
-			put(0, d.payee, i)
+			stages = staged(stages, [][]*node{{d.payee}}, i)
 			continue
 		}
-		for at, nodes := range d.t.stages(d.t.ring.Hash(key), mem[:0], groups[:0]) {
-			for _, n := range nodes {
-				listed = listed || n == d.payee
-				put(at, n, i)
-			}
-		}
-		if d.payee != nil && !listed {
-			put(0, d.payee, i)
+		all := d.t.stages(d.t.ring.Hash(key), mem[:0], groups[:0])
+		stages = staged(stages, all, i)
+		if d.payee != nil && !among(all, d.payee) {
+			stages = staged(stages, [][]*node{{d.payee}}, i)
 		}
 	}
 	return stages

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/memherd/memherd/client/item"
@@ -229,11 +230,26 @@ func (c *Client) LeaseWrite(ctx context.Context, key string) (item.Lease, error)
 	hash := t.ring.Hash(key)
 	l.Placement, l.Copies = t.number, t.ring.Copies()
 	l.Generation = c.near.Generation(hash)
-	if err := c.collectTokens(ctx, op, t, hash, &l, 0, nil); err != nil {
+	for try := 0; ; try++ {
+		returned := t.returned(hash)
+		if returned {
+			// What the fill deletes elsewhere must not be copied back from here: see topology.returned.
+			_, _ = c.deleteOnce(ctx, op, key, t.stages(hash, nil, nil)) // what it has not reached is owed it, and gives no token
+		}
+		if err := c.collectTokens(ctx, op, t, hash, &l, 0, nil); err != nil {
+			c.giveBack(&l)
+			return l, err
+		}
+		valued := func(tok item.Token) bool { return tok.Kind != item.TokenStub }
+		if !returned || !slices.ContainsFunc(l.Tokens, valued) {
+			return l, nil
+		}
+		// Somebody has filled it meanwhile. Without tokens the fill will be a delete.
 		c.giveBack(&l)
-		return l, err
+		if l.Tokens = nil; try == maxRepeats {
+			return l, nil
+		}
 	}
-	return l, nil
 }
 
 // Release gives a lease back that will not be filled, so that the next caller wins at

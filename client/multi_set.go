@@ -32,7 +32,8 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 	c.counters.sets.Add(uint64(len(items)))
 	t := c.top.Load()
 	s := multiSet{c: c, op: op, items: items, outcomes: make([]item.Outcome, len(items)), failed: map[string]error{}}
-	var ts, before, after []target
+	var ts []target
+	var before, after [][]target
 	into := func(ts []target, nodes []*node, i int) []target {
 		for _, n := range nodes {
 			ts = append(ts, target{n, i})
@@ -45,7 +46,10 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 		var mem [maxCopies]*node
 		ts = into(ts, t.copies(hash, mem[:0]), i)
 		left, announced := t.strays(hash)
-		before, after = into(before, left, i), into(after, announced, i)
+		if t.returned(hash) {
+			left = t.stages(hash, nil, nil)
+		}
+		before, after = staged(before, left, i), staged(after, announced, i)
 	}
 	s.strays(ctx, before)
 	if c.gutter != nil {
@@ -102,16 +106,31 @@ func (s *multiSet) answer(t target, _ *flight, left bool, err error) {
 	}
 }
 
-// strays deletes keys on nodes that are none of their copies now, but were or will be.
-func (s *multiSet) strays(ctx context.Context, ts []target) {
-	if len(ts) == 0 {
+// staged adds the groups of nodes of the i-th key to those of all.
+func staged(stages [][]target, groups [][]*node, i int) [][]target {
+	for at, nodes := range groups {
+		if at == len(stages) {
+			stages = append(stages, nil)
+		}
+		for _, n := range nodes {
+			stages[at] = append(stages[at], target{n, i})
+		}
+	}
+	return stages
+}
+
+// strays deletes keys on nodes that are none of their copies now, but were or will be, each key's in its order.
+func (s *multiSet) strays(ctx context.Context, stages [][]target) {
+	if len(stages) == 0 {
 		return
 	}
 	d := batchDelete{c: s.c, op: s.op, keys: make([]string, len(s.items)), outcomes: make([]item.Outcome, len(s.items)), failed: s.failed}
 	for i, it := range s.items {
 		d.keys[i] = it.Key
 	}
-	d.send(ctx, ts)
+	for _, ts := range stages {
+		d.send(ctx, ts)
+	}
 	for i, o := range d.outcomes {
 		s.outcomes[i].Copies += o.Owed
 		s.outcomes[i].Owed += o.Owed
@@ -127,7 +146,9 @@ func (s *multiSet) catchUp(ctx context.Context, t *topology) {
 				ts = append(ts, target{n, i})
 			}
 		}
-		s.strays(ctx, ts)
+		if len(ts) > 0 {
+			s.strays(ctx, [][]target{ts})
+		}
 		t = now
 	}
 }

@@ -159,7 +159,8 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 	w.catchUp(ctx, t, hash)
 	if len(copies)+len(before)+len(after) > 1 && time.Since(began) > hold {
 		again := writing{c: c, op: op, key: key, always: true} // see deleteKey
-		again.sendAll(ctx, append(before, copies[1:]...), deleteRequest(key))
+		again.strays(ctx, before)
+		again.sendAll(ctx, copies[1:], deleteRequest(key))
 		again.strays(ctx, after)
 	}
 	return f.call, w.out, nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -201,26 +202,42 @@ func TestRule17AKeyComesBack(t *testing.T) {
 	}
 }
 
+// heardBy starts a fleet whose nodes note who hears of a delete or a write.
+func heardBy(t *testing.T, nodes int) (f *memFleet, heard func() []string) {
+	var order []string
+	var mu sync.Mutex // guards order
+	f = newMemFleet(t, 0, nodeserver.Config{})
+	for i := range nodes {
+		name := fmt.Sprint("node", i)
+		f.names = append(f.names, name)
+		f.config.Intercept = func(_ net.Addr, r *memproto.Request) nodeserver.Verdict {
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case strings.HasPrefix(string(r.Key), client.DefaultEpochKey):
+			case r.Cmd == memproto.CmdMetaDelete:
+				order = append(order, name)
+			case r.Cmd == memproto.CmdMetaSet:
+				order = append(order, name+" stores")
+			}
+			return nodeserver.Verdict{}
+		}
+		f.start(name)
+	}
+	return f, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		was := order
+		order = nil
+		return was
+	}
+}
+
 // A list that is over is still told what its nodes hold that stay. In what order they hear of a delete says the list in
 // force alone: the owner last, because a reader that misses there copies from the others without waiting.
 func TestRule17TheOwnerOfNowIsDeletedLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var order []string
-		var mu sync.Mutex // guards order
-		f := newMemFleet(t, 0, nodeserver.Config{})
-		for i := range 4 {
-			name := fmt.Sprint("node", i)
-			f.names = append(f.names, name)
-			f.config.Intercept = func(_ net.Addr, r *memproto.Request) nodeserver.Verdict {
-				if r.Cmd == memproto.CmdMetaDelete {
-					mu.Lock()
-					order = append(order, name)
-					mu.Unlock()
-				}
-				return nodeserver.Verdict{}
-			}
-			f.start(name)
-		}
+		f, heard := heardBy(t, 4)
 		before, after := f.nodes()[:3], f.nodes()[1:]
 		old, err := ring.New(ring.Config{Nodes: before, Copies: 2})
 		require.NoError(t, err)
@@ -239,10 +256,48 @@ func TestRule17TheOwnerOfNowIsDeletedLast(t *testing.T) {
 		set(t, c, key, "v")
 		require.NoError(t, c.SetNodes(after))
 		time.Sleep(time.Hour)
+		heard()
 		_, err = c.Delete(t.Context(), key)
 		require.NoError(t, err)
+		order := heard()
 		require.NotEmpty(t, order)
 		require.Equal(t, now.Owner(key).Name, order[len(order)-1])
+		closeFleet(t, f, c)
+	})
+}
+
+// A key that goes from one node to another and back: who still goes by the list between copies it from the former to the
+// latter, when it is missing there. So a write deletes it on the one before it does on the other.
+func TestRule17AKeyThatComesBackIsClearedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, heard := heardBy(t, 4)
+		c := f.client(client.Config{Nodes: f.nodes()[:3]})
+		key := onNode(t, []string{"node0", "node3"}, f.nodes()[:3], f.nodes())
+		for _, list := range [][]ring.Node{f.nodes(), f.nodes()[:3]} {
+			require.NoError(t, c.SetNodes(list))
+			time.Sleep(client.DefaultAnnounce + time.Second)
+		}
+		it := client.Item{Key: key, Value: []byte("new")}
+		for name, write := range map[string]func() error{
+			"Set":      func() error { _, err := c.Set(t.Context(), it); return err },
+			"SetMulti": func() error { _, err := c.SetMulti(t.Context(), []client.Item{it}); return err },
+			"write-through": func() error {
+				l, err := c.LeaseWrite(t.Context(), key)
+				if err == nil {
+					_, err = c.Fill(t.Context(), l, it)
+				}
+				return err
+			},
+		} {
+			heard()
+			require.NoError(t, write(), name)
+			order := heard()
+			first := slices.Index(order, "node0")
+			require.NotEqual(t, -1, first, name)
+			require.Less(t, first, slices.Index(order, "node3"), name)
+			require.Equal(t, "node0 stores", order[len(order)-1], name)
+			require.Equal(t, "new", get(t, c, key), name)
+		}
 		closeFleet(t, f, c)
 	})
 }

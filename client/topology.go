@@ -97,17 +97,21 @@ func (t *topology) current(hash uint64, n *node) bool {
 		slices.ContainsFunc(t.next, func(p *placement) bool { return p.lists(hash, n) })
 }
 
-// strays are the nodes that hold a key in other placements only: before, in those that
+// strays are the nodes that hold a key in other placements only, in the order of stages: before, in those that
 // reads have left, after, in those that are announced. A write deletes the key on the
 // former, stores it on its copies, and then deletes it on the latter (consistency rule 17).
-func (t *topology) strays(hash uint64) (before, after []*node) {
+func (t *topology) strays(hash uint64) (before, after [][]*node) {
 	if !t.moving() {
 		return nil, nil
 	}
-	collect := func(p *placement, old *past, into []*node) []*node {
-		for _, i := range p.ring.LookupHash(hash) {
-			if n := p.nodes[i]; !t.lists(hash, n) && !slices.Contains(into, n) && (old == nil || t.tells(old, n)) {
-				into = append(into, n)
+	collect := func(p *placement, old *past, into [][]*node) [][]*node {
+		list := p.copies(hash, nil)
+		for _, group := range [][]*node{list[1:], list[:1]} {
+			fresh := slices.DeleteFunc(slices.Clone(group), func(n *node) bool {
+				return t.lists(hash, n) || among(into, n) || old != nil && !t.tells(old, n)
+			})
+			if len(fresh) > 0 {
+				into = append(into, fresh)
 			}
 		}
 		return into
@@ -121,11 +125,42 @@ func (t *topology) strays(hash uint64) (before, after []*node) {
 	return before, after
 }
 
+// among reports whether n is in any of the groups.
+func among(groups [][]*node, n *node) bool {
+	return slices.ContainsFunc(groups, func(g []*node) bool { return slices.Contains(g, n) })
+}
+
+// returned reports whether a copy of a key was one before another node, which is none now, was: in the order of
+// stages that other one comes after it. A client that still goes by the placement between
+// copies the key from the former to the latter when it misses it there. So a write must
+// delete it on both, in that order, before it stores it.
+func (t *topology) returned(hash uint64) bool {
+	back := false
+	for i := range t.past {
+		p := &t.past[i]
+		if p.left {
+			continue
+		}
+		for _, at := range p.ring.LookupHash(hash) {
+			n := p.nodes[at]
+			if t.lists(hash, n) {
+				back = true
+			} else if back && p.recent && t.tells(p, n) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // holders appends the nodes that may hold a key in any placement.
 func (t *topology) holders(hash uint64, dst []*node) []*node {
 	dst = t.copies(hash, dst)
 	before, after := t.strays(hash)
-	return append(append(dst, before...), after...)
+	for _, group := range append(before, after...) {
+		dst = append(dst, group...)
+	}
+	return dst
 }
 
 // news are the holders of a key that it has not in an earlier snapshot.

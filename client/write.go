@@ -35,6 +35,9 @@ func (c *Client) Set(ctx context.Context, it item.Item) (item.Outcome, error) {
 	var mem [maxCopies]*node
 	w := writing{c: c, op: op, key: it.Key}
 	before, after := t.strays(hash)
+	if t.returned(hash) {
+		before = t.stages(hash, nil, nil)
+	}
 	w.strays(ctx, before)
 	w.sendAll(ctx, t.copies(hash, mem[:0]), req)
 	if !w.unheard() {
@@ -166,14 +169,32 @@ func (w *writing) sendAll(ctx context.Context, nodes []*node, req memproto.Reque
 	w.send(ctx, nodes, func(*node) (memproto.Request, bool) { return req, true })
 }
 
-// strays deletes the key on nodes that are none of its copies now, but were or will be.
-// What they don't confirm counts as a copy that is owed.
-func (w *writing) strays(ctx context.Context, nodes []*node) {
-	if len(nodes) == 0 {
+// stages sends a request to groups of nodes, one after the other.
+func (w *writing) stages(ctx context.Context, groups [][]*node, req memproto.Request) {
+	for i, nodes := range groups {
+		err := ctx.Err()
+		if err == nil || i == 0 {
+			w.sendAll(ctx, nodes, req)
+			continue
+		}
+		// The answers of those before are still due, so the turn of these has not come;
+		// nobody waits for it any more. They are owed the delete, and their menders do the
+		// whole of it in the right order.
+		for _, n := range nodes {
+			w.out.Copies++
+			w.missed(n, &item.Error{Op: w.op, Node: n.Name, Sent: item.NotSent, Err: err})
+		}
+	}
+}
+
+// strays deletes the key on nodes that are none of its copies now, but were or will be, one group after
+// the other. What they don't confirm counts as a copy that is owed.
+func (w *writing) strays(ctx context.Context, groups [][]*node) {
+	if len(groups) == 0 {
 		return
 	}
 	d := writing{c: w.c, op: w.op, key: w.key, always: true}
-	d.sendAll(ctx, nodes, deleteRequest(w.key))
+	d.stages(ctx, groups, deleteRequest(w.key))
 	w.out.Copies += d.out.Owed
 	w.out.Owed += d.out.Owed
 	w.left = w.left || d.left
@@ -183,7 +204,9 @@ func (w *writing) strays(ctx context.Context, nodes []*node) {
 // under t: others may read by them before a slow write is through.
 func (w *writing) catchUp(ctx context.Context, t *topology, hash uint64) {
 	for now := w.c.top.Load(); now != t; now = w.c.top.Load() {
-		w.strays(ctx, now.news(t, hash))
+		if news := now.news(t, hash); len(news) > 0 {
+			w.strays(ctx, [][]*node{news})
+		}
 		t = now
 	}
 }
