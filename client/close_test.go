@@ -73,8 +73,7 @@ func TestCloseInTheMiddleOfEverything(t *testing.T) {
 				door := doorman{f: f}
 				c, err := client.New(client.Config{Nodes: f.nodes(), Timeout: timeout, DialTimeout: timeout, DialContext: door.dial})
 				require.NoError(t, err)
-				r, err := ring.New(ring.Config{Nodes: f.nodes()})
-				require.NoError(t, err)
+				r := ringOf(t, ring.Config{Nodes: f.nodes()})
 				at := map[string][]string{} // keys by node
 				for i := range 60 {
 					key := fmt.Sprint("k", i)

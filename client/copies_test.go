@@ -100,8 +100,7 @@ func (h *herd) client() *client.Client {
 
 // placed returns the nodes of key, owner first.
 func (h *herd) placed(key string) []ring.Node {
-	r, err := ring.New(ring.Config{Nodes: h.nodes, Copies: 2})
-	require.NoError(h.t, err)
+	r := ringOf(h.t, ring.Config{Nodes: h.nodes, Copies: 2})
 	var out []ring.Node
 	for _, i := range r.Lookup(key) {
 		out = append(out, r.Node(i))

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -88,4 +89,29 @@ func set(t testing.TB, c *client.Client, key, value string) {
 	t.Helper()
 	_, err := c.Set(context.Background(), client.Item{Key: key, Value: []byte(value)})
 	require.NoError(t, err)
+}
+
+// compiled are the rings that tests have asked for: compiling one takes most of a second under the race detector.
+var compiled struct {
+	sync.Mutex
+	rings map[string]*ring.Ring
+}
+
+// ringOf is the ring that a client with these nodes places keys by.
+func ringOf(t testing.TB, cfg ring.Config) *ring.Ring {
+	t.Helper()
+	compiled.Lock()
+	defer compiled.Unlock()
+	key := fmt.Sprintf("%+v", cfg)
+	r, ok := compiled.rings[key]
+	if !ok {
+		var err error
+		r, err = ring.New(cfg)
+		require.NoError(t, err)
+		if compiled.rings == nil {
+			compiled.rings = map[string]*ring.Ring{}
+		}
+		compiled.rings[key] = r
+	}
+	return r
 }

@@ -132,8 +132,7 @@ func TestHedgesAreNoLeases(t *testing.T) {
 		var late, mute atomic.Bool
 		f := newMemFleet(t, 2, nodeserver.Config{})
 		nodes := f.nodes()
-		r, err := ring.New(ring.Config{Nodes: nodes, Copies: 2})
-		require.NoError(t, err)
+		r := ringOf(t, ring.Config{Nodes: nodes, Copies: 2})
 		owner := r.Owner("k").Name
 		closeFleet(t, f)
 		f = newMemFleet(t, 0, nodeserver.Config{})
@@ -156,7 +155,7 @@ func TestHedgesAreNoLeases(t *testing.T) {
 		require.NoError(t, x.Ping(t.Context()))
 		late.Store(true)
 		began := time.Now()
-		_, err = x.Get(t.Context(), "k")
+		_, err := x.Get(t.Context(), "k")
 		require.ErrorIs(t, err, client.ErrCacheMiss)
 		require.GreaterOrEqual(t, time.Since(began), 50*time.Millisecond, "the home copy has the word")
 
@@ -203,8 +202,7 @@ func TestRetryBudget(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newMemFleet(t, 0, nodeserver.Config{})
 				nodes := []ring.Node{{Name: "node0", Addr: "node0:1"}, {Name: "node1", Addr: "node1:1"}}
-				r, err := ring.New(ring.Config{Nodes: nodes, Copies: 2})
-				require.NoError(t, err)
+				r := ringOf(t, ring.Config{Nodes: nodes, Copies: 2})
 				for _, n := range nodes {
 					f.names = append(f.names, n.Name)
 					f.config.Intercept = func(_ net.Addr, r2 *memproto.Request) nodeserver.Verdict {

@@ -104,10 +104,8 @@ func TestRule10ACounterIsBroughtWhateverElseWas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newMemFleet(t, 4, nodeserver.Config{})
 		c := f.client(client.Config{Nodes: f.nodes()[:3], ReplicationFactor: 2})
-		before, err := ring.New(ring.Config{Nodes: f.nodes()[:3], Copies: 2})
-		require.NoError(t, err)
-		after, err := ring.New(ring.Config{Nodes: f.nodes()[1:], Copies: 2})
-		require.NoError(t, err)
+		before := ringOf(t, ring.Config{Nodes: f.nodes()[:3], Copies: 2})
+		after := ringOf(t, ring.Config{Nodes: f.nodes()[1:], Copies: 2})
 		// Two keys that the client takes for one where it remembers what it has brought.
 		const bits = 1 << 18
 		seen := map[uint64]string{}

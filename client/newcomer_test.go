@@ -44,10 +44,8 @@ func (m *moved) key(i int) string {
 	if m.keys != nil {
 		return m.keys[i]
 	}
-	before, err := ring.New(ring.Config{Nodes: m.before, Copies: m.r})
-	require.NoError(m.t, err)
-	after, err := ring.New(ring.Config{Nodes: m.after, Copies: m.r})
-	require.NoError(m.t, err)
+	before := ringOf(m.t, ring.Config{Nodes: m.before, Copies: m.r})
+	after := ringOf(m.t, ring.Config{Nodes: m.after, Copies: m.r})
 	for j := 0; len(m.keys) < 10; j++ {
 		key := fmt.Sprint("key", j)
 		if before.Owner(key).Name != after.Owner(key).Name {

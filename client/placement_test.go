@@ -23,8 +23,7 @@ func TestPlacements(t *testing.T) {
 				f := newMemFleet(t, 4, nodeserver.Config{})
 				cfg := client.Config{Placement: p, KeyTag: tag, ReplicationFactor: 2, HotKeys: &hotkey.Config{}}
 				c := f.client(cfg)
-				r, err := ring.New(ring.Config{Nodes: f.nodes(), Placement: p, KeyTag: tag, Copies: 2})
-				require.NoError(t, err)
+				r := ringOf(t, ring.Config{Nodes: f.nodes(), Placement: p, KeyTag: tag, Copies: 2})
 				own := make([]*client.Client, r.Len()) // a client of each node alone
 				for i, n := range r.Nodes() {
 					own[i] = f.client(client.Config{Nodes: []ring.Node{n}})

@@ -26,8 +26,7 @@ import (
 func TestRule3HomeDiesBetweenLeaseAndFill(t *testing.T) {
 	run := func(t *testing.T, nodes []ring.Node, newC func() *client.Client, kill, restart func(name string)) {
 		ctx := context.Background()
-		r, err := ring.New(ring.Config{Nodes: nodes, Copies: 2})
-		require.NoError(t, err)
+		r := ringOf(t, ring.Config{Nodes: nodes, Copies: 2})
 		a, b := newC(), newC()
 		key := "orphan"
 		home := r.Owner(key).Name

