@@ -279,7 +279,7 @@ func TestRule17WhatIsOverIsNoNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newMemFleet(t, 4, nodeserver.Config{})
 		var dials atomic.Int64 // of the node that has left
-		cfg := client.Config{Nodes: f.nodes()[:3], LeftoverWindow: time.Minute}
+		cfg := client.Config{Nodes: f.nodes()[:3], LeftoverWindow: time.Minute, MigrationWindow: time.Minute}
 		forgets := f.client(cfg)
 		cfg.LeftoverWindow = 0
 		remembers := f.client(cfg)
@@ -304,10 +304,10 @@ func TestRule17WhatIsOverIsNoNews(t *testing.T) {
 			}
 		}
 		change(f.nodes()[1:3])
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		require.NotZero(t, dials.Swap(0))
 		change(f.nodes()[1:])
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		require.Zero(t, dials.Load())
 		closeFleet(t, f, all...)
 	})
