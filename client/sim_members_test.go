@@ -41,6 +41,8 @@ func (s *simulation) writeThrough(id int, rng *rand.Rand) {
 	case err == nil, errors.Is(err, client.ErrLeaseLost):
 	case errors.Is(err, client.ErrNodeDown):
 		return // a node that has come back is looked at before it is used, and nobody is told that this is done
+	case s.kills:
+		return
 	default:
 		s.t.Errorf("write-through: %v", err)
 		return
@@ -99,6 +101,16 @@ func (s *simulation) renew(list []ring.Node) {
 	}
 }
 
+// crash kills a node of a list, and starts it again.
+func (s *simulation) crash(rng *rand.Rand, list []ring.Node) {
+	name := list[rng.IntN(len(list))].Name
+	s.log("killed ", name)
+	s.f.kill(name)
+	time.Sleep(s.delay(3 * time.Second))
+	s.log("restarted ", name)
+	s.f.restart(name)
+}
+
 func (s *simulation) runChanges(seed uint64) (changes int) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	var told sync.WaitGroup
@@ -148,6 +160,9 @@ func (s *simulation) runChanges(seed uint64) (changes int) {
 	slowest := []time.Duration{200 * time.Millisecond, simAnnounce, 3 * simAnnounce, 10 * time.Second}[seed%4]
 	for end := time.Now().Add(60 * time.Second); changes < 25 && time.Now().Before(end); {
 		time.Sleep(slowest/2 + s.delay(slowest/2))
+		if s.kills && rng.IntN(3) == 0 {
+			s.crash(rng, list)
+		}
 		s.renew(list)
 		list = s.change(rng, list)
 		names := ""
@@ -204,7 +219,7 @@ func (s *simulation) count(id int) {
 		base := s.base
 		s.mu.Unlock()
 		_, _ = c.Add(s.t.Context(), client.Item{Key: "counter", Value: strconv.AppendUint(nil, base, 10)})
-	case !errors.Is(err, client.ErrOwnerDown):
+	case !errors.Is(err, client.ErrOwnerDown) && !s.kills:
 		s.t.Errorf("increment: %v", err)
 	}
 }
@@ -216,6 +231,7 @@ func TestSimulatedChanges(t *testing.T) {
 	for seed := range seeds(t, 40) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &simulation{t: t, seed: seed, origin: map[string]int{}, floor: map[string]int{}, counts: map[uint64]bool{}, rng: rand.New(rand.NewPCG(seed, 1))}
+			s.kills = seed/16%2 == 1
 			s.f = newMemFleet(t, 6, nodeserver.Config{Intercept: func(net.Addr, *memproto.Request) nodeserver.Verdict {
 				return nodeserver.Verdict{Delay: s.delay(2 * time.Millisecond)}
 			}})

@@ -46,6 +46,7 @@ type simulation struct {
 
 	reads, hits, loads, writes, switches atomic.Int64
 	over                                 atomic.Bool
+	kills                                bool // nodes crash, too, while their lists change
 }
 
 // delay is random to the nanosecond, so that two things hardly ever happen at one nanosecond: what the scheduler would
