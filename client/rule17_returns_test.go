@@ -298,3 +298,34 @@ func TestRule17AKeyThatComesBackIsClearedFirst(t *testing.T) {
 		closeFleet(t, f, c)
 	})
 }
+
+// The copy of a key becomes its owner. Who still goes by the list before copies it from there to the old owner, if that
+// has come up empty. So a write deletes it on the new owner before it does on the old one.
+func TestRule17ACopyThatBecomesTheOwnerIsClearedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, heard := heardBy(t, 4)
+		before, after := f.nodes()[:3], f.nodes()[1:]
+		old := ringOf(t, ring.Config{Nodes: before, Copies: 2})
+		now := ringOf(t, ring.Config{Nodes: after, Copies: 2})
+		key, owner := "", ""
+		for i := 0; key == ""; i++ {
+			k := fmt.Sprint("key", i)
+			was := old.Lookup(k)
+			if owner = old.Nodes()[was[1]].Name; owner == now.Owner(k).Name && old.Nodes()[was[0]].Name == "node0" {
+				key = k
+			}
+		}
+		c := f.client(client.Config{Nodes: before, ReplicationFactor: 2})
+		require.NoError(t, c.SetNodes(after))
+		time.Sleep(client.DefaultAnnounce + time.Second)
+		l, err := c.LeaseWrite(t.Context(), key)
+		require.NoError(t, err)
+		_, err = c.Fill(t.Context(), l, client.Item{Value: []byte("new")})
+		require.NoError(t, err)
+		order := heard()
+		require.Contains(t, order, owner)
+		require.Less(t, slices.Index(order, owner), slices.Index(order, "node0"))
+		require.Equal(t, owner+" stores", order[len(order)-1])
+		closeFleet(t, f, c)
+	})
+}

@@ -130,10 +130,10 @@ func among(groups [][]*node, n *node) bool {
 	return slices.ContainsFunc(groups, func(g []*node) bool { return slices.Contains(g, n) })
 }
 
-// returned reports whether a copy of a key was one before another node, which is none now, was: in the order of
-// stages that other one comes after it. A client that still goes by the placement between
-// copies the key from the former to the latter when it misses it there. So a write must
-// delete it on both, in that order, before it stores it.
+// returned reports whether a copy of a key was one before another node, which is none now, was, or beside it when
+// that one was the owner: in the order of stages that other one comes after it. A client that still goes by the
+// placement of then copies the key from the former to the latter when it misses it there, if that is cold or
+// new. So a write must delete it on both, in that order, before it stores it.
 func (t *topology) returned(hash uint64) bool {
 	back := false
 	for i := range t.past {
@@ -141,8 +141,9 @@ func (t *topology) returned(hash uint64) bool {
 		if p.left {
 			continue
 		}
-		for _, at := range p.ring.LookupHash(hash) {
-			n := p.nodes[at]
+		list := p.ring.LookupHash(hash)
+		for i := range list {
+			n := p.nodes[list[(i+1)%len(list)]] // the owner last
 			if t.lists(hash, n) {
 				back = true
 			} else if back && p.recent && t.tells(p, n) {
