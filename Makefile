@@ -11,7 +11,7 @@ NESTED     = bench/rivals
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-kill clean
+.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-kill clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench-late: ## how long after its deadline a caller returns; for an idle machine
 
 bench-fault: tools ## faults on real memcached behind proxies, gomemcache beside, 13 min; FLAGS="-scenario crash,hang" for some
 	@$(GO) run ./bench fault $(FLAGS)
+
+bench-loads: tools ## what reaches the origin: stampedes, dying processes, origins in trouble, 15 min; FLAGS="-scenario stampede" for some, FLAGS=-list
+	@$(GO) run ./bench loads $(FLAGS)
 
 lint: ## gofmt, go vet, staticcheck
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not gofmt'ed:"; echo "$$bad"; exit 1; fi

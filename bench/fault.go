@@ -2,13 +2,9 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
-	"github.com/memherd/memherd/bench/internal/progress"
-	"github.com/memherd/memherd/bench/internal/report"
 	"github.com/memherd/memherd/bench/internal/scenario"
-	"github.com/memherd/memherd/nodeserver/stock"
 )
 
 type faultCmd struct {
@@ -22,68 +18,17 @@ type faultCmd struct {
 	JSON     string        `name:"json" help:"Also write the results as JSON to this file (- is stdout; the tables then go to stderr)." placeholder:"OUT"`
 }
 
-// faultReport is what -json writes.
-type faultReport struct {
-	Setup     scenario.Setup    `json:"setup"`
-	Server    string            `json:"server"`
-	Scenarios []scenario.Result `json:"scenarios"`
-}
-
 func (c *faultCmd) Run(e *env) error {
-	play, err := scenario.Find(c.Scenario)
+	play, err := scenario.Find(scenario.Faults(), c.Scenario)
 	if err != nil {
 		return usageError{fmt.Errorf("-scenario: %w", err)}
 	}
 	if c.Runs < 1 || c.Rounds < 1 || c.Phase < 10*time.Millisecond || c.Gap < 10*time.Millisecond {
 		return usagef("-runs and -rounds must be positive, -phase and -gap at least 10ms")
 	}
-	if err := report.CheckJSONPath(c.JSON); err != nil {
-		return usageError{err}
-	}
-	path, err := stock.Find()
-	if err != nil {
-		return usageError{err}
-	}
-	version, err := stock.Version(path)
-	if err != nil {
-		return err
-	}
-	all := faultReport{Setup: c.setup(), Server: "memcached " + version}
-	turns := 0
-	for _, s := range play {
-		turns += s.Turns(all.Setup)
-	}
-	out := e.people(c.JSON)
-	fmt.Fprintf(out, "%s, %d copies, %d workers, timeout %v, %d keys, phases of %v, %d runs, seed %d\n\n", all.Server, scenario.Copies,
-		all.Setup.Workers, all.Setup.Timeout, all.Setup.Keys, all.Setup.Phase, all.Setup.Runs, all.Setup.Seed)
-	bar := progress.New(e.stderr, int64(turns))
-	defer bar.Close()
-	done, unsafe, bounds, held := int64(0), []string(nil), 0, 0
-	for _, s := range play {
-		bar.Step(s.Name)
-		res, err := scenario.Play(e.ctx, s, all.Setup, func(word string) { bar.Set(done, word); done++ })
-		if err != nil {
-			return err
-		}
-		res.Print(out)
-		all.Scenarios = append(all.Scenarios, res)
-		if res.Unsafe() {
-			unsafe = append(unsafe, s.Name)
-		}
-		b, h := res.Tally()
-		bounds, held = bounds+b, held+h
-	}
-	fmt.Fprintf(out, "%d of %d floors held\n", held, bounds)
-	if c.JSON != "" {
-		if err := report.WriteJSON(c.JSON, e.stdout, all); err != nil {
-			return err
-		}
-	}
-	if len(unsafe) > 0 {
-		fmt.Fprintf(out, "wrong or stale values where none may be: %s\n", strings.Join(unsafe, ", "))
-		return errFailed
-	}
-	return nil
+	setup := c.setup()
+	return playAll(e, play, setup, c.JSON, fmt.Sprintf("%d copies, %d workers, timeout %v, %d keys, phases of %v, %d runs, seed %d",
+		scenario.Copies, setup.Workers, setup.Timeout, setup.Keys, setup.Phase, setup.Runs, setup.Seed))
 }
 
 func (c *faultCmd) setup() scenario.Setup {

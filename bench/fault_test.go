@@ -25,7 +25,7 @@ func TestFault(t *testing.T) {
 	assert.Contains(t, stdout, "floors held\n")
 	b, err := os.ReadFile(out)
 	require.NoError(t, err)
-	var r faultReport
+	var r scenarioReport
 	require.NoError(t, json.Unmarshal(b, &r))
 	require.Len(t, r.Scenarios, 2)
 	assert.Contains(t, r.Server, "memcached 1.")

@@ -12,9 +12,13 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/memherd/memherd/bench/internal/part"
+	"github.com/memherd/memherd/bench/internal/scenario"
 )
 
 func main() {
+	part.Main(scenario.Parts())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first Ctrl-C ends a run in order; a second one ends the process.
 	context.AfterFunc(ctx, stop)
@@ -37,6 +41,7 @@ type cli struct {
 	Nodes   nodesCmd   `cmd:"" help:"Run nodes to play with until Ctrl-C."`
 	Compare compareCmd `cmd:"" help:"Compare client gets with gomemcache on one memcached."`
 	Fault   faultCmd   `cmd:"" help:"Play faults on real memcached processes behind proxies, and hold them against what is promised."`
+	Loads   loadsCmd   `cmd:"" help:"Play stampedes, dying processes and origins in trouble, and count what reaches the origin."`
 }
 
 // env is what a command may use of the outside world.

@@ -16,11 +16,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/memherd/memherd/bench/internal/fleet"
+	"github.com/memherd/memherd/bench/internal/part"
 	"github.com/memherd/memherd/bench/internal/report"
+	"github.com/memherd/memherd/bench/internal/scenario"
 	"github.com/memherd/memherd/nodeserver/stock"
 )
 
 func TestMain(m *testing.M) {
+	part.Main(scenario.Parts())
 	goleak.VerifyTestMain(m)
 }
 
@@ -102,6 +105,8 @@ func TestBadInput(t *testing.T) {
 		"no run of a fault":     {"fault -runs 0", "-runs and -rounds must be positive"},
 		"no phase of a fault":   {"fault -phase 1ms", "-phase and -gap at least 10ms"},
 		"faults nowhere":        {"fault -json " + dir, "is a folder"},
+		"no such load":          {"loads -scenario fire", "no scenario \"fire\": give all or some of stampede, steady"},
+		"no run of a load":      {"loads -kills 0", "-runs, -kills and -schedules must be positive"},
 		"compare nothing":       {"compare -rounds 0", "must be positive"},
 		"compare on nobody":     {"compare -server " + dead, "cannot reach server"},
 		"bad prefix":            {"run -prefix=a\tb", "-prefix"},

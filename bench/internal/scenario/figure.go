@@ -24,6 +24,9 @@ type Bound struct {
 func most(v float64) Bound  { return Bound{Most: &v} }
 func least(v float64) Bound { return Bound{Least: &v} }
 
+// exactly is both.
+func exactly(v float64) Bound { return Bound{Least: &v, Most: &v} }
+
 // Range is the least and the most of the runs.
 type Range struct {
 	Min float64 `json:"min"`

@@ -60,7 +60,7 @@ const maxNotes = 3
 func Play(ctx context.Context, s Scenario, setup Setup, watch func(word string)) (Result, error) {
 	res := Result{Name: s.Name, Title: s.Title}
 	values, notes := map[string]map[string][]float64{ours: {}, base: {}}, map[string][]string{}
-	for n := range setup.Runs {
+	for n := range s.runs(setup) {
 		for _, player := range s.players() {
 			if watch != nil {
 				watch(fmt.Sprintf("%s, run %d", player, n+1))
@@ -106,7 +106,14 @@ func (s *Scenario) players() []string {
 }
 
 // Turns is how many runs Play makes.
-func (s *Scenario) Turns(setup Setup) int { return setup.Runs * len(s.players()) }
+func (s *Scenario) Turns(setup Setup) int { return s.runs(setup) * len(s.players()) }
+
+func (s *Scenario) runs(setup Setup) int {
+	if s.Once {
+		return 1
+	}
+	return setup.Runs
+}
 
 // closing joins the error of what closes at the end to the one a function ends with.
 func closing(err *error, f func() error) {

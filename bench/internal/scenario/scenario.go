@@ -30,15 +30,16 @@ type Setup struct {
 	Announce time.Duration `json:"announce_ns"`
 	Runs     int           `json:"runs"`
 	Seed     uint64        `json:"seed"`
+	Herd     Herd          `json:"herd"`
 }
 
 // Full is what the figures in DESIGN.md come from; Quick only shows that a scenario
 // plays and that nothing wrong comes back.
 var (
 	Full = Setup{Workers: 32, Keys: 3000, Timeout: 100 * time.Millisecond, Phase: 2 * time.Second,
-		Deletes: 10_000, Rounds: 10, Crowd: 10, Gap: 3 * time.Second, Runs: 3, Seed: 1}
+		Deletes: 10_000, Rounds: 10, Crowd: 10, Gap: 3 * time.Second, Runs: 3, Seed: 1, Herd: fullHerd}
 	Quick = Setup{Workers: 8, Keys: 300, Timeout: 100 * time.Millisecond, Phase: 150 * time.Millisecond,
-		Deletes: 500, Rounds: 1, Crowd: 1, Gap: 100 * time.Millisecond, Announce: time.Second, Runs: 1, Seed: 1}
+		Deletes: 500, Rounds: 1, Crowd: 1, Gap: 100 * time.Millisecond, Announce: time.Second, Runs: 1, Seed: 1, Herd: quickHerd}
 )
 
 const (
@@ -55,17 +56,23 @@ type Scenario struct {
 	Figures []Figure
 	// Rival says that gomemcache plays it, too.
 	Rival bool
-	play  func(r *run) error
+	// Once says that it is large enough to be played once, whatever Setup.Runs says.
+	Once bool
+	play func(r *run) error
 }
 
-// All are the scenarios, in the order in which they are played.
-func All() []Scenario {
+// Faults are the scenarios of nodes that fail, in the order in which they are played.
+func Faults() []Scenario {
 	return slices.Concat(outages(), meddling(), []Scenario{rejoin()}, zombie(), restarts(), changes(), []Scenario{dns()})
 }
 
-// Find returns the scenarios of these names; "all" is all of them.
-func Find(names []string) ([]Scenario, error) {
-	all := All()
+// Loads are the scenarios of what reaches the origin.
+func Loads() []Scenario {
+	return []Scenario{stampede(), steady(), holder(), slowOrigin(), emptied()}
+}
+
+// Find returns those of all whose names are given; "all" is all of them.
+func Find(all []Scenario, names []string) ([]Scenario, error) {
 	var out []Scenario
 	for _, name := range names {
 		if name == "all" {

@@ -3,27 +3,35 @@ package scenario
 import (
 	"bytes"
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/memherd/memherd/bench/internal/part"
 	"github.com/memherd/memherd/bench/internal/versus"
 	"github.com/memherd/memherd/nodeserver/stock"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	part.Main(Parts())
+	goleak.VerifyTestMain(m)
+}
 
 // TestEveryScenario plays each for an instant: it can be played, measures what it shows,
 // and nothing wrong or stale comes back. Figures of time are not looked at.
 func TestEveryScenario(t *testing.T) {
 	stock.Need(t)
 	seen := map[string]bool{}
-	for _, s := range All() {
+	for _, s := range slices.Concat(Faults(), Loads()) {
+		require.False(t, seen[s.Name], "two of one name")
+		seen[s.Name] = true
 		t.Run(s.Name, func(t *testing.T) {
-			require.False(t, seen[s.Name], "two of one name")
-			seen[s.Name] = true
+			if slices.ContainsFunc(Loads(), func(l Scenario) bool { return l.Name == s.Name }) {
+				t.Parallel() // they mostly wait for TTLs
+			}
 			turns := 0
 			res, err := Play(t.Context(), s, Quick, func(string) { turns++ })
 			require.NoError(t, err)
@@ -49,7 +57,7 @@ func TestBrokenOff(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, name := range []string{"crash", "rejoin", "zombie", "rolling", "replace"} {
-		s, err := Find([]string{name})
+		s, err := Find(Faults(), []string{name})
 		require.NoError(t, err)
 		_, err = Play(ctx, s[0], Quick, nil)
 		require.ErrorIs(t, err, context.Canceled, name)
@@ -57,14 +65,14 @@ func TestBrokenOff(t *testing.T) {
 }
 
 func TestFind(t *testing.T) {
-	got, err := Find([]string{"hang", "crash"})
+	got, err := Find(Faults(), []string{"hang", "crash"})
 	require.NoError(t, err)
 	require.Len(t, got, 2)
 	assert.Equal(t, "hang", got[0].Name)
-	got, err = Find([]string{"crash", "all"})
+	got, err = Find(Faults(), []string{"crash", "all"})
 	require.NoError(t, err)
-	assert.Len(t, got, len(All()))
-	_, err = Find([]string{"fire"})
+	assert.Len(t, got, len(Faults()))
+	_, err = Find(Faults(), []string{"fire"})
 	assert.ErrorContains(t, err, `no scenario "fire": give all or some of crash, hang,`)
 }
 

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/memherd/memherd/bench/internal/progress"
+	"github.com/memherd/memherd/bench/internal/report"
+	"github.com/memherd/memherd/bench/internal/scenario"
+	"github.com/memherd/memherd/nodeserver/stock"
+)
+
+// scenarioReport is what -json writes.
+type scenarioReport struct {
+	Setup     scenario.Setup    `json:"setup"`
+	Server    string            `json:"server"`
+	Scenarios []scenario.Result `json:"scenarios"`
+}
+
+// playAll plays scenarios and prints each as soon as it is over. how says with what.
+func playAll(e *env, play []scenario.Scenario, setup scenario.Setup, json, how string) error {
+	if err := report.CheckJSONPath(json); err != nil {
+		return usageError{err}
+	}
+	path, err := stock.Find()
+	if err != nil {
+		return usageError{err}
+	}
+	version, err := stock.Version(path)
+	if err != nil {
+		return err
+	}
+	all := scenarioReport{Setup: setup, Server: "memcached " + version}
+	turns := 0
+	for _, s := range play {
+		turns += s.Turns(setup)
+	}
+	out := e.people(json)
+	fmt.Fprintf(out, "%s, %s\n\n", all.Server, how)
+	bar := progress.New(e.stderr, int64(turns))
+	defer bar.Close()
+	done, unsafe, bounds, held := int64(0), []string(nil), 0, 0
+	for _, s := range play {
+		bar.Step(s.Name)
+		res, err := scenario.Play(e.ctx, s, setup, func(word string) { bar.Set(done, word); done++ })
+		if err != nil {
+			return err
+		}
+		res.Print(out)
+		all.Scenarios = append(all.Scenarios, res)
+		if res.Unsafe() {
+			unsafe = append(unsafe, s.Name)
+		}
+		b, h := res.Tally()
+		bounds, held = bounds+b, held+h
+	}
+	fmt.Fprintf(out, "%d of %d floors held\n", held, bounds)
+	if json != "" {
+		if err := report.WriteJSON(json, e.stdout, all); err != nil {
+			return err
+		}
+	}
+	if len(unsafe) > 0 {
+		fmt.Fprintf(out, "what must never be was seen in %s\n", strings.Join(unsafe, ", "))
+		return errFailed
+	}
+	return nil
+}
