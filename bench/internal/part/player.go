@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Player is a process that plays a part, seen from the stage. Tell and Hear are for one
@@ -24,6 +25,8 @@ type Player struct {
 	hear *json.Decoder
 	log  tail
 	wait func() error // of the process, once
+
+	killed atomic.Bool
 }
 
 // Start starts a process for the part and tells it cfg. The end of ctx kills it.
@@ -90,7 +93,13 @@ func (p *Player) Pid() int { return p.cmd.Process.Pid }
 
 // Signal kills the process with SIGKILL and does not wait for its end: what it has said so
 // far can still be heard.
-func (p *Player) Signal() { _ = p.cmd.Process.Kill() }
+func (p *Player) Signal() {
+	p.killed.Store(true)
+	_ = p.cmd.Process.Kill() // it may have ended by itself
+}
+
+// Killed says whether Signal or Kill was called.
+func (p *Player) Killed() bool { return p.killed.Load() }
 
 // Kill ends the process with SIGKILL and waits for that.
 func (p *Player) Kill() error {

@@ -43,7 +43,7 @@ type Herd struct {
 
 var (
 	fullHerd = Herd{Processes: 20, Callers: 500, Fleet: 4, TTL: 4 * time.Second, Cycles: 7, Known: 10_000, Rate: 8000, Deaths: 5,
-		Slots: 8, Reads: 500, Soft: 4 * time.Second, Calm: 8 * time.Second, Fault: 5 * time.Second, Recovery: 13 * time.Second, Kills: 1000, Writes: 1050, Schedules: 1000}
+		Slots: 8, Reads: 500, Soft: 4 * time.Second, Calm: 8 * time.Second, Fault: 5 * time.Second, Recovery: 13 * time.Second, Kills: 1000, Writes: 1150, Schedules: 1000}
 	quickHerd = Herd{Processes: 3, Callers: 20, Fleet: 2, TTL: time.Second, Cycles: 1, Known: 100, Rate: 300, Deaths: 1,
 		Slots: 1, Reads: 200, Soft: time.Second, Calm: time.Second, Fault: time.Second, Recovery: time.Second, Kills: 6, Writes: 100, Schedules: 6}
 )
@@ -57,7 +57,7 @@ const herdNodes = 3
 
 // Parts are what processes of the scenarios play.
 func Parts() part.Parts {
-	return part.Parts{readerPart: playReader}
+	return part.Parts{readerPart: playReader, writerPart: playWriter}
 }
 
 // herd is processes that read through loaders, from one fleet and one origin.

@@ -68,7 +68,7 @@ func Faults() []Scenario {
 
 // Loads are the scenarios of what reaches the origin.
 func Loads() []Scenario {
-	return []Scenario{stampede(), steady(), holder(), slowOrigin(), emptied()}
+	return []Scenario{stampede(), steady(), holder(), slowOrigin(), emptied(), killed(), foreign()}
 }
 
 // Find returns those of all whose names are given; "all" is all of them.
