@@ -11,7 +11,7 @@ NESTED     = bench/rivals
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-kill clean
+.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-kill soak-schedules soak-strong clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,12 @@ soak-sim: ## 3,000 seeds of simulated faults and 400 of changes from FIRST (0) o
 
 soak-kill: ## 1,000 processes that write back are killed, each at another moment: about 5 min
 	MEMHERD_SCALE=34 $(GO) test -timeout 120m -count 1 -v -run '^TestKilledAgainAndAgain$$' ./loader/journal
+
+soak-schedules: ## 1,000,000 schedules of loads, writes, invalidations and restarts: about a minute
+	MEMHERD_SCALE=10 $(GO) test -timeout 60m -count 1 -v -run '^TestEverySchedule$$' ./loader
+
+soak-strong: tools ## 10,000 histories of Strong on embedded nodes and 2,000 on memcached, each held against a register: about 2 min
+	MEMHERD_SCALE=10 $(GO) test -timeout 60m -count 1 -v -run '^TestStrongIsLinearizable$$' ./loader
 
 tools: ## install memcached and the like where they are missing and can be had (apt, as root)
 	@.ci/tools
