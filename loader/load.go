@@ -10,10 +10,11 @@ import (
 )
 
 const (
-	// The pause between two lease requests while another process loads doubles from
-	// the first to the last, and a random half of it is left out so that processes do
-	// not ask in step. The last bounds how late a value is seen after it was filled.
-	firstPause = 2 * time.Millisecond
+	// The pause between two lease requests while another process loads is a quarter of
+	// the wait so far, from the first to the last, and a random half of it is left out so that processes do
+	// not ask in step. So a value is seen at most a quarter later than it was waited for, and no
+	// later than the last pause after it was filled.
+	firstPause = time.Millisecond
 	lastPause  = 50 * time.Millisecond
 	// corruptTries is how many times one flight deletes what it cannot read before it
 	// loads without the cache: somebody keeps writing foreign values.
@@ -22,6 +23,11 @@ const (
 	// time before it deletes it: two, because the life it names first may be a guess.
 	lateTries = 2
 )
+
+// nextPause is the pause of who has waited since began.
+func nextPause(began time.Time) time.Duration {
+	return min(max(time.Since(began)/4, firstPause), lastPause)
+}
 
 // fly runs one flight from start to landing.
 func (l *Loader[V]) fly(s *shard[V], f *flight[V], st start) {
@@ -37,7 +43,7 @@ func (l *Loader[V]) resolve(s *shard[V], f *flight[V], st start) result[V] {
 		ask     = st.ask
 		o       = item.LeaseOptions{TTL: l.cfg.LeaseTTL, Refresh: st.seen}
 		asOf    uint64
-		pause   = firstPause
+		began   = time.Now()
 		bad     int
 		claimed bool      // see shard.claim
 		late    int       // answers with a value past its time that nobody refreshes
@@ -114,7 +120,7 @@ func (l *Loader[V]) resolve(s *shard[V], f *flight[V], st start) result[V] {
 				// leases, or its holders fail one after the other.
 				return l.loadOpen(s, f, errWaitedOut)
 			}
-			h, err := l.pause(s, f, pause)
+			h, err := l.pause(s, f, nextPause(began))
 			switch {
 			case err == errAbandoned:
 				return result[V]{err: err} // who attaches all the same starts over
@@ -123,7 +129,6 @@ func (l *Loader[V]) resolve(s *shard[V], f *flight[V], st start) result[V] {
 			case h != nil:
 				return l.loadLeased(s, f, *h)
 			}
-			pause = min(2*pause, lastPause)
 			l.count.polls.Add(1)
 			ask = true
 		}

@@ -53,7 +53,7 @@ func (l *Loader[V]) Refresh(ctx context.Context, key string) (V, error) {
 func (l *Loader[V]) reload(f *flight[V]) (v V, err error) {
 	var (
 		o      = item.LeaseOptions{TTL: l.cfg.LeaseTTL, NoNear: true, Refresh: time.Second, Force: true}
-		pause  = firstPause
+		began  = time.Now()
 		giveUp = time.Now().Add(2*l.cfg.LeaseTTL + l.cfg.LoadTimeout)
 	)
 	for tries := 0; ; {
@@ -68,6 +68,7 @@ func (l *Loader[V]) reload(f *flight[V]) (v V, err error) {
 			}
 		case lease.State == item.LeaseWait && time.Now().Before(giveUp):
 			// Another caller loads what is missing, maybe since before we were called.
+			pause := nextPause(began)
 			t := time.NewTimer(pause/2 + rand.N(pause/2))
 			select {
 			case <-t.C:
@@ -75,7 +76,6 @@ func (l *Loader[V]) reload(f *flight[V]) (v V, err error) {
 				t.Stop()
 				return v, ErrClosed
 			}
-			pause = min(2*pause, lastPause)
 			l.count.polls.Add(1)
 		case lease.State == item.LeaseHit && tries < lateTries:
 			tries++ // this cache gives no right to refresh
