@@ -6,12 +6,14 @@ FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
 SCALE     ?= 0.1
 FIRST     ?= 0
+# Real lookups where they are, else the trace that is shipped.
+TRACE     ?= $(firstword $(wildcard ../shared/data/orm-busy.keys.gz) testdata/traces/zipf.keys.gz)
 # Modules of their own inside this one.
 NESTED     = bench/rivals
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-kill soak-schedules soak-strong clean
+.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads bench-loaders lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-kill soak-schedules soak-strong clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +66,11 @@ bench-fault: tools ## faults on real memcached behind proxies, gomemcache beside
 
 bench-loads: tools ## what reaches the origin: stampedes, dying processes, origins in trouble, 15 min; FLAGS="-scenario stampede" for some, FLAGS=-list
 	@$(GO) run ./bench loads $(FLAGS)
+
+bench-loaders: tools ## the loader against sturdyc and singleflights on TRACE, 6 min; FLAGS="-rounds 1 -requests 50000" for a look
+	@mkdir -p bin
+	@$(GO) -C bench/rivals build -o $(CURDIR)/bin/loaders ./loaders
+	@bin/loaders -trace $(TRACE) $(FLAGS)
 
 lint: ## gofmt, go vet, staticcheck
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not gofmt'ed:"; echo "$$bad"; exit 1; fi
