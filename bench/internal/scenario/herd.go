@@ -44,8 +44,8 @@ type Herd struct {
 var (
 	fullHerd = Herd{Processes: 20, Callers: 500, Fleet: 4, TTL: 4 * time.Second, Cycles: 7, Known: 10_000, Rate: 8000, Deaths: 5,
 		Slots: 8, Reads: 500, Soft: 4 * time.Second, Calm: 8 * time.Second, Fault: 5 * time.Second, Recovery: 13 * time.Second, Kills: 1000, Writes: 1150, Schedules: 1000}
-	quickHerd = Herd{Processes: 3, Callers: 20, Fleet: 2, TTL: time.Second, Cycles: 1, Known: 100, Rate: 300, Deaths: 1,
-		Slots: 1, Reads: 200, Soft: time.Second, Calm: time.Second, Fault: time.Second, Recovery: time.Second, Kills: 6, Writes: 100, Schedules: 6}
+	quickHerd = Herd{Processes: 2, Callers: 20, Fleet: 2, TTL: time.Second, Cycles: 1, Known: 100, Rate: 300, Deaths: 1,
+		Slots: 1, Reads: 200, Soft: 500 * time.Millisecond, Calm: time.Second, Fault: time.Second, Recovery: time.Second, Kills: 6, Writes: 100, Schedules: 6}
 )
 
 // HerdTimeout is of the clients of these scenarios: far more than on a machine that does nothing else, since

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,21 +45,27 @@ func TestSum(t *testing.T) {
 		Seconds: []second{{Reads: 3, Failed: 1}, {Fresh: 1, FreshFailed: 1}}}, got)
 }
 
-// A reader whose key expires while it is read, without leases and without a soft TTL, loads
-// once for each process: what steady and stampede hold against their floors is seen.
+// Without leases every process loads: what stampede holds against its floors is seen.
 func TestTheFloorsCanBeMissed(t *testing.T) {
 	stock.Need(t)
-	r := &run{Setup: Quick, ctx: t.Context(), seed: 1, player: ours, values: map[string]float64{}}
+	r := newRun(t)
+	both, asked := make(chan struct{}), atomic.Int32{}
+	shared := origin.SharedConfig{Asked: func(int, string) <-chan struct{} {
+		if asked.Add(1) == 2 {
+			close(both)
+		}
+		return both
+	}}
 	var loads origin.Loads
 	var got answer
-	require.NoError(t, r.gather(2, origin.SharedConfig{Takes: 20 * time.Millisecond}, reading{Unleased: true}, func(h *herd) (err error) {
+	require.NoError(t, r.gather(2, shared, reading{Unleased: true}, func(h *herd) (err error) {
 		got, err = h.all(h.readers, func(int) order { return order{Get: &getting{Key: "k", Callers: 20, At: time.Now().Add(begins)}} })
 		loads = h.origin.Loads()
 		return err
 	}))
 	assert.EqualValues(t, 2, loads.All)
 	assert.EqualValues(t, 1, loads.Needed)
-	assert.EqualValues(t, 40, got.Misses)
+	assert.GreaterOrEqual(t, got.Misses, int64(2))
 	assert.Zero(t, got.Failed+got.Wrong)
 }
 
