@@ -1,6 +1,7 @@
 package nodeserver
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"regexp"
@@ -209,4 +210,26 @@ func TestConfigErrors(t *testing.T) {
 	}
 	_, err := Start(Config{Addr: "256.0.0.1:1"})
 	require.Error(t, err)
+}
+
+func TestNoEvictAnswersOutOfMemory(t *testing.T) {
+	s := startNode(t, Config{MaxBytes: 64 << 10, MaxItemBytes: 16 << 10, NoEvict: true})
+	nc, err := net.Dial("tcp", s.Addr().String())
+	require.NoError(t, err)
+	defer nc.Close()
+	v := strings.Repeat("v", 12<<10)
+	require.Equal(t, "STORED\r\n", ask(t, nc, "set n 0 0 1\r\n9\r\n"))
+	i := 0
+	for ask(t, nc, fmt.Sprintf("set big%d 0 0 %d\r\n%s\r\n", i, len(v), v)) == "STORED\r\n" {
+		i++
+	}
+	require.Greater(t, i, 2)
+	const oom = "SERVER_ERROR out of memory storing object\r\n"
+	assert.Equal(t, oom, ask(t, nc, fmt.Sprintf("ms x %d\r\n%s\r\n", len(v), v)))
+	assert.Equal(t, oom+"END\r\n", ask(t, nc, fmt.Sprintf("set n 0 0 %d\r\n%s\r\nget n\r\n", len(v), v)), "the old value is dropped")
+	assert.Contains(t, ask(t, nc, "get big0\r\n"), v, "and others are not")
+	assert.Contains(t, ask(t, nc, "stats settings\r\n"), "STAT evictions off")
+	assert.NotContains(t, ask(t, nc, "stats\r\n"), "STAT store_no_memory 0\r")
+	assert.Equal(t, "DELETED\r\n", ask(t, nc, "delete big0\r\n"))
+	assert.Equal(t, "STORED\r\n", ask(t, nc, fmt.Sprintf("set y 0 0 %d\r\n%s\r\n", len(v), v)))
 }

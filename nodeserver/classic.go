@@ -113,6 +113,9 @@ func (c *conn) arith() {
 		c.reply("NOT_FOUND")
 	case deltaNotNumber:
 		c.reply(notNumber)
+	case deltaNoMemory:
+		tx.Count(store.StoreNoMemory)
+		c.reply("SERVER_ERROR out of memory in incr")
 	}
 }
 
@@ -129,6 +132,7 @@ const (
 	deltaNotFound
 	deltaNotNumber
 	deltaBadCAS
+	deltaNoMemory
 )
 
 // addDelta changes the number in tx's item and returns its new digits, appended to
@@ -172,6 +176,8 @@ func (c *conn) addDelta(tx *store.Tx, incr bool, delta, cas uint64, nextCAS func
 		tx.Refresh()
 		return dst, deltaOK
 	}
-	tx.Put(store.Meta{CAS: nextCAS(), ClientFlags: m.ClientFlags, Expiry: m.Expiry}, dst)
+	if !tx.Put(store.Meta{CAS: nextCAS(), ClientFlags: m.ClientFlags, Expiry: m.Expiry}, dst) {
+		return nil, deltaNoMemory
+	}
 	return dst, deltaOK
 }

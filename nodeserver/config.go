@@ -26,11 +26,16 @@ type Config struct {
 	Addr string
 	// Network, when set, is the in-memory network to listen on instead of a real one.
 	Network *MemNetwork
-	// MaxBytes bounds the items, counted as memcached counts them (-m). Default 64 MiB.
+	// MaxBytes bounds the memory of all that is stored, with its index (-m). Default
+	// 64 MiB, at least 4 KiB. Memory is taken as it is needed.
 	MaxBytes int64
 	// MaxItemBytes bounds one item with its key and header (-I). Default 1 MiB, at
 	// most 1 GiB.
 	MaxItemBytes int64
+	// Eviction says which items go when room is needed. Default store.LRU.
+	Eviction store.Policy
+	// NoEvict answers that there is no memory instead of evicting (-M).
+	NoEvict bool
 	// MaxConns bounds the open connections (-c); more are told so and closed. Default
 	// 1,024.
 	MaxConns int

@@ -126,7 +126,7 @@ func (c *conn) flushAll() {
 	c.srv.stats.cmdFlush.Add(1)
 	if r.HasDelay && r.Exptime > 0 {
 		// memcached's rule: gone is what was touched before the second itself.
-		c.srv.store.FlushAt(max(c.srv.clock.at(r.Exptime, c.now)-1, 1))
+		c.srv.store.FlushAt(max(c.srv.clock.at(r.Exptime, c.now)-1, 1), c.now)
 	} else {
 		c.srv.store.Clear()
 	}

@@ -40,6 +40,12 @@ func (c *conn) newCAS() uint64 {
 	return c.srv.nextCAS()
 }
 
+// noMemory answers a command that would have had to store and could not.
+func (c *conn) noMemory(tx *store.Tx, reply string) {
+	tx.Count(store.StoreNoMemory)
+	c.line(reply)
+}
+
 // metaGet answers mg.
 func (c *conn) metaGet() {
 	r := &c.req
@@ -59,7 +65,10 @@ func (c *conn) metaGet() {
 			return
 		}
 		// The stub of a lease: empty, flags 0. Its TTL is set below.
-		tx.Put(store.Meta{CAS: c.newCAS()}, nil)
+		if !tx.Put(store.Meta{CAS: c.newCAS()}, nil) {
+			c.noMemory(&tx, "SERVER_ERROR Out of memory allocating new item")
+			return
+		}
 		created = true
 	}
 	m := tx.Meta()
@@ -160,7 +169,10 @@ func (c *conn) metaDelete() {
 		if f.Has(memproto.FlagE) {
 			cas = r.NewCAS
 		}
-		tx.Put(store.Meta{CAS: cas, ClientFlags: r.ClientFlags, Expiry: c.srv.clock.at(r.Exptime, c.now)}, nil)
+		if !tx.Put(store.Meta{CAS: cas, ClientFlags: r.ClientFlags, Expiry: c.srv.clock.at(r.Exptime, c.now)}, nil) {
+			c.noMemory(&tx, "SERVER_ERROR out of memory")
+			return
+		}
 		m = tx.Meta()
 	}
 	switch {
@@ -200,8 +212,14 @@ func (c *conn) metaArith() {
 			return
 		}
 		n = strconv.AppendUint(num[:0], r.Initial, 10)
-		tx.Put(store.Meta{CAS: c.newCAS()}, n)
+		if !tx.Put(store.Meta{CAS: c.newCAS()}, n) {
+			c.noMemory(&tx, "SERVER_ERROR out of memory")
+			return
+		}
 		created = true
+	case deltaNoMemory:
+		c.noMemory(&tx, "SERVER_ERROR out of memory")
+		return
 	case deltaNotNumber:
 		c.line(notNumber)
 		return

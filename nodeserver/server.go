@@ -67,7 +67,8 @@ func New(cfg Config) (*Server, error) {
 		conns:     make(map[*conn]struct{}),
 	}
 	cfg.Profile.apply(&s.limits)
-	s.store, err = store.New(store.Config{MaxBytes: cfg.MaxBytes, MaxItemBytes: cfg.MaxItemBytes, OnEvict: s.evicted})
+	s.store, err = store.New(store.Config{MaxBytes: cfg.MaxBytes, MaxItemBytes: cfg.MaxItemBytes,
+		Policy: cfg.Eviction, NoEvict: cfg.NoEvict, OnEvict: s.evicted})
 	if err != nil {
 		return nil, err
 	}

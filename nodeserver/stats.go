@@ -72,6 +72,7 @@ func (c *conn) statNum(name string, n uint64) { c.stat(name, strconv.FormatUint(
 
 func (c *conn) statsGeneral() {
 	s := c.srv
+	s.store.Sweep(c.now)
 	st := s.store.Stats()
 	s.mu.Lock()
 	conns := len(s.conns)
@@ -124,6 +125,13 @@ var countedStats = []struct {
 	{"reclaimed", store.Reclaimed},
 }
 
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 6, 64) }
 
 func (c *conn) statsSettings() {
@@ -144,7 +152,7 @@ func (c *conn) statsSettings() {
 	c.stat("udpport", "0")
 	c.stat("inter", host)
 	c.statNum("verbosity", uint64(c.srv.verbosity.Load()))
-	c.stat("evictions", "on")
+	c.stat("evictions", onOff(!cfg.NoEvict))
 	c.stat("domain_socket", socket)
 	c.stat("shutdown_command", "no")
 	c.statNum("num_threads", uint64(runtime.GOMAXPROCS(0)))
@@ -180,7 +188,7 @@ func (c *conn) statsItems() {
 // statsSlabs says that there are no slabs, with the two lines that always stand.
 func (c *conn) statsSlabs() {
 	c.statNum("active_slabs", 0)
-	c.statNum("total_malloced", c.srv.store.Stats().Bytes)
+	c.statNum("total_malloced", c.srv.store.Stats().Held)
 }
 
 // statsConns lists listeners and connections as memcached does, under numbers that

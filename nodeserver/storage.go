@@ -52,8 +52,11 @@ func (a *storeArgs) compare(have uint64) casVerdict {
 	return casBad
 }
 
-// put executes a storage command on tx. The result is HD, NS, EX or NF; the second
-// value is the length of what is stored now.
+// outOfMemory is the answer when nothing may be evicted for a new value.
+const outOfMemory = "SERVER_ERROR out of memory storing object"
+
+// put executes a storage command on tx. The result is HD, NS, EX, NF, or SERVER_ERROR
+// when there is no memory; the second value is the length of what is stored now.
 func (c *conn) put(tx *store.Tx, a *storeArgs) (memproto.Status, int) {
 	tx.Count(store.CmdSet)
 	if !tx.Found() {
@@ -85,8 +88,7 @@ func (c *conn) put(tx *store.Tx, a *storeArgs) (memproto.Status, int) {
 		}
 		return c.extend(tx, a, *old)
 	}
-	tx.Put(a.meta, a.value)
-	return memproto.StatusHD, len(a.value)
+	return c.store(tx, a, tx.Put(a.meta, a.value), len(a.value))
 }
 
 // putNew is put where no item is.
@@ -102,8 +104,7 @@ func (c *conn) putNew(tx *store.Tx, a *storeArgs) (memproto.Status, int) {
 			return memproto.StatusNS, len(a.value)
 		}
 	}
-	tx.Put(a.meta, a.value)
-	return memproto.StatusHD, len(a.value)
+	return c.store(tx, a, tx.Put(a.meta, a.value), len(a.value))
 }
 
 // extend appends or prepends. The item keeps its flags and TTL and is otherwise new.
@@ -115,11 +116,22 @@ func (c *conn) extend(tx *store.Tx, a *storeArgs, old store.Meta) (memproto.Stat
 	}
 	m := store.Meta{CAS: a.meta.CAS, ClientFlags: old.ClientFlags, Expiry: old.Expiry, Bits: old.Bits & store.BinaryKey}
 	if a.mode == modeAppend {
-		tx.Extend(m, nil, a.value)
-	} else {
-		tx.Extend(m, a.value, nil)
+		return c.store(tx, a, tx.Extend(m, nil, a.value), n)
 	}
-	return memproto.StatusHD, n
+	return c.store(tx, a, tx.Extend(m, a.value, nil), n)
+}
+
+// store says how storing went. A set, and any ms, that found no memory drops the old
+// value, which the client meant to replace, so that it is not served on.
+func (c *conn) store(tx *store.Tx, a *storeArgs, ok bool, size int) (memproto.Status, int) {
+	if ok {
+		return memproto.StatusHD, size
+	}
+	tx.Count(store.StoreNoMemory)
+	if tx.Found() && (a.mode == modeSet || c.req.Cmd == memproto.CmdMetaSet) {
+		tx.Delete()
+	}
+	return memproto.StatusServerError, len(a.value)
 }
 
 // set answers set, add, replace, append, prepend and cas.
@@ -155,6 +167,8 @@ func (c *conn) set() {
 		c.reply("EXISTS")
 	case memproto.StatusNF:
 		c.reply("NOT_FOUND")
+	case memproto.StatusServerError:
+		c.reply(outOfMemory)
 	default:
 		c.reply("NOT_STORED")
 	}
@@ -203,6 +217,10 @@ func (c *conn) metaSet() {
 	status, size := c.put(&tx, &a)
 	tx.End()
 	c.stored(key, &a, status, size)
+	if status == memproto.StatusServerError {
+		c.line(outOfMemory)
+		return
+	}
 	if status == memproto.StatusHD && r.Flags.Has(memproto.FlagLq) {
 		return
 	}

@@ -145,6 +145,7 @@ func (c *conn) begin(key []byte) store.Tx {
 var storeStatusWords = map[memproto.Status]string{
 	memproto.StatusHD: "stored", memproto.StatusNS: "not_stored",
 	memproto.StatusEX: "exists", memproto.StatusNF: "not_found",
+	memproto.StatusServerError: "no_memory",
 }
 
 var storeModeWords = [...]string{"set", "add", "replace", "append", "prepend", "cas"}

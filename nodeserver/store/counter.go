@@ -43,6 +43,8 @@ type Counters [numCounters]uint64
 type Stats struct {
 	Items uint64
 	// Bytes is the sum of the items' Size.
-	Bytes    uint64
+	Bytes uint64
+	// Held is the memory of everything stored, index included.
+	Held     uint64
 	Counters Counters
 }

@@ -29,26 +29,13 @@ type Meta struct {
 	Bits Bits
 }
 
-// headerBytes is what one item costs besides key, value and client flags: what
-// memcached counts for its item header, CAS, and the terminators of key and value.
+// headerBytes is what memcached counts for one item besides key, value and client
+// flags: its item header, CAS, and the terminators of key and value.
 const headerBytes = 48 + 8 + 1 + 2
 
-// Size is what an item counts against the byte limits: exactly what memcached
-// counts, so that -m and -I mean the same here.
+// Size is what an item counts in stats and against the bound on one item: exactly what
+// memcached counts, so that -I and the statistics mean the same here. The memory it
+// takes is about 30 bytes less.
 func Size(keyLen int, clientFlags uint32, valueLen int) int {
-	n := headerBytes + keyLen + valueLen
-	if clientFlags != 0 {
-		n += 4
-	}
-	return n
+	return headerBytes + keyLen + valueLen + flagBytes(clientFlags)
 }
-
-// item is one entry of a shard's map and of its LRU list.
-type item struct {
-	Meta
-	key        string
-	value      []byte
-	prev, next *item
-}
-
-func (it *item) size() int { return Size(len(it.key), it.ClientFlags, len(it.value)) }

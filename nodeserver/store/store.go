@@ -3,15 +3,20 @@ package store
 import (
 	"fmt"
 	"hash/maphash"
-	"sync"
+	"math/bits"
 )
 
 // Config sizes a Store.
 type Config struct {
-	// MaxBytes bounds the sum of the items' Size. Default 64 MiB.
+	// MaxBytes bounds the memory of everything stored, index included. Default 64 MiB,
+	// at least 4 KiB. Nothing is allocated before it is needed.
 	MaxBytes int64
-	// MaxItemBytes bounds the Size of one item. Default 1 MiB.
+	// MaxItemBytes bounds the Size of one item. Default 1 MiB, at most 1 GiB.
 	MaxItemBytes int64
+	// Policy says which items go when room is needed. Default LRU.
+	Policy Policy
+	// NoEvict refuses to store instead of evicting: see Tx.Put.
+	NoEvict bool
 	// OnEvict, when set, is told of every live item that has to go for another. It
 	// runs under the lock of a shard: it must be quick and must not call the store.
 	// Key is its for the call only.
@@ -25,34 +30,28 @@ const (
 )
 
 const (
-	maxShards = 64
+	leastMaxBytes = 4 << 10
+	maxShards     = 64
 	// shardItems is how many items of the largest size a shard should be able to
 	// hold: with fewer, two large keys that meet in a shard evict each other.
 	shardItems = 4
+	// shardSegments is into how many segments a shard is cut at least: the one that is
+	// appended to is half empty on average.
+	shardSegments = 64
+	leastSegment  = 256
+	// maxSegment bounds how long a shard is locked while a segment is recycled.
+	maxSegment = 256 << 10
+	// maxLarge is the most that a record has and yet shares a segment: of what fits
+	// badly into the end of one as much as this is lost.
+	maxLarge = 4 << 10
 )
 
-// Store is a sharded map with an LRU list per shard. All methods may be called from
-// any goroutine.
+// Store is a sharded map of items. All methods may be called from any goroutine.
 type Store struct {
 	seed         maphash.Seed
 	maxItemBytes int
 	shards       []shard
-	mask         uint64
-}
-
-// shard holds a part of the keys. Its mutex guards every field.
-type shard struct {
-	mu       sync.Mutex
-	items    map[string]*item
-	lru      item // sentinel: next is the most recent, prev the least
-	bytes    int64
-	maxBytes int64
-	onEvict  func(key []byte, m Meta, valueLen int)
-	// flushAt: items last touched at this second or before are gone from this second
-	// on; 0 is no flush pending.
-	flushAt  uint32
-	counters Counters
-	_        [64]byte // shards do not share cache lines
+	shift        uint // of a hash, to the number of its shard
 }
 
 // New validates cfg and returns an empty store.
@@ -63,11 +62,15 @@ func New(cfg Config) (*Store, error) {
 	if cfg.MaxItemBytes == 0 {
 		cfg.MaxItemBytes = DefaultMaxItemBytes
 	}
-	if cfg.MaxItemBytes < 0 || cfg.MaxItemBytes > 1<<30 {
+	switch {
+	case cfg.MaxItemBytes < 0 || cfg.MaxItemBytes > 1<<30:
 		return nil, fmt.Errorf("store: MaxItemBytes %d: need 1 byte to 1 GiB", cfg.MaxItemBytes)
-	}
-	if cfg.MaxBytes < cfg.MaxItemBytes {
+	case cfg.MaxBytes < leastMaxBytes:
+		return nil, fmt.Errorf("store: MaxBytes %d: need %d at least", cfg.MaxBytes, leastMaxBytes)
+	case cfg.MaxBytes < cfg.MaxItemBytes:
 		return nil, fmt.Errorf("store: MaxBytes %d is less than MaxItemBytes %d: raise it, or lower the item size", cfg.MaxBytes, cfg.MaxItemBytes)
+	case cfg.Policy >= numPolicies:
+		return nil, fmt.Errorf("store: there is no Policy %d", cfg.Policy)
 	}
 	n := 1
 	for n < maxShards && cfg.MaxBytes/int64(2*n) >= shardItems*cfg.MaxItemBytes {
@@ -77,30 +80,39 @@ func New(cfg Config) (*Store, error) {
 		seed:         maphash.MakeSeed(),
 		maxItemBytes: int(cfg.MaxItemBytes),
 		shards:       make([]shard, n),
-		mask:         uint64(n - 1),
+		shift:        uint(64 - bits.Len(uint(n-1))),
 	}
 	for i := range s.shards {
 		sh := &s.shards[i]
-		sh.maxBytes = cfg.MaxBytes / int64(n)
-		sh.onEvict = cfg.OnEvict
+		sh.seed, sh.policy, sh.noEvict, sh.onEvict = s.seed, cfg.Policy, cfg.NoEvict, cfg.OnEvict
+		sh.size(cfg.MaxBytes / int64(n))
 		sh.reset()
 	}
 	return s, nil
 }
 
-func (sh *shard) reset() {
-	sh.items = make(map[string]*item)
-	sh.lru.prev, sh.lru.next = &sh.lru, &sh.lru
-	sh.bytes = 0
+// size derives the shard's measures from its memory.
+func (sh *shard) size(maxBytes int64) {
+	sh.maxBytes = maxBytes
+	sh.segBytes = leastSegment
+	for sh.segBytes < maxSegment && int64(2*sh.segBytes) <= maxBytes/shardSegments {
+		sh.segBytes *= 2
+	}
+	sh.offBits = uint8(bits.Len(uint(sh.segBytes/recordAlign - 1)))
+	sh.offMask = 1<<sh.offBits - 1
+	// Large records must not need more segments than addresses can name.
+	sh.largeBytes = max(min(sh.segBytes/8, maxLarge), int(maxBytes>>(31-sh.offBits)))
+	sh.largeBytes = min(sh.largeBytes, sh.segBytes)
 }
 
 // Fits reports whether an item of this shape may be stored at all.
 func (s *Store) Fits(keyLen int, clientFlags uint32, valueLen int) bool {
-	return Size(keyLen, clientFlags, valueLen) <= s.maxItemBytes
+	return Size(keyLen, clientFlags, valueLen) <= s.maxItemBytes && keyLen <= maxKeyLen
 }
 
-func (s *Store) shard(key []byte) *shard {
-	return &s.shards[maphash.Bytes(s.seed, key)&s.mask]
+func (s *Store) shard(key []byte) (*shard, uint64) {
+	h := maphash.Bytes(s.seed, key)
+	return &s.shards[h>>s.shift], h
 }
 
 // Clear drops every item at once.
@@ -114,12 +126,18 @@ func (s *Store) Clear() {
 	}
 }
 
-// FlushAt drops, from second at on, every item not stored or read after it.
-func (s *Store) FlushAt(at uint32) {
+// FlushAt drops, from second at on, every item not stored or read after it; now is the
+// present second. It takes the place of an earlier call that has not come due.
+func (s *Store) FlushAt(at, now uint32) {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.Lock()
+		sh.finishFlush(now)
 		sh.flushAt = at
+		for id := range sh.segs {
+			sh.segs[id].wake = min(sh.segs[id].wake, at)
+		}
+		sh.nextWake = min(sh.nextWake, at)
 		sh.mu.Unlock()
 	}
 }
@@ -138,8 +156,9 @@ func (s *Store) Stats() Stats {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.Lock()
-		st.Items += uint64(len(sh.items))
+		st.Items += uint64(sh.index.items)
 		st.Bytes += uint64(sh.bytes)
+		st.Held += uint64(sh.held)
 		for c, n := range sh.counters {
 			st.Counters[c] += n
 		}
@@ -179,12 +198,17 @@ func (s *Store) Each(now uint32, f func(Info) bool) {
 func (sh *shard) each(now uint32, f func(Info) bool) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	for it := sh.lru.next; it != &sh.lru; it = it.next {
-		if sh.dead(it, now) {
-			continue
-		}
-		if !f(Info{Meta: it.Meta, Key: []byte(it.key), ValueLen: len(it.value)}) {
-			return false
+	for id := firstSegment; id < uint32(len(sh.segs)); id++ {
+		s := &sh.segs[id]
+		for off := 0; off < s.used; {
+			r := record(s.buf[off:])
+			off += r.bytes()
+			if r.dead() || sh.gone(r, now) {
+				continue
+			}
+			if !f(Info{Meta: r.meta(), Key: r.key(), ValueLen: r.valueLen()}) {
+				return false
+			}
 		}
 	}
 	return true

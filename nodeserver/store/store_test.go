@@ -8,11 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
-	"pgregory.net/rapid"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newStore(t testing.TB, cfg Config) *Store {
 	t.Helper()
@@ -49,11 +45,25 @@ func TestConfig(t *testing.T) {
 	assert.False(t, s.Fits(1, 5, 1048516), "flags count")
 }
 
+// fourItems is a store with one shard, in which four values of this length and the
+// index have room, but not five.
+func fourItems(t testing.TB, p Policy) (*Store, string) {
+	s := newStore(t, Config{MaxBytes: 44 << 10, MaxItemBytes: 16 << 10, Policy: p})
+	require.Len(t, s.shards, 1)
+	return s, strings.Repeat("v", 9<<10)
+}
+
+func present(s *Store, keys string, now uint32) (there string) {
+	for _, k := range keys {
+		if _, ok := get(s, string(k), now); ok {
+			there += string(k)
+		}
+	}
+	return there
+}
+
 func TestLRUOrder(t *testing.T) {
-	// One shard of exactly four items.
-	size := int64(Size(1, 0, 100))
-	s := newStore(t, Config{MaxBytes: 4 * size, MaxItemBytes: 4 * size})
-	v := strings.Repeat("v", 100)
+	s, v := fourItems(t, LRU)
 	for _, k := range "abcd" {
 		put(s, string(k), v, Meta{}, 2)
 	}
@@ -63,51 +73,59 @@ func TestLRUOrder(t *testing.T) {
 	assert.EqualValues(t, 3, tx.Meta().Access)
 	tx.End()
 	put(s, "e", v, Meta{}, 3)
-	present := func() (keys string) {
-		for _, k := range "abcde" {
-			if _, ok := get(s, string(k), 3); ok {
-				keys += string(k)
-			}
-		}
-		return keys
-	}
-	assert.Equal(t, "acde", present(), "b was the least recently used")
+	assert.Equal(t, "acde", present(s, "abcde", 3), "b was the least recently used")
 	put(s, "c", v, Meta{}, 3) // a store is a use
 	put(s, "b", v, Meta{}, 3)
-	assert.Equal(t, "abce", present(), "d was")
+	assert.Equal(t, "abce", present(s, "abcde", 3), "d was")
 	st := s.Stats()
 	assert.EqualValues(t, 2, st.Counters[Evictions])
 	assert.EqualValues(t, 4, st.Items)
-	assert.EqualValues(t, 4*size, st.Bytes)
+	assert.EqualValues(t, 4*Size(1, 0, len(v)), st.Bytes)
 }
 
 func TestExpiredGoesBeforeLive(t *testing.T) {
-	size := int64(Size(1, 0, 100))
-	s := newStore(t, Config{MaxBytes: 4 * size, MaxItemBytes: 4 * size})
-	v := strings.Repeat("v", 100)
+	s, v := fourItems(t, LRU)
 	put(s, "a", v, Meta{}, 2)
 	put(s, "b", v, Meta{Expiry: 5}, 2)
 	put(s, "c", v, Meta{}, 2)
 	put(s, "d", v, Meta{}, 2)
 	put(s, "e", v, Meta{}, 5)
-	_, ok := get(s, "a", 5)
-	assert.True(t, ok, "the oldest lives, because an expired one was found")
-	_, ok = get(s, "b", 5)
-	assert.False(t, ok)
+	assert.Equal(t, "acde", present(s, "abcde", 5), "the oldest lives, because one had expired")
 	assert.EqualValues(t, 1, s.Stats().Counters[Reclaimed])
 	assert.Zero(t, s.Stats().Counters[Evictions])
 }
 
-func TestOneItemAsLargeAsTheStore(t *testing.T) {
-	size := Size(1, 0, 1000)
-	s := newStore(t, Config{MaxBytes: int64(size), MaxItemBytes: int64(size)})
-	put(s, "a", strings.Repeat("a", 1000), Meta{}, 2)
-	put(s, "b", strings.Repeat("b", 1000), Meta{}, 2)
-	_, ok := get(s, "a", 2)
-	assert.False(t, ok)
-	v, ok := get(s, "b", 2)
-	assert.True(t, ok)
-	assert.Len(t, v, 1000)
+func TestNoEvict(t *testing.T) {
+	s := newStore(t, Config{MaxBytes: 64 << 10, MaxItemBytes: 16 << 10, NoEvict: true})
+	v := strings.Repeat("v", 100)
+	tryPut := func(key string) bool {
+		tx := s.Begin([]byte(key), 2)
+		defer tx.End()
+		return tx.Put(Meta{}, []byte(v))
+	}
+	n := 0
+	for tryPut(fmt.Sprint("k", n)) {
+		n++
+	}
+	assert.Greater(t, n, 300)
+	for i := range n {
+		_, ok := get(s, fmt.Sprint("k", i), 2)
+		require.True(t, ok, "nothing is dropped")
+	}
+	tx := s.Begin([]byte("k0"), 2)
+	assert.False(t, tx.Put(Meta{}, make([]byte, 10000)), "and a refused value leaves the old one")
+	assert.Equal(t, v, string(tx.AppendValue(nil)))
+	tx.End()
+	for i := range n / 2 {
+		tx := s.Begin(fmt.Append(nil, "k", 2*i), 2)
+		tx.Delete()
+		tx.End()
+	}
+	for i := range n / 3 {
+		assert.True(t, tryPut(fmt.Sprint("new", i)), "what deleted items left is used again")
+	}
+	assert.Zero(t, s.Stats().Counters[Evictions])
+	checkStore(t, s)
 }
 
 func TestExtendOverwriteAndPrefix(t *testing.T) {
@@ -132,7 +150,7 @@ func TestExtendOverwriteAndPrefix(t *testing.T) {
 func TestFlush(t *testing.T) {
 	s := newStore(t, Config{})
 	put(s, "old", "x", Meta{}, 10)
-	s.FlushAt(15)
+	s.FlushAt(15, 10)
 	put(s, "before", "x", Meta{}, 14)
 	_, ok := get(s, "old", 14)
 	assert.True(t, ok, "not yet")
@@ -169,61 +187,6 @@ func TestEachAndCounters(t *testing.T) {
 	assert.EqualValues(t, 20, s.Stats().Items)
 }
 
-// TestModel compares with a map, and checks the byte account after every step.
-func TestModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		const limit = 1500
-		s, err := New(Config{MaxBytes: limit, MaxItemBytes: limit})
-		require.NoError(t, err)
-		model := map[string]string{}
-		key := rapid.SampledFrom([]string{"a", "b", "cc", "ddd"})
-		now := uint32(2)
-		t.Repeat(map[string]func(*rapid.T){
-			"put": func(t *rapid.T) {
-				k, v := key.Draw(t, "key"), strings.Repeat("v", rapid.IntRange(0, 200).Draw(t, "len"))
-				put(s, k, v, Meta{ClientFlags: uint32(rapid.IntRange(0, 1).Draw(t, "flags"))}, now)
-				model[k] = v
-			},
-			"extend": func(t *rapid.T) {
-				k := key.Draw(t, "key")
-				tx := s.Begin([]byte(k), now)
-				defer tx.End()
-				if tx.Found() && len(model[k]) < 300 {
-					tx.Extend(Meta{}, []byte("<"), []byte(">"))
-					model[k] = "<" + model[k] + ">"
-				}
-			},
-			"delete": func(t *rapid.T) {
-				k := key.Draw(t, "key")
-				tx := s.Begin([]byte(k), now)
-				defer tx.End()
-				if tx.Found() {
-					tx.Delete()
-				}
-				delete(model, k)
-			},
-			"": func(t *rapid.T) {
-				items, bytes := 0, 0
-				for k, want := range model {
-					tx := s.Begin([]byte(k), now)
-					if tx.Found() {
-						items++
-						bytes += Size(len(k), tx.Meta().ClientFlags, tx.Len())
-						require.Equal(t, want, string(tx.AppendValue(nil)))
-					} else {
-						delete(model, k) // evicted
-					}
-					tx.End()
-				}
-				st := s.Stats()
-				require.EqualValues(t, items, st.Items)
-				require.EqualValues(t, bytes, st.Bytes)
-				require.LessOrEqual(t, st.Bytes, uint64(limit))
-			},
-		})
-	})
-}
-
 func TestConcurrentUse(t *testing.T) {
 	s := newStore(t, Config{MaxBytes: 64 << 10, MaxItemBytes: 1 << 10})
 	var wg sync.WaitGroup
@@ -239,5 +202,6 @@ func TestConcurrentUse(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	assert.LessOrEqual(t, s.Stats().Bytes, uint64(64<<10))
+	assert.LessOrEqual(t, s.Stats().Held, uint64(64<<10))
+	checkStore(t, s)
 }

@@ -4,127 +4,215 @@ package store
 // End. It is a value, used by one goroutine and never kept: another Begin before End
 // may deadlock.
 type Tx struct {
-	sh  *shard
-	it  *item // nil when absent
-	key []byte
-	now uint32
+	sh   *shard
+	addr uint32 // of the record, 0 when the item is absent
+	now  uint32
+	hash uint64
+	key  []byte
+	r    record
+	// meta is a copy of the record's, which is written back by End if it was shown.
+	meta  Meta
+	shown bool
 }
 
 // Begin locks the shard of key and looks the item up. An item whose time has come is
 // removed and counts as absent. key must not change before End.
 func (s *Store) Begin(key []byte, now uint32) Tx {
-	sh := s.shard(key)
+	sh, h := s.shard(key)
 	sh.mu.Lock()
-	it := sh.items[string(key)]
-	if it != nil {
+	if sh.nextWake <= now {
+		sh.sweep(now)
+	}
+	t := Tx{sh: sh, now: now, hash: h, key: key}
+	if addr := sh.find(h, key); addr != 0 {
+		r := sh.record(addr)
 		switch {
-		case sh.flushed(it, now):
+		case sh.flushed(r, now):
 			sh.counters[GetFlushed]++
-			sh.remove(it)
-			it = nil
-		case it.expired(now):
+			sh.kill(h, addr)
+		case expired(r, now):
 			sh.counters[GetExpired]++
-			sh.remove(it)
-			it = nil
+			sh.kill(h, addr)
+		default:
+			t.addr, t.r, t.meta = addr, r, r.meta()
 		}
 	}
-	return Tx{sh: sh, it: it, key: key, now: now}
+	return t
 }
 
 // End unlocks. What Meta returned is not valid any more.
 func (t *Tx) End() {
-	t.it = nil
+	if t.addr != 0 && t.shown {
+		t.r.setMeta(&t.meta)
+	}
+	t.addr = 0
 	t.sh.mu.Unlock()
 }
 
 // Found reports whether the item is there.
-func (t *Tx) Found() bool { return t.it != nil }
+func (t *Tx) Found() bool { return t.addr != 0 }
 
-// Meta is the item's meta data, which may be changed in place except for
+// Meta is the item's meta data, which may be changed until End except for
 // ClientFlags, which count in its size; nil when it is absent.
 func (t *Tx) Meta() *Meta {
-	if t.it == nil {
+	if t.addr == 0 {
 		return nil
 	}
-	return &t.it.Meta
+	t.shown = true
+	return &t.meta
 }
 
 // Len is the length of the value.
-func (t *Tx) Len() int { return len(t.it.value) }
+func (t *Tx) Len() int { return t.r.valueLen() }
 
 // AppendValue appends the value to dst.
-func (t *Tx) AppendValue(dst []byte) []byte { return append(dst, t.it.value...) }
+func (t *Tx) AppendValue(dst []byte) []byte { return append(dst, t.r.value()...) }
 
-// Bump marks the item as read and moves it to the warm end of the LRU list.
+// Bump marks the item as read and used now.
 func (t *Tx) Bump() {
-	t.it.Bits |= Fetched
+	t.meta.Bits |= Fetched
 	t.Refresh()
 }
 
-// Refresh moves the item to the warm end without marking it as read.
+// Refresh marks the item as used now without marking it as read.
 func (t *Tx) Refresh() {
-	t.it.Access = t.now
-	if t.sh.lru.next != t.it {
-		unlink(t.it)
-		t.sh.pushFront(t.it)
-	}
+	t.shown = true
+	t.meta.Access = t.now
+	t.sh.used(t.addr, t.r, t.now)
 }
 
 // Put stores value under the key with meta m, whose Access it sets, in place of
 // whatever was there, and evicts other items if it must. The caller has asked Fits.
-func (t *Tx) Put(m Meta, value []byte) { t.put(m, value, nil, nil) }
+// False: there is no room and nothing may be evicted, and all is as it was.
+func (t *Tx) Put(m Meta, value []byte) bool { return t.put(m, value, nil, nil) }
 
 // Extend stores prefix, the present value and suffix as one value. The item must be
-// there and the caller has asked Fits.
-func (t *Tx) Extend(m Meta, prefix, suffix []byte) { t.put(m, prefix, t.it.value, suffix) }
+// there and the caller has asked Fits. False is as for Put.
+func (t *Tx) Extend(m Meta, prefix, suffix []byte) bool {
+	// Making room may move or drop the present record: its value is put aside.
+	const keep = 64 << 10
+	t.sh.old = append(t.sh.old[:0], t.r.value()...)
+	ok := t.put(m, prefix, t.sh.old, suffix)
+	if cap(t.sh.old) > keep {
+		t.sh.old = nil
+	}
+	return ok
+}
 
 // CopyPrefix copies the first bytes of the value to dst and returns how many.
-func (t *Tx) CopyPrefix(dst []byte) int { return copy(dst, t.it.value) }
+func (t *Tx) CopyPrefix(dst []byte) int { return copy(dst, t.r.value()) }
 
 // Overwrite writes value, which must not be longer, over the front of the present one
 // and fills the rest with spaces; the length and the meta data stay.
 func (t *Tx) Overwrite(value []byte) {
-	rest := t.it.value[copy(t.it.value, value):]
+	v := t.r.value()
+	rest := v[copy(v, value):]
 	for i := range rest {
 		rest[i] = ' '
 	}
 }
 
-func (t *Tx) put(m Meta, a, b, c []byte) {
+func (t *Tx) put(m Meta, a, b, c []byte) bool {
+	sh := t.sh
 	m.Access = t.now
-	n := len(a) + len(b) + len(c)
-	it := t.it
-	if it == nil {
-		it = &item{key: string(t.key)}
-		t.sh.items[it.key] = it
-		t.sh.pushFront(it)
-		t.it = it
-	} else {
-		t.sh.bytes -= int64(it.size())
-		if t.sh.lru.next != it {
-			unlink(it)
-			t.sh.pushFront(it)
+	valueLen := len(a) + len(b) + len(c)
+	n := recordBytes(len(t.key), m.ClientFlags, valueLen)
+	rank := sh.firstRank(t.now)
+	if t.addr != 0 && sh.policy != LRU {
+		rank = t.r.rank() // how often a key was used outlives its value
+	}
+	switch {
+	case t.addr != 0 && t.inPlace(&m, n):
+		sh.bytes += int64(Size(len(t.key), m.ClientFlags, valueLen) - t.r.size())
+		t.r.write(&m, rank, t.key, a, b, c)
+		t.meta, t.shown = m, false
+		sh.counters[TotalItems]++
+		return true
+	case sh.noEvict:
+		// The old value may go only once there is room for the new one.
+		addr, ok := sh.alloc(mainQueue, n, t.now)
+		if t.addr != 0 {
+			t.addr = sh.find(t.hash, t.key) // it may have been moved, or have expired
+			if t.addr != 0 {
+				t.r = sh.record(t.addr)
+			}
 		}
+		if !ok {
+			return false
+		}
+		t.drop()
+		t.fill(addr, n, &m, rank, a, b, c)
+		return true
 	}
-	// An old value is only reused when nothing of it is part of the new one, and not
-	// when it would keep much more memory alive than it counts for.
-	if b == nil && cap(it.value) >= n && cap(it.value) <= n+n/8+16 {
-		it.value = append(append(it.value[:0], a...), c...)
-	} else {
-		v := make([]byte, 0, n)
-		it.value = append(append(append(v, a...), b...), c...)
+	q := sh.firstQueue(t.hash)
+	if t.addr != 0 && sh.segs[t.addr>>sh.offBits].queue == mainQueue {
+		q = mainQueue
 	}
-	it.Meta = m
-	t.sh.bytes += int64(it.size())
-	t.sh.counters[TotalItems]++
-	t.sh.makeRoom(t.now, it)
+	t.drop()
+	sh.growIndex(t.now)
+	addr, ok := sh.alloc(q, n, t.now)
+	if !ok {
+		return false
+	}
+	t.fill(addr, n, &m, rank, a, b, c)
+	return true
+}
+
+// inPlace reports whether a new record of n bytes may be written over the old one. Not
+// where an expiry comes or goes unseen: see setWake.
+func (t *Tx) inPlace(m *Meta, n int) bool {
+	if t.r.bytes() != n {
+		return false
+	}
+	id := t.addr >> t.sh.offBits
+	s := &t.sh.segs[id]
+	if t.sh.policy == LRU && s.large {
+		t.sh.toFront(id, mainQueue)
+	}
+	if m.Expiry == 0 {
+		return true
+	}
+	if s.large {
+		s.wake = min(s.wake, m.Expiry)
+		t.sh.nextWake = min(t.sh.nextWake, s.wake)
+		return true
+	}
+	if t.sh.head[s.queue] == id {
+		s.expiring += n
+		return true
+	}
+	return false
+}
+
+// drop removes the old record, if there is one.
+func (t *Tx) drop() {
+	if t.addr != 0 {
+		t.sh.kill(t.hash, t.addr)
+		t.addr = 0
+	}
+}
+
+// fill writes the record at addr, which has n bytes, and enters it.
+func (t *Tx) fill(addr uint32, n int, m *Meta, rank uint16, a, b, c []byte) {
+	sh := t.sh
+	t.addr, t.r = addr, sh.record(addr)
+	t.r.write(m, rank, t.key, a, b, c)
+	t.meta, t.shown = *m, false
+	sh.insert(t.hash, addr)
+	sh.bytes += int64(t.r.size())
+	id := addr >> sh.offBits
+	s := &sh.segs[id]
+	if m.Expiry != 0 {
+		s.expiring += n
+	}
+	if s.large {
+		sh.setWake(id, t.now)
+	}
+	sh.counters[TotalItems]++
 }
 
 // Delete removes the item; it must be there.
-func (t *Tx) Delete() {
-	t.sh.remove(t.it)
-	t.it = nil
-}
+func (t *Tx) Delete() { t.drop() }
 
 // Count counts an event.
 func (t *Tx) Count(c Counter) { t.sh.counters[c]++ }
