@@ -13,7 +13,7 @@ NESTED     = bench/rivals
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads bench-loaders lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-kill soak-schedules soak-strong clean
+.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads bench-loaders lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-kill soak-schedules soak-strong soak-differential clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ soak-schedules: ## 1,000,000 schedules of loads, writes, invalidations and resta
 
 soak-strong: tools ## 10,000 histories of Strong on embedded nodes and 2,000 on memcached, each held against a register: about 2 min
 	MEMHERD_SCALE=10 $(GO) test -timeout 60m -count 1 -v -run '^TestStrongIsLinearizable$$' ./loader
+
+soak-differential: tools ## 10,000,000 commands to a node and to memcached 1.6.18, compared: about 7 min
+	MEMHERD_SCALE=100 $(GO) test -timeout 60m -count 1 -v -run '^TestDifferentialAgainstMemcached$$' ./nodeserver
 
 tools: ## install memcached and the like where they are missing and can be had (apt, as root)
 	@.ci/tools

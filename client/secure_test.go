@@ -82,7 +82,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// The node is the real memcached: memnode knows no authentication yet.
+// The node is the real memcached; memnode's own log-in is tested against its recorded replies.
 func TestAuth(t *testing.T) {
 	// The server may run as another user, who can't look into t.TempDir.
 	dir, err := os.MkdirTemp("", "memherd-auth")

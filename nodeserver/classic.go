@@ -46,6 +46,7 @@ func (c *conn) getOne(key []byte, withCAS, touch bool, expiry uint32) {
 	} else {
 		tx.Count(store.CmdGet)
 	}
+	c.srv.prefixes.noteGet(key, tx.Found())
 	if !tx.Found() {
 		tx.Count(misses)
 		return
@@ -67,6 +68,7 @@ func (c *conn) getOne(key []byte, withCAS, touch bool, expiry uint32) {
 
 // delete answers delete.
 func (c *conn) delete() {
+	c.srv.prefixes.noteDelete(c.req.Key)
 	tx := c.begin(c.req.Key)
 	defer tx.End()
 	if !tx.Found() {

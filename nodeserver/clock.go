@@ -1,6 +1,9 @@
 package nodeserver
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // clock counts the seconds of a node's life, as memcached does: TTLs are kept as
 // seconds on this scale, so that an item needs four bytes for one and a change of the
@@ -8,6 +11,10 @@ import "time"
 type clock struct {
 	now   func() time.Time
 	start time.Time
+	// shift is what debugtime has moved the clock by, in seconds; frozen is the second
+	// at which it was stopped, 0 when it runs.
+	shift  atomic.Int64
+	frozen atomic.Uint32
 }
 
 const (
@@ -17,11 +24,26 @@ const (
 	maxClockSecs = 1<<32 - 1
 )
 
-func newClock(now func() time.Time) clock { return clock{now: now, start: now()} }
+func (c *clock) init(now func() time.Time) { c.now, c.start = now, now() }
 
 // sec is the current second.
 func (c *clock) sec() uint32 {
-	return uint32(c.now().Sub(c.start)/time.Second) + clockOrigin
+	if at := c.frozen.Load(); at != 0 {
+		return uint32(max(int64(at)+c.shift.Load(), clockOrigin))
+	}
+	return uint32(max(c.running()+c.shift.Load(), clockOrigin))
+}
+
+// running is the second without debugtime.
+func (c *clock) running() int64 { return int64(c.now().Sub(c.start)/time.Second) + clockOrigin }
+
+func (c *clock) pause() { c.frozen.CompareAndSwap(0, uint32(c.running())) }
+
+// resume lets the clock run on from where it stands.
+func (c *clock) resume() {
+	if at := c.frozen.Swap(0); at != 0 {
+		c.shift.Add(int64(at) - c.running())
+	}
 }
 
 // unixOrigin is the Unix time of second 0.

@@ -1,6 +1,7 @@
 package nodeserver
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,6 +45,13 @@ type Config struct {
 	// WriteTimeout closes connections whose peer takes nothing of its replies for so
 	// long. Default 30 s.
 	WriteTimeout time.Duration
+	// Users, when there are any, are the only ones let in: a connection has to log in as
+	// with memcached's -Y before anything else is answered. See ReadUsers.
+	Users Users
+	// TLS, when set, is spoken on every listener (-Z). Network's connections speak none.
+	TLS *tls.Config
+	// Admin says which administrative commands are obeyed.
+	Admin Admin
 	// Profile is the memcached whose protocol the node speaks. Default: the newest.
 	Profile Profile
 	// Now is the clock that TTLs are counted on. Default time.Now.
@@ -99,6 +107,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := cfg.Users.check(); err != nil {
+		return cfg, err
 	}
 	switch {
 	case cfg.MaxBytes < 0:

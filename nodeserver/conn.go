@@ -50,6 +50,9 @@ type conn struct {
 	// quitAfter: quit when swallow is done.
 	quitAfter bool
 
+	authenticated bool
+	authFailures  int
+
 	// ignore: this is a watcher; what it sends is not looked at.
 	ignore   bool
 	watching watchKind // guarded by srv.mu
@@ -73,7 +76,7 @@ const (
 var stateNames = [...]string{"conn_read", "conn_parse_cmd", "conn_nread", "conn_swallow", "conn_closing"}
 
 func newConn(s *Server, nc net.Conn, id uint64) *conn {
-	c := &conn{srv: s, nc: nc, id: id, rbuf: make([]byte, readBuf)}
+	c := &conn{srv: s, nc: nc, id: id, rbuf: make([]byte, readBuf), authenticated: s.door == nil}
 	c.out.init(nc, s.cfg.WriteTimeout, &s.stats.written)
 	c.lastCmd.Store(s.clock.sec())
 	return c
@@ -160,6 +163,12 @@ func (c *conn) process() {
 		if c.ignore {
 			c.r = c.w
 			return
+		}
+		if !c.authenticated {
+			if !c.login() {
+				return
+			}
+			continue
 		}
 		if c.swallow > 0 {
 			n := min(c.swallow, c.w-c.r)

@@ -57,33 +57,6 @@ func sizeClass(size int) int {
 	return class
 }
 
-// ownCommand executes commands that are memcached's administration rather than its
-// protocol; false means that the line is none of them.
-func (c *conn) ownCommand(line []byte) bool {
-	f := bytes.Fields(line)
-	if len(f) == 0 {
-		return false
-	}
-	switch string(f[0]) {
-	case "watch":
-		c.startWatch(f[1:])
-	case "shutdown":
-		c.reply("SERVER_ERROR: shutdown not enabled")
-	case "lru_crawler":
-		if len(f) != 3 || string(f[1]) != "metadump" {
-			return false
-		}
-		if w := string(f[2]); w != "all" && w != "hash" {
-			c.reply("BADCLASS invalid class id")
-			return true
-		}
-		c.metadump()
-	default:
-		return false
-	}
-	return true
-}
-
 // metadump lists every item's meta data.
 func (c *conn) metadump() {
 	c.line("OK")
@@ -107,19 +80,6 @@ func (c *conn) metadump() {
 		return len(c.out.buf) < maxQueued
 	})
 	c.line("END")
-}
-
-// statsDetail answers stats detail, whose statistics by key prefix a node does not
-// keep.
-func (c *conn) statsDetail(what []byte) {
-	switch string(what) {
-	case "on", "off":
-		c.line("OK")
-	case "dump":
-		c.line("END")
-	default:
-		c.line("CLIENT_ERROR usage: stats detail on|off|dump")
-	}
 }
 
 // statsCachedump answers stats cachedump <class> <limit> [0 is all].

@@ -159,7 +159,7 @@ func TestDifferentialAgainstMemcached(t *testing.T) {
 	}
 	explained := map[string]int{}
 	var history []string
-	for i := range scaled(20_000) {
+	for i := range scaled(100_000) {
 		cmd := g.command()
 		a, b := node.ask(node.fill(cmd)), old.ask(old.fill(cmd))
 		history = append(history, fmt.Sprintf("%.80q -> %.60q | %.60q", cmd, a, b))

@@ -16,5 +16,6 @@
 // one line end, not two, and takes no other reply of its batch with it; command words
 // are never accepted abbreviated; a meta flag that takes a number must have one; an
 // over-long opaque is refused before anything is done; ma's T holds even when the
-// number grows longer; delete with more than four words is an error.
+// number grows longer; delete with more than four words is an error; the data block of a
+// log-in is 2,048 bytes at most.
 package nodeserver

@@ -123,6 +123,10 @@ func (c *conn) verbosity() {
 // flushAll drops everything now, or marks what will then be there for a later second.
 func (c *conn) flushAll() {
 	r := &c.req
+	if c.srv.cfg.Admin.NoFlush {
+		c.reply("CLIENT_ERROR flush_all not allowed")
+		return
+	}
 	c.srv.stats.cmdFlush.Add(1)
 	if r.HasDelay && r.Exptime > 0 {
 		// memcached's rule: gone is what was touched before the second itself.

@@ -10,8 +10,8 @@ import (
 
 // feed gives a fresh node's connection the parts, one read after the other, without a
 // network, and returns all it would send.
-func feed(t *testing.T, parts ...[]byte) (out string, quit bool) {
-	s, err := New(Config{MaxBytes: 1 << 20, Now: func() time.Time { return recorded }})
+func feed(t *testing.T, users Users, parts ...[]byte) (out string, quit bool) {
+	s, err := New(Config{MaxBytes: 1 << 20, Now: func() time.Time { return recorded }, Users: users})
 	require.NoError(t, err)
 	a, b := net.Pipe()
 	defer a.Close()
@@ -45,8 +45,8 @@ func FuzzNodeStream(f *testing.F) {
 		}
 		i := int(cut1) % (len(in) + 1)
 		j := i + int(cut2)%(len(in)-i+1)
-		whole, quit1 := feed(t, in)
-		cut, quit2 := feed(t, in[:i], in[i:j], in[j:])
+		whole, quit1 := feed(t, nil, in)
+		cut, quit2 := feed(t, nil, in[:i], in[i:j], in[j:])
 		require.Equal(t, whole, cut)
 		require.Equal(t, quit1, quit2)
 	})

@@ -2,6 +2,7 @@ package nodeserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -26,6 +27,9 @@ type Server struct {
 	casSeq    atomic.Uint64
 	stats     serverStats
 	watch     watchers
+	prefixes  prefixStats
+	door      *doorkeeper                 // nil: everybody may come in
+	cluster   atomic.Pointer[clusterList] // what config get cluster answers
 	verbosity atomic.Uint32
 	pid       uint64 // what stats shows, see pidOf
 
@@ -59,12 +63,16 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg:       cfg,
-		clock:     newClock(cfg.Now),
 		limits:    memproto.Limits{MaxValue: int(cfg.MaxItemBytes)},
 		pid:       pidOf(servers.Add(1) - 1),
 		done:      make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
+	}
+	s.clock.init(cfg.Now)
+	s.door = newDoorkeeper(cfg.Users)
+	if len(cfg.Admin.Cluster) > 0 {
+		s.SetCluster(cfg.Admin.Cluster)
 	}
 	cfg.Profile.apply(&s.limits)
 	s.store, err = store.New(store.Config{MaxBytes: cfg.MaxBytes, MaxItemBytes: cfg.MaxItemBytes,
@@ -85,6 +93,7 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	ln = s.secure(ln)
 	if !s.track(ln) {
 		ln.Close()
 		return nil, ErrServerClosed
@@ -117,6 +126,14 @@ func (s *Server) listen() (net.Listener, error) {
 	return net.Listen("unix", path)
 }
 
+// secure has TLS spoken on ln if it is configured.
+func (s *Server) secure(ln net.Listener) net.Listener {
+	if s.cfg.TLS == nil || s.cfg.Network != nil {
+		return ln
+	}
+	return tls.NewListener(ln, s.cfg.TLS)
+}
+
 // Addr is where the node listens: the first listener's address; nil before Serve.
 func (s *Server) Addr() net.Addr {
 	s.mu.Lock()
@@ -127,6 +144,7 @@ func (s *Server) Addr() net.Addr {
 // Serve accepts connections on ln until Shutdown or Close, then returns
 // ErrServerClosed. It closes ln.
 func (s *Server) Serve(ln net.Listener) error {
+	ln = s.secure(ln)
 	if !s.track(ln) {
 		ln.Close()
 		return ErrServerClosed
@@ -211,8 +229,10 @@ func (s *Server) startConn(nc net.Conn) {
 		s.mu.Unlock()
 		s.stats.rejected.Add(1)
 		s.cfg.Logger.Warn("too many connections", "max", s.cfg.MaxConns)
-		nc.SetWriteDeadline(time.Now().Add(time.Second))
-		nc.Write([]byte("ERROR Too many open connections\r\n"))
+		if s.cfg.TLS == nil { // no handshake for whom there is no room
+			nc.SetWriteDeadline(time.Now().Add(time.Second))
+			nc.Write([]byte("ERROR Too many open connections\r\n"))
+		}
 		nc.Close()
 		return
 	}

@@ -96,7 +96,7 @@ func (c *conn) statsGeneral() {
 	}
 	c.statNum("bytes_read", s.stats.bytesRead.Load())
 	c.statNum("bytes_written", s.stats.written.Load())
-	c.statNum("limit_maxbytes", uint64(s.cfg.MaxBytes))
+	c.statNum("limit_maxbytes", uint64(s.store.MaxBytes()))
 	c.statNum("accepting_conns", 1)
 	c.statNum("threads", uint64(runtime.GOMAXPROCS(0)))
 	c.statNum("log_worker_dropped", s.watch.dropped.Load())
@@ -146,7 +146,7 @@ func (c *conn) statsSettings() {
 	default:
 		host = a.String()
 	}
-	c.statNum("maxbytes", uint64(cfg.MaxBytes))
+	c.statNum("maxbytes", uint64(c.srv.store.MaxBytes()))
 	c.statNum("maxconns", uint64(cfg.MaxConns))
 	c.stat("tcpport", port)
 	c.stat("udpport", "0")
@@ -154,20 +154,21 @@ func (c *conn) statsSettings() {
 	c.statNum("verbosity", uint64(c.srv.verbosity.Load()))
 	c.stat("evictions", onOff(!cfg.NoEvict))
 	c.stat("domain_socket", socket)
-	c.stat("shutdown_command", "no")
+	c.stat("shutdown_command", yesNo(cfg.Admin.Shutdown != nil))
 	c.statNum("num_threads", uint64(runtime.GOMAXPROCS(0)))
 	c.stat("stat_key_prefix", ":")
-	c.stat("detail_enabled", "no")
+	c.stat("detail_enabled", yesNo(c.srv.prefixes.on.Load()))
 	c.stat("cas_enabled", "yes")
 	c.stat("binding_protocol", "ascii")
 	c.stat("auth_enabled_sasl", "no")
-	c.stat("auth_enabled_ascii", "no")
+	c.stat("auth_enabled_ascii", yesNo(c.srv.door != nil))
 	c.statNum("item_size_max", uint64(cfg.MaxItemBytes))
 	c.stat("maxconns_fast", "yes")
-	c.stat("flush_enabled", "yes")
+	c.stat("flush_enabled", yesNo(!cfg.Admin.NoFlush))
 	c.stat("dump_enabled", "yes")
 	c.statNum("idle_timeout", uint64(cfg.IdleTimeout/time.Second))
-	c.stat("ssl_enabled", "no")
+	c.stat("ssl_enabled", yesNo(cfg.TLS != nil))
+	c.stat("eviction", cfg.Eviction.String())
 }
 
 // statsItems shows the one LRU a node has as class 1; no items, no class.

@@ -156,6 +156,7 @@ func (c *conn) set() {
 	case memproto.CmdCas:
 		a.mode, a.cas = modeCAS, r.CAS
 	}
+	c.srv.prefixes.noteSet(r.Key)
 	tx := c.begin(r.Key)
 	status, size := c.put(&tx, &a)
 	tx.End()

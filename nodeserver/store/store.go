@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math/bits"
+	"sync/atomic"
 )
 
 // Config sizes a Store.
@@ -50,6 +51,7 @@ const (
 type Store struct {
 	seed         maphash.Seed
 	maxItemBytes int
+	maxBytes     atomic.Int64
 	shards       []shard
 	shift        uint // of a hash, to the number of its shard
 }
@@ -82,6 +84,7 @@ func New(cfg Config) (*Store, error) {
 		shards:       make([]shard, n),
 		shift:        uint(64 - bits.Len(uint(n-1))),
 	}
+	s.maxBytes.Store(cfg.MaxBytes)
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.seed, sh.policy, sh.noEvict, sh.onEvict = s.seed, cfg.Policy, cfg.NoEvict, cfg.OnEvict
@@ -113,6 +116,33 @@ func (s *Store) Fits(keyLen int, clientFlags uint32, valueLen int) bool {
 func (s *Store) shard(key []byte) (*shard, uint64) {
 	h := maphash.Bytes(s.seed, key)
 	return &s.shards[h>>s.shift], h
+}
+
+// MaxBytes is the present bound.
+func (s *Store) MaxBytes() int64 { return s.maxBytes.Load() }
+
+// SetMaxBytes changes the bound; what is too much for it goes, as far as it may. False:
+// the largest item would not fit into one of the store's parts, or nothing may be evicted.
+func (s *Store) SetMaxBytes(n int64, now uint32) bool {
+	each := n / int64(len(s.shards))
+	if each < int64(s.maxItemBytes)+chunkBytes {
+		return false
+	}
+	ok := true
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		sh.maxBytes = each
+		sh.spare = nil
+		tries := 0
+		for ok && sh.held > each {
+			ok = sh.recycle(now, tries)
+			tries++
+		}
+		sh.mu.Unlock()
+	}
+	s.maxBytes.Store(n)
+	return ok
 }
 
 // Clear drops every item at once.

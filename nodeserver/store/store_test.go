@@ -205,3 +205,23 @@ func TestConcurrentUse(t *testing.T) {
 	assert.LessOrEqual(t, s.Stats().Held, uint64(64<<10))
 	checkStore(t, s)
 }
+
+func TestSetMaxBytes(t *testing.T) {
+	s := newStore(t, Config{MaxBytes: 1 << 20, MaxItemBytes: 16 << 10})
+	fill := func(from, n int) {
+		for i := range n {
+			put(s, fmt.Sprint("k", from+i), strings.Repeat("v", 100), Meta{}, 2)
+		}
+	}
+	fill(0, 10_000)
+	before := s.Stats()
+	require.True(t, s.SetMaxBytes(2<<20, 2))
+	assert.EqualValues(t, 2<<20, s.MaxBytes())
+	fill(10_000, 20_000)
+	assert.Greater(t, s.Stats().Items, before.Items*3/2, "there is more room")
+	require.True(t, s.SetMaxBytes(1<<20, 2))
+	assert.LessOrEqual(t, s.Stats().Held, uint64(1<<20), "what is too much has gone at once")
+	assert.Greater(t, s.Stats().Items, before.Items*3/4, "and not much more than that")
+	assert.False(t, s.SetMaxBytes(20<<10, 2), "the largest item would not fit")
+	checkStore(t, s)
+}
