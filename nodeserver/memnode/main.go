@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -53,7 +54,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "memcached", opt.profile.Version())
 		return exitOK
 	}
-	cfg := opt.config()
+	ctx, shutdown := context.WithCancel(ctx)
+	defer shutdown()
+	cfg, err := opt.config(shutdown)
+	if err != nil {
+		fmt.Fprintln(stderr, "memnode:", err)
+		return exitError
+	}
 	level := slog.LevelWarn
 	if opt.verbose > 0 {
 		level = slog.LevelInfo
@@ -64,6 +71,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "memnode:", err)
 		return exitError
 	}
+	if err := opt.leaveTraces(); err != nil {
+		fmt.Fprintln(stderr, "memnode:", err)
+		srv.Close()
+		return exitError
+	}
+	if opt.pidFile != "" {
+		defer os.Remove(opt.pidFile)
+	}
+	boundHeap(cfg.MaxBytes)
 	cfg.Logger.Info("listening", "addr", srv.Addr().String(), "bytes", cfg.MaxBytes, "conns", cfg.MaxConns)
 	<-ctx.Done()
 	// The context is fresh: the one that ended is why we are here.
@@ -74,4 +90,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		srv.Close()
 	}
 	return exitOK
+}
+
+// leaveTraces sets the Unix socket's permissions and writes the file of -P.
+func (o *options) leaveTraces() error {
+	if o.socket != "" {
+		if err := os.Chmod(o.socket, o.mask); err != nil {
+			return fmt.Errorf("option -a: %w", err)
+		}
+	}
+	if o.pidFile != "" {
+		if err := os.WriteFile(o.pidFile, fmt.Appendln(nil, os.Getpid()), 0o644); err != nil {
+			return fmt.Errorf("option -P: %w", err)
+		}
+	}
+	return nil
+}
+
+// boundHeap has the garbage collector work harder once the process is larger than its
+// items may be, a tenth more, and 32 MiB for connections: without a bound it waits until
+// there is as much garbage as there are items.
+func boundHeap(maxBytes int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(maxBytes + maxBytes/10 + 32<<20)
+	}
 }

@@ -8,14 +8,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/memherd/memherd/nodeserver"
+	"github.com/memherd/memherd/nodeserver/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,13 +26,18 @@ func TestParseOptions(t *testing.T) {
 		args string
 		want options
 	}{
-		{"", options{port: 11211, listen: "127.0.0.1", megabytes: 64, conns: 1024, itemBytes: 1 << 20}},
-		{"-p11212 -vv -I 2m -m 128 -c10 -t 2", options{port: 11212, listen: "127.0.0.1", megabytes: 128, conns: 10, itemBytes: 2 << 20, threads: 2, verbose: 2}},
-		{"-vp 0 -l localhost:5000", options{listen: "localhost:5000", megabytes: 64, conns: 1024, itemBytes: 1 << 20, verbose: 1}},
-		{"-l 0.0.0.0 --insecure-public -I 2048", options{port: 11211, listen: "0.0.0.0", megabytes: 64, conns: 1024, itemBytes: 2048, insecurePublic: true}},
-		{"-l ::1", options{port: 11211, listen: "::1", megabytes: 64, conns: 1024, itemBytes: 1 << 20}},
-		{"--profile 1.5.22 -m 64 --profile=1.6.18", options{port: 11211, listen: "127.0.0.1", megabytes: 64, conns: 1024, itemBytes: 1 << 20, profile: nodeserver.Profile1618}},
-		{"-s /run/x.sock", options{port: 11211, listen: "127.0.0.1", socket: "/run/x.sock", megabytes: 64, conns: 1024, itemBytes: 1 << 20}},
+		{"", options{mask: defaultMask, port: 11211, listen: "127.0.0.1", megabytes: 64, conns: 1024, itemBytes: 1 << 20}},
+		{"-p11212 -vv -I 2m -m 128 -c10 -t 2", options{mask: defaultMask, port: 11212, listen: "127.0.0.1", megabytes: 128, conns: 10, itemBytes: 2 << 20, threads: 2, verbose: 2}},
+		{"-vp 0 -l localhost:5000", options{mask: defaultMask, listen: "localhost:5000", megabytes: 64, conns: 1024, itemBytes: 1 << 20, verbose: 1}},
+		{"-l 0.0.0.0 --insecure-public -I 2048", options{mask: defaultMask, port: 11211, listen: "0.0.0.0", megabytes: 64, conns: 1024, itemBytes: 2048, insecurePublic: true}},
+		{"-l ::1", options{mask: defaultMask, port: 11211, listen: "::1", megabytes: 64, conns: 1024, itemBytes: 1 << 20}},
+		{"--profile 1.5.22 -m 64 --profile=1.6.18", options{mask: defaultMask, port: 11211, listen: "127.0.0.1", megabytes: 64, conns: 1024, itemBytes: 1 << 20, profile: nodeserver.Profile1618}},
+		{"-m 64 -c 1024 -U 0 -u nobody -B ascii -kr -L -b 1024 -R 20 -f 1.25 -n 48 -o modern,slab_automove=1,hash_algorithm=murmur3,no_lru_crawler",
+			options{mask: defaultMask, port: 11211, listen: "127.0.0.1", megabytes: 64, conns: 1024, itemBytes: 1 << 20}},
+		{"-MFA -a 0770 -P /run/x.pid -Y /etc/users -l 0.0.0.0 -o eviction=s3fifo,idle_timeout=30",
+			options{mask: 0o770, port: 11211, listen: "0.0.0.0", megabytes: 64, conns: 1024, itemBytes: 1 << 20, noEvict: true, noFlush: true, shutdown: true,
+				pidFile: "/run/x.pid", users: "/etc/users", eviction: store.S3FIFO, idle: 30 * time.Second}},
+		{"-s /run/x.sock", options{mask: defaultMask, port: 11211, listen: "127.0.0.1", socket: "/run/x.sock", megabytes: 64, conns: 1024, itemBytes: 1 << 20}},
 	} {
 		got, err := parseOptions(strings.Fields(c.args))
 		require.NoError(t, err, c.args)
@@ -39,31 +45,48 @@ func TestParseOptions(t *testing.T) {
 	}
 	o, err := parseOptions([]string{"-l", "::1", "-p", "7"})
 	require.NoError(t, err)
-	assert.Equal(t, "[::1]:7", o.config().Addr)
+	cfg, err := o.config(nil)
+	require.NoError(t, err)
+	assert.Equal(t, "[::1]:7", cfg.Addr)
 }
 
 func TestBadOptions(t *testing.T) {
 	for args, want := range map[string]string{
-		"-x":                 "unknown option -x",
-		"--frob":             "unknown option --frob",
-		"-vx":                "unknown option -x",
-		"-p":                 "option -p needs an argument",
-		"-p x":               `option -p: "x"`,
-		"-p 65536":           "0 to 65535",
-		"-m 0":               "option -m",
-		"-c -1":              "option -c",
-		"-I 1":               "option -I",
-		"-I 2000m":           "option -I",
-		"-I 99999999999999m": "option -I",
-		"-I x":               "option -I",
-		"-m 1 -I 2m":         "raise -m",
-		"-l 0.0.0.0":         "--insecure-public",
-		"-l ::":              "--insecure-public",
-		"-l example.com":     "--insecure-public",
-		"-l 127.0.0.1:x":     "option -l",
-		"--profile":          "option --profile needs an argument",
-		"--profile 1.4":      "option --profile",
-		"11211":              "unexpected argument",
+		"-x":                       "unknown option -x",
+		"--frob":                   "unknown option --frob",
+		"-vx":                      "unknown option -x",
+		"-p":                       "option -p needs an argument",
+		"-p x":                     `option -p: "x"`,
+		"-p 65536":                 "0 to 65535",
+		"-m 0":                     "option -m",
+		"-c -1":                    "option -c",
+		"-I 1":                     "option -I",
+		"-I 2000m":                 "option -I",
+		"-I 99999999999999m":       "option -I",
+		"-I x":                     "option -I",
+		"-m 1 -I 2m":               "raise -m",
+		"-l 0.0.0.0":               "--insecure-public",
+		"-l ::":                    "--insecure-public",
+		"-l example.com":           "--insecure-public",
+		"-l 127.0.0.1:x":           "option -l",
+		"--profile":                "option --profile needs an argument",
+		"--profile 1.4":            "option --profile",
+		"11211":                    "unexpected argument",
+		"-U 11211":                 "no UDP",
+		"-B binary":                "no binary protocol",
+		"-a 999":                   "option -a",
+		"-f 0.5":                   "option -f",
+		"-d":                       "unknown option -d",
+		"-S":                       "unknown option -S",
+		"-o bogus":                 "option -o: bogus: unknown suboption",
+		"-o modern,ext_path=/x:1G": "option -o: ext_path",
+		"-o eviction=random":       "option -o: eviction",
+		"-o idle_timeout=x":        "option -o: idle_timeout",
+		"-o ssl_key=":              "option -o: ssl_key: needs a value",
+		"-o ssl_key=x":             "need -Z",
+		"-Z":                       "option -Z",
+		"-Z -o ssl_chain_cert=a,ssl_key=b,ssl_verify_mode=2": "ssl_ca_cert",
+		"-Z -o ssl_min_version=9":                            "ssl_min_version",
 	} {
 		var out, errs bytes.Buffer
 		assert.Equal(t, exitUsage, run(t.Context(), strings.Fields(args), &out, &errs), args)
@@ -83,25 +106,6 @@ func TestHelpAndVersion(t *testing.T) {
 	assert.Equal(t, exitOK, run(t.Context(), []string{"--profile", "1.5.22", "-V"}, &out, &errs))
 	assert.Equal(t, "memcached 1.5.22-memherd\n", out.String())
 	assert.Empty(t, errs.String())
-}
-
-// waiter is a log that can be waited on.
-type waiter struct {
-	mu   sync.Mutex
-	text strings.Builder
-	want *regexp.Regexp
-	got  chan string
-}
-
-func (w *waiter) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.text.Write(p)
-	if m := w.want.FindStringSubmatch(w.text.String()); m != nil && w.got != nil {
-		w.got <- m[1]
-		w.got = nil
-	}
-	return len(p), nil
 }
 
 func TestRunUntilSignal(t *testing.T) {

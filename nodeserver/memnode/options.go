@@ -4,29 +4,46 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/memherd/memherd/nodeserver"
+	"github.com/memherd/memherd/nodeserver/store"
 )
 
 const usage = `Usage: memnode [options]
   -p <port>     TCP port (default 11211; 0: a free one)
   -l <addr>     address to listen on, host or host:port (default 127.0.0.1)
   -s <path>     listen on this Unix socket instead of TCP
+  -a <mask>     permissions of the Unix socket, octal (default 700)
   -m <mb>       memory for items in megabytes (default 64)
+  -M            answer that there is no memory instead of evicting
   -c <n>        most connections at once (default 1024)
   -I <size>     largest item, key and header included: bytes, or with k or m (default 1m)
   -t <n>        most processors to use at once (default: all)
+  -F            refuse flush_all
+  -A            obey the command shutdown
+  -Y <file>     let in only who logs in; "user:password" a line, 8 at most
+  -Z            speak TLS; needs -o ssl_chain_cert=FILE,ssl_key=FILE
+  -P <file>     write the process number there
   -v            say more; -vv also works
   -V            print the version and exit
   -h            print this help and exit
+  -o <list>     suboptions, with commas between:
+                eviction=lru|s3fifo|lfu, idle_timeout=<seconds>, ssl_chain_cert=<file>,
+                ssl_key=<file>, ssl_ca_cert=<file>, ssl_verify_mode=0..3,
+                ssl_min_version=tlsv1.2; memcached's others are accepted and do nothing
+  -U 0          no UDP; any other port is refused
+  -u <user>, -B ascii|auto, -b <n>, -R <n>, -n <n>, -f <factor>, -D <char>, -k, -r, -L, -C
+                are accepted, as memcached has them, and do nothing
   --profile <version>
                 speak the protocol of this memcached: 1.5.22, 1.6.18, 1.6.22, 1.6.27 or
                 1.6.40 (default)
   --insecure-public
-                allow -l an address others can reach, although nothing is protected
+                allow -l an address others can reach with neither -Y nor -Z
 `
 
 // options is the parsed command line.
@@ -34,20 +51,32 @@ type options struct {
 	port           int
 	listen         string
 	socket         string
+	mask           os.FileMode
 	megabytes      int
+	noEvict        bool
 	conns          int
 	itemBytes      int
 	threads        int
+	noFlush        bool
+	shutdown       bool
+	users          string
+	tls            tlsOptions
+	pidFile        string
 	verbose        int
 	version, help  bool
+	idle           time.Duration
+	eviction       store.Policy
 	insecurePublic bool
 	profile        nodeserver.Profile
 }
 
+// defaultMask is memcached's.
+const defaultMask = 0o700
+
 // parseOptions reads args as getopt does: -p 11211, -p11211, -vvp 11211; long options
 // as --name.
 func parseOptions(args []string) (*options, error) {
-	o := &options{port: 11211, listen: "127.0.0.1", megabytes: 64, conns: 1024, itemBytes: 1 << 20}
+	o := &options{port: 11211, listen: "127.0.0.1", mask: defaultMask, megabytes: 64, conns: 1024, itemBytes: 1 << 20}
 	for len(args) > 0 {
 		arg := args[0]
 		args = args[1:]
@@ -108,18 +137,10 @@ func (o *options) short(letters string, args []string) ([]string, error) {
 	for letters != "" {
 		c := letters[0]
 		letters = letters[1:]
-		switch c {
-		case 'v':
-			o.verbose++
-			continue
-		case 'V':
-			o.version = true
-			continue
-		case 'h':
-			o.help = true
+		if o.flag(c) {
 			continue
 		}
-		if !strings.ContainsRune("plsmcIt", rune(c)) {
+		if !strings.ContainsRune("plsamcItYPobRUuBDfn", rune(c)) {
 			return nil, fmt.Errorf("unknown option -%c: see -h", c)
 		}
 		value := letters
@@ -137,8 +158,59 @@ func (o *options) short(letters string, args []string) ([]string, error) {
 	return args, nil
 }
 
+// flag takes the letters without an argument.
+func (o *options) flag(c byte) bool {
+	switch c {
+	case 'v':
+		o.verbose++
+	case 'V':
+		o.version = true
+	case 'h':
+		o.help = true
+	case 'M':
+		o.noEvict = true
+	case 'F':
+		o.noFlush = true
+	case 'A':
+		o.shutdown = true
+	case 'Z':
+		o.tls.on = true
+	case 'k', 'r', 'L', 'C':
+		// Locked memory, core dumps, large pages, no CAS: accepted, see usage.
+	default:
+		return false
+	}
+	return true
+}
+
 func (o *options) set(c byte, value string) (err error) {
 	switch c {
+	case 'a':
+		var n uint64
+		if n, err = strconv.ParseUint(value, 8, 32); err != nil || n > 0o777 {
+			return fmt.Errorf("%q: need permissions in octal, like 700", value)
+		}
+		o.mask = os.FileMode(n)
+	case 'Y':
+		o.users = value
+	case 'P':
+		o.pidFile = value
+	case 'o':
+		return o.suboptions(value)
+	case 'U':
+		if value != "0" {
+			return fmt.Errorf("%q: memnode has no UDP", value)
+		}
+	case 'B':
+		if value != "ascii" && value != "auto" {
+			return fmt.Errorf("%q: need ascii or auto, there is no binary protocol", value)
+		}
+	case 'b', 'R', 'n':
+		_, err = number(value, 1, 1<<30) // backlog, requests an event, least chunk
+	case 'f':
+		if f, bad := strconv.ParseFloat(value, 64); bad != nil || f <= 1 {
+			return fmt.Errorf("%q: need a factor above 1", value)
+		}
 	case 'p':
 		o.port, err = number(value, 0, 65535)
 	case 'l':
@@ -196,6 +268,9 @@ func (o *options) validate() error {
 	if o.itemBytes > o.megabytes<<20 {
 		return fmt.Errorf("-I %d is more than -m allows (%d MB): raise -m", o.itemBytes, o.megabytes)
 	}
+	if err := o.tls.validate(); err != nil {
+		return err
+	}
 	if o.socket != "" {
 		return nil
 	}
@@ -203,8 +278,8 @@ func (o *options) validate() error {
 	if err != nil {
 		return err
 	}
-	if !o.insecurePublic && !loopback(host) {
-		return fmt.Errorf("-l %s: others could reach it, and nothing protects a cache there: use 127.0.0.1, or --insecure-public if a firewall does", o.listen)
+	if !o.insecurePublic && o.users == "" && !o.tls.on && !loopback(host) {
+		return fmt.Errorf("-l %s: others could reach it, and nothing protects a cache there: use 127.0.0.1, or -Y or -Z, or --insecure-public if a firewall does", o.listen)
 	}
 	return nil
 }
@@ -231,21 +306,34 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// config is the node's configuration; -t takes effect at once.
-func (o *options) config() nodeserver.Config {
+// config is the node's configuration; -t takes effect at once. shutdown is what -A lets
+// clients call.
+func (o *options) config(shutdown func()) (nodeserver.Config, error) {
 	if o.threads > 0 {
 		runtime.GOMAXPROCS(o.threads)
 	}
 	cfg := nodeserver.Config{
 		MaxBytes:     int64(o.megabytes) << 20,
 		MaxItemBytes: int64(o.itemBytes),
+		Eviction:     o.eviction,
+		NoEvict:      o.noEvict,
 		MaxConns:     o.conns,
+		IdleTimeout:  o.idle,
 		Profile:      o.profile,
+		Admin:        nodeserver.Admin{NoFlush: o.noFlush},
 		Addr:         "unix:" + o.socket,
+	}
+	if o.shutdown {
+		cfg.Admin.Shutdown = shutdown
 	}
 	if o.socket == "" {
 		host, port, _ := o.hostPort() // validate has seen it
 		cfg.Addr = net.JoinHostPort(host, port)
 	}
-	return cfg
+	var err error
+	if cfg.Users, err = readUsers(o.users); err != nil {
+		return cfg, err
+	}
+	cfg.TLS, err = o.tls.load()
+	return cfg, err
 }
