@@ -13,7 +13,7 @@ NESTED     = bench/rivals
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads bench-loaders lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-kill soak-schedules soak-strong soak-differential clean
+.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads bench-loaders lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-kill soak-schedules soak-strong soak-differential bench-node clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,11 @@ bench-loaders: tools ## the loader against sturdyc and singleflights on TRACE, 6
 	@mkdir -p bin
 	@$(GO) -C bench/rivals build -o $(CURDIR)/bin/loaders ./loaders
 	@bin/loaders -trace $(TRACE) $(FLAGS)
+
+bench-node: tools ## memnode against memcached: throughput, CPU time, memory, 2 min; FLAGS="-rounds 3 -items 0" for a look
+	@mkdir -p bin
+	@$(GO) build -o bin/memnode ./nodeserver/memnode
+	@$(GO) run ./bench node $(FLAGS)
 
 lint: ## gofmt, go vet, staticcheck
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not gofmt'ed:"; echo "$$bad"; exit 1; fi

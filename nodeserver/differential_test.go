@@ -133,7 +133,7 @@ func wrapped(cmd, node string) bool {
 	if len(words) < 3 || words[0] != "incr" {
 		return false
 	}
-	delta, err := strconv.ParseUint(words[2], 10, 63)
+	delta, err := strconv.ParseUint(strings.TrimPrefix(words[2], "+"), 10, 63)
 	sum, bad := strconv.ParseUint(strings.TrimSpace(node), 10, 64)
 	return err == nil && bad == nil && sum < delta
 }

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/memherd/memherd/bench/internal/cputime"
+	"github.com/memherd/memherd/bench/internal/nodebench"
+	"github.com/memherd/memherd/bench/internal/progress"
+	"github.com/memherd/memherd/bench/internal/report"
+	"github.com/memherd/memherd/bench/internal/versus"
+	"github.com/memherd/memherd/nodeserver/stock"
+)
+
+type nodeCmd struct {
+	Memnode string        `default:"bin/memnode" help:"The memnode to measure." placeholder:"FILE"`
+	Rounds  int           `default:"7" help:"Rounds; the median counts."`
+	Slot    time.Duration `default:"700ms" help:"Length of each server's turn in a round."`
+	Items   int           `default:"2000000" help:"Items whose memory is measured; 0 leaves that out."`
+	Seed    uint64        `default:"1" help:"Seed of the requests."`
+	JSON    string        `name:"json" help:"Also write the results as JSON to this file (- is stdout; the tables then go to stderr)." placeholder:"OUT"`
+}
+
+// nodeRow is one line of the table, as -json writes it.
+type nodeRow struct {
+	Row    string         `json:"row"`
+	Scores []versus.Score `json:"scores"` // memcached, memnode, memcached again
+	// CPU is memnode's CPU time an operation to memcached's.
+	CPU     float64        `json:"server_cpu_ratio"`
+	Verdict versus.Verdict `json:"verdict"`
+}
+
+func (c *nodeCmd) Run(e *env) (err error) {
+	if c.Rounds < 1 || c.Slot < time.Millisecond || c.Items < 0 {
+		return usagef("-rounds must be positive, -slot at least 1ms, -items not negative")
+	}
+	if err := report.CheckJSONPath(c.JSON); err != nil {
+		return usageError{err}
+	}
+	if _, err := stock.Find(); err != nil {
+		return usageError{err}
+	}
+	servers, stop, err := c.servers(1024)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, stop)
+	for _, s := range servers {
+		if err := s.Fill(); err != nil {
+			return err
+		}
+	}
+	out := e.people(c.JSON)
+	rows, err := c.table(e, servers)
+	if err != nil {
+		return err
+	}
+	printNodeRows(out, rows)
+	if c.Items > 0 {
+		if err := c.memory(out); err != nil {
+			return err
+		}
+	}
+	if c.JSON != "" {
+		return report.WriteJSON(c.JSON, e.stdout, rows)
+	}
+	return nil
+}
+
+// servers starts memcached, memnode and memcached once more.
+func (c *nodeCmd) servers(megabytes int) (list []nodebench.Server, stop func() error, err error) {
+	var running []*stock.Server
+	stop = func() (err error) {
+		for _, s := range running {
+			err = errors.Join(err, s.Stop())
+		}
+		return err
+	}
+	for _, one := range []struct{ name, path string }{{"memcached", ""}, {"memnode", c.Memnode}, {"memcached again", ""}} {
+		s, err := stock.Start(stock.Config{Path: one.path, MemoryMB: megabytes})
+		if err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("-memnode: %w", err), stop())
+		}
+		running = append(running, s)
+		list = append(list, nodebench.Server{Name: one.name, Addr: s.Addr(), CPU: cputime.Reader(s.Pid())})
+	}
+	return list, stop, nil
+}
+
+func (c *nodeCmd) table(e *env, servers []nodebench.Server) (out []nodeRow, err error) {
+	rows := nodebench.Rows()
+	bar := progress.New(e.stderr, int64(len(rows)*len(servers)*c.Rounds))
+	defer bar.Close()
+	done := int64(0)
+	for _, row := range rows {
+		bar.Step(row.Name)
+		var all []versus.Contender
+		for _, s := range servers {
+			all = append(all, versus.Contender{Name: s.Name, Turn: s.Turn(row)})
+		}
+		scores, err := versus.Run(e.ctx, versus.Config{Base: all[0], Others: all[1:], Rounds: c.Rounds,
+			Slot:  versus.Slot{Goroutines: row.Conns, Length: c.Slot, Picks: 1, Seed: c.Seed},
+			Watch: func(name string, _ int) { bar.Set(done, name); done++ }})
+		if err != nil {
+			return nil, err
+		}
+		r := nodeRow{Row: row.Name, Scores: scores,
+			Verdict: versus.Bound{Floor: row.Floor, Aim: row.Aim}.Judge(scores[1].Ratio, scores[2].Ratio)}
+		if scores[0].ServerCPU > 0 {
+			r.CPU = scores[1].ServerCPU / scores[0].ServerCPU
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+func printNodeRows(out io.Writer, rows []nodeRow) {
+	fmt.Fprintf(out, "%-36s %12s %12s %22s %18s %15s %15s  %s\n", "", "memcached/s", "memnode/s", "ratio (least–most)", "A/A", "CPU µs/op", "p99 µs", "verdict")
+	for _, r := range rows {
+		a, b, aa := r.Scores[0], r.Scores[1], r.Scores[2]
+		fmt.Fprintf(out, "%-36s %12.0f %12.0f %8.2f (%.2f–%.2f) %18s %15s %15s  %s\n", r.Row, a.OpsPerS, b.OpsPerS, b.Ratio.Mid, b.Ratio.Min, b.Ratio.Max,
+			fmt.Sprintf("%.2f–%.2f", aa.Ratio.Min, aa.Ratio.Max), fmt.Sprintf("%.2f : %.2f", a.ServerCPU, b.ServerCPU), fmt.Sprintf("%.0f : %.0f", a.P99, b.P99), r.Verdict)
+	}
+}
+
+// memory measures what an item costs on a fresh memcached and a fresh memnode.
+func (c *nodeCmd) memory(out io.Writer) (err error) {
+	for _, one := range []struct{ name, path string }{{"memcached", ""}, {"memnode", c.Memnode}} {
+		s, err := stock.Start(stock.Config{Path: one.path, MemoryMB: 1024})
+		if err != nil {
+			return err
+		}
+		per, err := nodebench.Server{Name: one.name, Addr: s.Addr()}.Memory(s.Pid(), c.Items)
+		if err := errors.Join(err, s.Stop()); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%-36s %.1f resident bytes an item, %d items of 19 B + 100 B\n", one.name, per, c.Items)
+	}
+	return nil
+}
