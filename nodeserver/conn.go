@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/nodeserver/store"
 )
 
 const (
@@ -60,6 +61,12 @@ type conn struct {
 	state    atomic.Uint32 // connState, for stats conns
 	lastCmd  atomic.Uint32 // second of the last batch
 	draining atomic.Bool   // set by Shutdown
+
+	// reserved is how much of the server's pending is this connection's.
+	reserved int
+	// waitSince is the Unix time in nanoseconds since when half a command is here, 0 for
+	// none, and waitBody how many bytes of it, if it is in its data block: see slow.
+	waitSince, waitBody atomic.Int64
 }
 
 // connState is what stats conns shows, in memcached's words.
@@ -98,6 +105,7 @@ func (c *conn) serve() {
 		c.state.Store(uint32(stateClosing))
 		c.out.finish()
 		c.nc.Close()
+		c.release()
 	}()
 	for {
 		if c.draining.Load() {
@@ -109,7 +117,13 @@ func (c *conn) serve() {
 				return
 			}
 		}
-		c.room()
+		if !c.room() {
+			if c.quit {
+				return
+			}
+			continue // what could not be kept is passed over from now on
+		}
+		c.partial()
 		n, err := c.nc.Read(c.rbuf[c.w:])
 		c.w += n
 		if n > 0 {
@@ -132,28 +146,54 @@ func (c *conn) serve() {
 }
 
 // room makes space for the next read. The buffer doubles only when it is full, so it
-// grows with bytes that came, not with lengths that were announced.
-func (c *conn) room() {
+// grows with bytes that came, not with lengths that were announced. False: there is no
+// memory for a data block, which is refused instead.
+func (c *conn) room() bool {
 	switch {
 	case c.r == c.w:
 		c.r, c.w = 0, 0
 		if len(c.rbuf) > keepBuf {
 			c.rbuf = make([]byte, keepBuf)
+			c.release()
 		}
 	case c.w == len(c.rbuf) && c.r > 0 || c.need > len(c.rbuf)-c.r && c.r > 0:
 		c.w = copy(c.rbuf, c.rbuf[c.r:c.w])
 		c.r = 0
 	}
 	if c.w < len(c.rbuf) {
-		return
+		return true
 	}
 	size := 2 * len(c.rbuf)
 	if c.need > 0 {
 		size = min(size, max(c.need, keepBuf))
 	}
-	bigger := make([]byte, max(size, c.w+1))
+	size = max(size, c.w+1)
+	if c.need > 0 && size > keepBuf && !c.reserve(size-max(len(c.rbuf), keepBuf)) {
+		c.refusePending()
+		return false
+	}
+	bigger := make([]byte, size)
 	copy(bigger, c.rbuf[:c.w])
 	c.rbuf = bigger
+	return true
+}
+
+// refusePending gives up on the data block at the front of the buffer, for which there is
+// no memory: what has come of it is dropped, and the rest is passed over as it comes.
+func (c *conn) refusePending() {
+	_, err := memproto.DecodeRequest(c.rbuf[c.r:c.w], &c.srv.limits, &c.req)
+	if err != nil || !c.authenticated { // it was understood before
+		c.quit = true
+		return
+	}
+	c.srv.store.Count(store.StoreNoMemory)
+	c.swallow, c.refusal = c.need-(c.w-c.r), outOfMemory
+	if c.req.NoReply {
+		c.refusal = ""
+	}
+	c.need, c.r, c.w = 0, 0, 0
+	c.rbuf = make([]byte, keepBuf)
+	c.release()
 }
 
 // process executes every whole command in the buffer. What it leaves there is half a

@@ -33,6 +33,9 @@ type Server struct {
 	verbosity atomic.Uint32
 	pid       uint64 // what stats shows, see pidOf
 
+	// pending is how many bytes of buffers hold half-arrived data blocks.
+	pending atomic.Int64
+
 	// done is closed when the server stops: waits inside connections end then.
 	done chan struct{}
 	// wg counts the goroutines of Start's accept loop and of all connections.
@@ -44,7 +47,8 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
 	nextConn  uint64
-	closing   bool // no new listeners or connections
+	closing   bool      // no new listeners or connections
+	droppedAt time.Time // when slow senders were last looked for
 }
 
 // servers counts those made in this process.
@@ -226,6 +230,7 @@ func (s *Server) startConn(nc net.Conn) {
 		nc.Close()
 		return
 	case len(s.conns) >= s.cfg.MaxConns:
+		s.dropSlow(time.Now()) // there will be room for the next
 		s.mu.Unlock()
 		s.stats.rejected.Add(1)
 		s.cfg.Logger.Warn("too many connections", "max", s.cfg.MaxConns)
@@ -235,6 +240,9 @@ func (s *Server) startConn(nc net.Conn) {
 		}
 		nc.Close()
 		return
+	}
+	if s.crowded() {
+		s.dropSlow(time.Now())
 	}
 	s.nextConn++
 	c := newConn(s, nc, s.nextConn)

@@ -16,6 +16,7 @@ import (
 type serverStats struct {
 	total     atomic.Uint64 // connections ever served
 	rejected  atomic.Uint64 // turned away at MaxConns
+	slow      atomic.Uint64 // dropped for sending slowly when room was scarce
 	bytesRead atomic.Uint64
 	written   atomic.Uint64
 	cmdFlush  atomic.Uint64
@@ -24,6 +25,7 @@ type serverStats struct {
 func (s *serverStats) reset() {
 	s.total.Store(0)
 	s.rejected.Store(0)
+	s.slow.Store(0)
 	s.bytesRead.Store(0)
 	s.written.Store(0)
 	s.cmdFlush.Store(0)
@@ -90,6 +92,8 @@ func (c *conn) statsGeneral() {
 	c.statNum("curr_connections", uint64(conns))
 	c.statNum("total_connections", s.stats.total.Load())
 	c.statNum("rejected_connections", s.stats.rejected.Load())
+	c.statNum("slow_connections_dropped", s.stats.slow.Load())
+	c.statNum("pending_bytes", uint64(max(s.pending.Load(), 0)))
 	c.statNum("cmd_flush", s.stats.cmdFlush.Load())
 	for _, n := range countedStats {
 		c.statNum(n.name, st.Counters[n.counter])
