@@ -13,7 +13,7 @@ NESTED     = bench/rivals
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads bench-loaders lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-kill soak-schedules soak-strong soak-differential bench-node clean
+.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads bench-loaders lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-kill soak-schedules soak-strong soak-differential bench-node bench-hitratio clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,11 @@ bench-node: tools ## memnode against memcached: throughput, CPU time, memory, 2 
 	@mkdir -p bin
 	@$(GO) build -o bin/memnode ./nodeserver/memnode
 	@$(GO) run ./bench node $(FLAGS)
+
+bench-hitratio: tools ## hit ratios of memnode and memcached, TRACE=file of key numbers; FLAGS="-shares 3,10,30"
+	@mkdir -p bin
+	@$(GO) build -o bin/memnode ./nodeserver/memnode
+	@$(GO) run ./bench hitratio -trace $(or $(TRACE),../shared/data/web12.keys.gz) $(FLAGS)
 
 lint: ## gofmt, go vet, staticcheck
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not gofmt'ed:"; echo "$$bad"; exit 1; fi

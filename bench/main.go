@@ -43,6 +43,8 @@ type cli struct {
 	Fault   faultCmd   `cmd:"" help:"Play faults on real memcached processes behind proxies, and hold them against what is promised."`
 	Loads   loadsCmd   `cmd:"" help:"Play stampedes, dying processes and origins in trouble, and count what reaches the origin."`
 	Node    nodeCmd    `cmd:"" help:"Compare memnode with memcached: throughput, CPU time, memory."`
+
+	Hitratio hitratioCmd `cmd:"" help:"Compare the hit ratios of memnode and memcached on a trace."`
 }
 
 // env is what a command may use of the outside world.

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/memherd/memherd/bench/internal/nodebench"
+	"github.com/memherd/memherd/bench/internal/progress"
+	"github.com/memherd/memherd/nodeserver/stock"
+)
+
+type hitratioCmd struct {
+	Trace   string    `required:"" help:"File of one key number a line, plain or gzip." placeholder:"FILE"`
+	Shares  []float64 `default:"10,30" help:"Memory of the servers, in percent of all values' bytes."`
+	Size    int       `default:"20480" help:"Mean bytes of a value; each has up to a half more or less."`
+	Limit   int       `help:"Play so many requests of the trace; 0 is all."`
+	Memnode string    `default:"bin/memnode" help:"The memnode to measure." placeholder:"FILE"`
+	Seed    uint64    `default:"1" help:"Seed of the sizes."`
+}
+
+func (c *hitratioCmd) Run(e *env) error {
+	if c.Size < 1 || c.Size > 600_000 || c.Limit < 0 || len(c.Shares) == 0 {
+		return usagef("-size must be from 1 to 600000, -limit not negative, and -shares not empty")
+	}
+	for _, s := range c.Shares {
+		if s <= 0 || s > 1000 {
+			return usagef("-shares %v: give percentages above 0", s)
+		}
+	}
+	if _, err := stock.Find(); err != nil {
+		return usageError{err}
+	}
+	trace, err := nodebench.ReadTrace(c.Trace, c.Limit)
+	if err != nil {
+		return usageError{fmt.Errorf("-trace: %w", err)}
+	}
+	size, total := trace.Sizes(c.Size, c.Seed)
+	fmt.Fprintf(e.stdout, "%d requests, %d keys, %d MB of values of %d B on average, seed %d\n", len(trace), len(size), total>>20, c.Size, c.Seed)
+	fmt.Fprintf(e.stdout, "%8s %8s %10s %10s %10s %10s %10s\n", "share", "-m", "exact lru", "memcached", "lru", "s3fifo", "lfu")
+	bar := progress.New(e.stderr, int64(4*len(c.Shares)))
+	defer bar.Close()
+	bar.Step("hit ratios")
+	done := int64(0)
+	for _, share := range c.Shares {
+		mb := max(int(float64(total)*share/100)>>20, 1)
+		line := fmt.Sprintf("%7.0f%% %8d %9.2f%%", share, mb, 100*trace.ExactLRU(size, mb<<20))
+		for _, s := range []stock.Config{
+			{}, {Path: c.Memnode}, {Path: c.Memnode, Args: []string{"-o", "eviction=s3fifo"}}, {Path: c.Memnode, Args: []string{"-o", "eviction=lfu"}},
+		} {
+			s.MemoryMB = mb
+			bar.Set(done, fmt.Sprintf("%v %% of the bytes", share))
+			done++
+			ratio, err := c.play(e, s, trace, size)
+			if err != nil {
+				return err
+			}
+			line += fmt.Sprintf(" %9.2f%%", 100*ratio)
+		}
+		fmt.Fprintln(e.stdout, line)
+	}
+	return nil
+}
+
+// play plays the trace to a fresh server.
+func (c *hitratioCmd) play(e *env, cfg stock.Config, trace nodebench.Trace, size map[int]int) (float64, error) {
+	s, err := stock.Start(cfg)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", cfg.Path, err)
+	}
+	ratio, err := nodebench.Server{Name: cfg.Path, Addr: s.Addr()}.HitRatio(e.ctx, trace, size)
+	return ratio, errors.Join(err, s.Stop())
+}
