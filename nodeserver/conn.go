@@ -154,6 +154,7 @@ func (c *conn) room() bool {
 		c.r, c.w = 0, 0
 		if len(c.rbuf) > keepBuf {
 			c.rbuf = make([]byte, keepBuf)
+			c.req = memproto.Request{} // it lies in the old buffer and would keep it
 			c.release()
 		}
 	case c.w == len(c.rbuf) && c.r > 0 || c.need > len(c.rbuf)-c.r && c.r > 0:
@@ -192,7 +193,8 @@ func (c *conn) refusePending() {
 		c.refusal = ""
 	}
 	c.need, c.r, c.w = 0, 0, 0
-	c.rbuf = make([]byte, keepBuf)
+	c.rbuf = make([]byte, readBuf)
+	c.req = memproto.Request{} // its key lies in the old buffer and would keep it
 	c.release()
 }
 
@@ -249,7 +251,7 @@ func (c *conn) process() {
 			c.quit = true
 		}
 	}
-	if c.r == c.w && len(c.rbuf) < keepBuf && c.w == len(c.rbuf) {
+	if c.r == c.w && len(c.rbuf) < keepBuf && c.w == len(c.rbuf) && c.swallow == 0 {
 		// A read filled the buffer: this peer sends big batches.
 		c.rbuf, c.r, c.w = make([]byte, min(4*len(c.rbuf), keepBuf)), 0, 0
 	}

@@ -3,6 +3,7 @@ package nodeserver
 import (
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -78,8 +79,10 @@ func TestPendingBlocksAreBounded(t *testing.T) {
 		s := startNode(t, Config{Addr: "n", Network: mem, MaxBytes: 16 << 20})
 		const size = 1_000_000
 		block := strings.Repeat("x", size-1)
+		before := heap()
 		all := crowd(t, mem, 200, func(i int) string { return fmt.Sprintf("set k%d 0 0 %d\r\n%s", i, size, block) })
 		assert.LessOrEqual(t, s.pending.Load(), int64(4<<20))
+		assert.Less(t, heap()-before, int64(4<<20+200*(100<<10)), "what is refused is kept by nobody")
 		stored, refused := 0, 0
 		for _, p := range all {
 			got, closed := p.exchange("x\r\nmn\r\n")
@@ -98,4 +101,12 @@ func TestPendingBlocksAreBounded(t *testing.T) {
 		synctest.Wait()
 		assert.Zero(t, s.pending.Load(), "and everything is given back")
 	})
+}
+
+// heap is how many bytes are in use once the garbage is gone.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
