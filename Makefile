@@ -50,8 +50,8 @@ bench-client: tools ## the client against gomemcache and others, 5 min; FLAGS=-q
 	@$(GO) -C bench/rivals build -o $(CURDIR)/bin/rivals .
 	@bin/rivals $(FLAGS)
 
-bench-micro: ## ring lookup, near-cache hit, sketch update
-	$(GO) test -run '^$$' -bench '^Benchmark(Lookup|Clock|NearHit|NearMiss|Observe)' -benchtime $(BENCHTIME) ./ring ./hotkey
+bench-micro: ## ring lookup, near-cache hit (through a loader, too), sketch update
+	$(GO) test -run '^$$' -bench '^Benchmark(Lookup|Clock|NearHit|NearMiss|Observe)' -benchtime $(BENCHTIME) ./ring ./hotkey ./loader
 
 bench-ring: ## placements against others': cost, evenness, heirs, movement, 3 min; FLAGS=-quick for a look
 	@mkdir -p bin

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
+	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
 	"github.com/memherd/memherd/hotkey"
 )
@@ -17,6 +18,22 @@ func (c *Client) HotKeys(n int) []hotkey.Hot { return c.detector.Top(n) }
 
 // NearStats returns the near-cache's figures; all zero without one.
 func (c *Client) NearStats() hotkey.NearStats { return c.near.Stats() }
+
+// ReadNear returns what the near-cache holds for key; ok is false if there is nothing that may serve a
+// read that starts now, no near-cache, or the client is closed. It counts as an access of the key, asks no
+// node, allocates nothing, and does not keep key, which is not checked: what is no key is not held.
+func (c *Client) ReadNear(key string) (near item.Near, ok bool) {
+	if c.near == nil || c.ctx.Err() != nil {
+		return near, false
+	}
+	hash := c.top.Load().ring.Hash(key)
+	seen, ok := c.near.Look(hash, key)
+	if !ok {
+		return near, false
+	}
+	c.detector.Observe(hash, key, len(seen.Bytes))
+	return item.Near{Value: seen.Bytes, At: seen.At, Kept: seen.Kept}, true
+}
 
 // fillNear holds the value of a reply in memory, unless a write of this client has
 // moved the key's generation since gen, or the reply is no sound value: a stub, a

@@ -90,20 +90,28 @@ func (n *Near) off() bool { return n == nil || n.x == 0 }
 // no lock, allocates nothing, and writes to shared memory only for the first hits after each validation and one in
 // some 64 later ones. A miss does not read the clock.
 func (n *Near) Get(hash uint64, key string) (Value, bool) {
+	if e, _ := n.read(hash, key); e != nil {
+		return e.value, true
+	}
+	return Value{}, false
+}
+
+// read returns the entry that answers a read of key which starts now, and the time by since; nil if there is none.
+func (n *Near) read(hash uint64, key string) (*entry, int64) {
 	if n == nil {
-		return Value{}, false
+		return nil, 0
 	}
 	h := n.mixer.mix(hash)
 	e := n.table.Load().find(h, key)
 	if e == nil {
-		return Value{}, false
+		return nil, 0
 	}
 	// The clock is read after the read began, so it can only refuse too much; and before the deadline, so that an entry
 	// renewed in between is judged by the older time.
 	now := n.since()
 	if now >= e.deadline.Load() {
 		n.expired.Add(1)
-		return Value{}, false
+		return nil, 0
 	}
 	if e.reads.Load() < readsCounted {
 		e.reads.Add(1)
@@ -111,7 +119,7 @@ func (n *Near) Get(hash uint64, key string) (Value, bool) {
 		// The clock's nanoseconds are the coin: a random number would cost a third of the hit.
 		n.hits[r>>55&(hitStripes-1)].n.Add(hitSample)
 	}
-	return e.value, true
+	return e, now
 }
 
 // Generation returns the key's generation, to be taken before a request for it is sent and given to Put or Renew with

@@ -6,7 +6,7 @@ import (
 )
 
 // entry is one value held near. Everything above the padding is written before the entry is published and never
-// again, except deadline, which a renewal moves: a line that many cores read and next to nobody writes.
+// again, except deadline, which a renewal moves, and kept, which is set once: a line that many cores read and next to nobody writes.
 type entry struct {
 	hash     uint64 // of the mixer, not the ring's
 	deadline atomic.Int64
@@ -16,6 +16,7 @@ type entry struct {
 	size     int64
 	hard     int64 // nanoseconds since base when the node itself lets the value go; 0 = unknown. Guarded by Near.mu.
 	sentAt   int64 // when the validating request was sent, since base. Guarded by Near.mu.
+	kept     Kept
 	_        [64]byte
 	// reads counts hits since the last validation, up to readsCounted; then it is only read, so that the hits of a truly
 	// hot entry write nothing.

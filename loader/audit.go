@@ -102,11 +102,15 @@ func (l *Loader[V]) stopAudit() {
 // sample offers a hit to the audit.
 func (l *Loader[V]) sample(full string) {
 	if a := l.audit; a != nil && rand.Float64() < l.cfg.Audit.Share {
-		select {
-		case a.keys <- full:
-		default:
-			a.skipped.Add(1)
-		}
+		a.offer(full)
+	}
+}
+
+func (a *auditor) offer(full string) {
+	select {
+	case a.keys <- full:
+	default:
+		a.skipped.Add(1)
 	}
 }
 

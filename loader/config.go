@@ -90,6 +90,14 @@ type Config[V any] struct {
 	Prefix string
 	// Codec turns values into bytes and back. Nil means JSON[V].
 	Codec Codec[V]
+	// ShareDecoded makes Gets that the near-cache answers share one decoded value, which
+	// costs them no decoding and no allocation; what V leads to (pointers, slices, maps) is read-only
+	// then, for every caller of Get and GetMulti. Values in which nothing can be changed are shared
+	// anyway: numbers, strings, time.Time, and structs and arrays of them. False, the default, gives
+	// each caller a value of its own otherwise, decoded anew. Decoded values take memory beyond
+	// hotkey.Config.NearBytes, as many as the near-cache holds. Without effect if the cache is no
+	// NearReader, and with Strong.
+	ShareDecoded bool
 	// MaxValueBytes is the largest encoded value that is cached and the largest that
 	// is handed to Codec.Decode; a larger one is returned to callers and not cached
 	// (Counters.NotCached). 0 means 1 MiB. The client and the nodes have limits of

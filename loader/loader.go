@@ -24,6 +24,7 @@ type Loader[V any] struct {
 	closing  chan struct{} // closed by Close: flights that wait give up
 	back     *flusher[V]   // nil without Back.Journal
 	audit    *auditor      // nil without Audit.Share
+	near     NearReader    // nil if decoded values are not kept: see startNear
 
 	closed atomic.Bool // the same as closing, cheaper to read
 	mu     sync.Mutex  // orders begin against Close; taken inside a shard's mutex
@@ -55,6 +56,7 @@ func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
 	if cfg.Consistency == Strong {
 		l.cache = readHomeOnly(c)
 	}
+	l.startNear()
 	l.table.init()
 	l.startRegion()
 	if err := l.startBack(); err != nil {
@@ -69,9 +71,13 @@ func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
 // what Load returned when it failed, and ctx's error as soon as ctx ends; a load that
 // was begun goes on for others.
 //
-// A value that came from a load is shared by all who waited for it. If V holds
+// A value that came from a load is shared by all who waited for it, and with
+// Config.ShareDecoded one from the near-cache by all who read it. If V holds
 // pointers, slices or maps, treat what they lead to as read-only.
 func (l *Loader[V]) Get(ctx context.Context, key string) (V, error) {
+	if v, err, ok := l.getNear(ctx, key); ok {
+		return v, err
+	}
 	var none V
 	full, err := l.fullKey(key)
 	if err != nil {

@@ -104,6 +104,10 @@ func (l *Loader[V]) seekMulti(ctx context.Context, full map[string]string, take 
 			take(key, v, verr)
 			continue
 		}
+		if v, verr, ok := l.readNear(ctx, key); ok {
+			take(key, v, verr)
+			continue
+		}
 		if fl, joined := l.join(l.table.shard(f), f); fl != nil {
 			l.count.misses.Add(1)
 			l.count.waits.Add(1)
