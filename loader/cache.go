@@ -9,7 +9,8 @@ import (
 // Cache is what a Loader needs from the cache; *client.Client implements it. All
 // methods are safe for concurrent use and return soon after ctx ends.
 type Cache interface {
-	// Lease reads key and, on a miss, asks for the right to fill it. A cache that does not
+	// Lease reads key and, on a miss, asks for the right to fill it. The value of a hit whose Level is
+	// item.FromNode is its caller's own: nobody else reads or changes it. A cache that does not
 	// know LeaseOptions.Refresh answers such a request with LeaseHit as any other: values past
 	// their TTL are deleted then, and none is refreshed while it lives.
 	Lease(ctx context.Context, key string, o item.LeaseOptions) (item.Lease, error)

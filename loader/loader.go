@@ -26,6 +26,8 @@ type Loader[V any] struct {
 	audit    *auditor      // nil without Audit.Share
 	near     NearReader    // nil if decoded values are not kept: see startNear
 
+	decodeOwn func([]byte) (V, error) // see there; nil for most codecs
+
 	closed atomic.Bool // the same as closing, cheaper to read
 	mu     sync.Mutex  // orders begin against Close; taken inside a shard's mutex
 	wg     sync.WaitGroup
@@ -56,6 +58,7 @@ func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
 	if cfg.Consistency == Strong {
 		l.cache = readHomeOnly(c)
 	}
+	l.decodeOwn = decodeOwn(cfg.Codec)
 	l.startNear()
 	l.table.init()
 	l.startRegion()
@@ -138,10 +141,13 @@ func (l *Loader[V]) take(ctx context.Context, full string, st *start, first bool
 		return v, nil, false
 	}
 	ttl := st.lease.Item.TTL
-	v, e, err := l.open(full, st.lease.Item.Value)
+	v, e, err := l.openHit(full, &st.lease)
 	if err == nil {
-		age := l.ageOf(&e, ttl)
-		verdict := l.judge(&e, age)
+		age, verdict := time.Duration(0), isFresh
+		if !l.surelyFresh(&e, ttl) {
+			age = l.ageOf(&e, ttl)
+			verdict = l.judge(&e, age)
+		}
 		if verdict == isDue || verdict == isEarly {
 			l.refreshSoon(ctx, l.table.shard(full), full, st.lease, e, age)
 		}

@@ -3,11 +3,25 @@ package loader
 import (
 	"fmt"
 	"time"
+
+	"github.com/memherd/memherd/client/item"
 )
 
 // open reads cached bytes. Its error means foreign or corrupt bytes, whatever the
 // codec did with them: nothing a node holds can make a Get panic.
 func (l *Loader[V]) open(full string, b []byte) (v V, e envelope, err error) {
+	return l.openAs(full, b, l.cfg.Codec.Decode)
+}
+
+// openHit is open of what a lease brought. A node's answer is its reader's own.
+func (l *Loader[V]) openHit(full string, lease *item.Lease) (v V, e envelope, err error) {
+	if l.decodeOwn != nil && lease.Level == item.FromNode {
+		return l.openAs(full, lease.Item.Value, l.decodeOwn)
+	}
+	return l.open(full, lease.Item.Value)
+}
+
+func (l *Loader[V]) openAs(full string, b []byte, decode func([]byte) (V, error)) (v V, e envelope, err error) {
 	e, err = openEnvelope(b, full, l.cfg.MaxValueBytes)
 	if err != nil || e.kind == kindAbsent {
 		return v, e, err
@@ -17,7 +31,7 @@ func (l *Loader[V]) open(full string, b []byte) (v V, e envelope, err error) {
 			err = fmt.Errorf("%w: %w: %v", errCorrupt, errCodecPanic, p)
 		}
 	}()
-	if v, err = l.cfg.Codec.Decode(e.payload); err != nil {
+	if v, err = decode(e.payload); err != nil {
 		return v, e, fmt.Errorf("%w: %w", errCorrupt, err)
 	}
 	return v, e, nil

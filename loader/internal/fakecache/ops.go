@@ -1,6 +1,7 @@
 package fakecache
 
 import (
+	"bytes"
 	"context"
 	"strconv"
 	"sync"
@@ -52,7 +53,7 @@ func (c *Cache) Lease(ctx context.Context, key string, o item.LeaseOptions) (ite
 		l.Asked = time.Now()
 		if !e.Stub {
 			l.Level = item.FromNode
-			l.Item = item.Item{Key: key, Value: e.Value, CAS: e.CAS}
+			l.Item = item.Item{Key: key, Value: bytes.Clone(e.Value), CAS: e.CAS}
 			if !tier0 {
 				l.Item.TTL = e.left()
 			}
