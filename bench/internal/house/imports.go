@@ -57,6 +57,7 @@ var rules = []rule{
 	{"loader/internal/...", []string{"client/item", "loader/internal/..."}, []string{xsync, xrate}},
 	{"loader/journal", []string{"loader"}, []string{"go.etcd.io/bbolt", "github.com/tidwall/wal"}},
 	{"loader/zstd", []string{"loader"}, []string{compress}},
+	{"loader/snappy", []string{"loader"}, []string{compress}},
 	{"nodeserver", []string{"client/memproto", "nodeserver/..."}, nil},
 	{"nodeserver/...", []string{"client/memproto", "nodeserver/..."}, nil},
 	{"bench", []string{"ring", "hotkey", "client/...", "loader/...", "nodeserver/...", "bench/internal/..."}, []string{kong, progress}},
