@@ -158,22 +158,6 @@ func (n *Namespace[V]) recent(ctx context.Context) (*Loader[V], error) {
 	return n.at(ctx, time.Now().Add(-n.maxAge))
 }
 
-// Get is Loader.Get in this namespace.
-func (n *Namespace[V]) Get(ctx context.Context, key string) (V, error) {
-	for {
-		l, err := n.recent(ctx)
-		if err != nil {
-			var none V
-			return none, err
-		}
-		v, err := l.Get(ctx, key)
-		if !errors.Is(err, ErrClosed) || n.isClosed() {
-			return v, err
-		}
-		// The generation has changed between the two.
-	}
-}
-
 func (n *Namespace[V]) isClosed() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
