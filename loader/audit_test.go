@@ -217,3 +217,34 @@ func TestAuditConfig(t *testing.T) {
 		require.ErrorContains(t, err, "loader.Config."+field)
 	}
 }
+
+// The audit takes no turn from loads that somebody waits for: while Origin.Rate is spent, sampled hits are left out,
+// and the origin sees no more calls than it allows.
+func TestAuditKeepsToTheRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin("k", "v")
+		l := open(t, fakecache.New(1), o, audited(), func(c *loader.Config[string]) { c.Origin = loader.Origin{Rate: 1, Burst: 2} })
+		read := func() {
+			v, err := l.Get(t.Context(), "k")
+			require.NoError(t, err)
+			require.Equal(t, "v", v)
+			synctest.Wait() // for the audit
+		}
+		read() // the load has the first turn
+		read() // its audit the second
+		require.Equal(t, loader.AuditCounters{Checked: 1}, l.Counters().Audit)
+		for range 10 {
+			read()
+		}
+		require.Equal(t, loader.AuditCounters{Checked: 1, Skipped: 10}, l.Counters().Audit)
+		require.EqualValues(t, 2, o.loads.Load())
+		for range 30 {
+			time.Sleep(time.Second)
+			read()
+			read()
+		}
+		require.EqualValues(t, 32, o.loads.Load(), "one a second")
+		require.EqualValues(t, 31, l.Counters().Audit.Checked)
+		require.EqualValues(t, 40, l.Counters().Audit.Skipped)
+	})
+}

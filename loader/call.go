@@ -81,23 +81,33 @@ func (l *Loader[V]) race(ctx context.Context, key string) (v V, took time.Durati
 
 // call runs Config.Load and sends what it returned, panicked with, or that it exited.
 func (l *Loader[V]) call(ctx context.Context, key string, ch chan<- called[V]) {
-	began := time.Now()
-	r := called[V]{err: ErrLoadExited}
-	returned := false
+	var v V
+	l.attempt(func() (err error) {
+		v, err = l.cfg.Load(ctx, key)
+		return err
+	}, func(took time.Duration, err error) {
+		if h := l.cfg.Hooks.Load; h != nil {
+			h(key, took, err)
+		}
+		ch <- called[V]{v, err, took}
+	})
+}
+
+// attempt makes one call to the origin, which has a slot, and ends it: ended gets what the call
+// returned or panicked with, or that it exited, which it does even then.
+func (l *Loader[V]) attempt(call func() error, ended func(took time.Duration, err error)) {
+	began, err, returned := time.Now(), ErrLoadExited, false
 	defer func() {
 		if !returned {
 			if p := recover(); p != nil { // nil: Goexit
-				r.err = &PanicError{Value: p, Stack: debug.Stack()}
+				err = &PanicError{Value: p, Stack: debug.Stack()}
 			}
 		}
-		r.took = time.Since(began)
-		l.doors.leave(r.took, failed(r.err))
-		if h := l.cfg.Hooks.Load; h != nil {
-			h(key, r.took, r.err)
-		}
-		ch <- r
+		took := time.Since(began)
+		l.doors.leave(took, failed(err))
+		ended(took, err)
 		l.wg.Done()
 	}()
-	r.val, r.err = l.cfg.Load(ctx, key)
+	err = call()
 	returned = true
 }

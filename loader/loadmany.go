@@ -3,7 +3,6 @@ package loader
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/memherd/memherd/client/item"
@@ -80,31 +79,20 @@ func (l *Loader[V]) loadMany(ctx context.Context, keys []string) (map[string]V, 
 	return r.vals, r.took, asOf, r.err
 }
 
+// callMany is call for Config.LoadMany.
 func (l *Loader[V]) callMany(ctx context.Context, keys []string, ch chan<- manyCalled[V]) {
-	began := time.Now()
-	r := manyCalled[V]{err: ErrLoadExited}
-	returned := false
-	defer func() {
-		if !returned {
-			if p := recover(); p != nil { // nil: Goexit
-				r.err = &PanicError{Value: p, Stack: debug.Stack()}
-			}
+	var vals map[string]V
+	l.attempt(func() (err error) {
+		if vals, err = l.cfg.LoadMany(ctx, keys); !failed(err) {
+			err = nil // ErrNotFound for all: what is not in the result is not there
 		}
-		r.took = time.Since(began)
-		l.doors.leave(r.took, failed(r.err))
+		return err
+	}, func(took time.Duration, err error) {
 		if h := l.cfg.Hooks.LoadMany; h != nil {
-			h(len(keys), r.took, r.err)
+			h(len(keys), took, err)
 		}
-		ch <- r
-		l.wg.Done()
-	}()
-	r.vals, r.err = l.cfg.LoadMany(ctx, keys)
-	returned = true
-	if failed(r.err) || r.err == nil {
-		return
-	}
-	// ErrNotFound for all: what is not in the result is not there.
-	r.err = nil
+		ch <- manyCalled[V]{vals, err, took}
+	})
 }
 
 // asTimeout makes a load's error after its time an ErrLoadTimeout, too.

@@ -113,7 +113,8 @@ func (l *Loader[V]) reloadUnder(f *flight[V], lease item.Lease) (v V, err error,
 // nobody else load. It returns item.ErrCacheMiss when there is no value, or one past
 // its TTL, ErrNotFound for a remembered absence, a write of this process that is pending by
 // WriteBack if there is one, ErrNoReader if the cache is not a
-// Reader, and the cache's error if it fails. Counters do not count it.
+// Reader, and the cache's error if it fails. Counters do not count it. With Consistency Strong it
+// asks the key's owner and no other copy, nor the near-cache, and fails while the owner is down.
 func (l *Loader[V]) Peek(ctx context.Context, key string) (V, error) {
 	var none V
 	full, err := l.fullKey(key)
