@@ -18,13 +18,14 @@ type Counters struct {
 	Waits        uint64 // of the misses, those that joined a load another caller began
 	Polls        uint64 // lease requests repeated while another process was loading
 
-	Loads      uint64 // calls of Config.Load
-	ManyLoads  uint64 // calls of Config.LoadMany
-	LoadErrors uint64 // loads that failed; ErrNotFound is no failure
-	NotFound   uint64 // loads that returned ErrNotFound
-	Seconds    uint64 // of the loads, those begun because another of the key took long (Origin.SecondAfter)
-	Shed       uint64 // loads that never began: no turn within Origin.QueueWait or LoadTimeout
-	LoadLimit  uint64 // how many loads may run at once now; no count
+	Loads       uint64 // calls of Config.Load
+	ManyLoads   uint64 // calls of Config.LoadMany
+	MasterLoads uint64 // calls of Region.LoadMaster: in place of Config.Load, counted in Loads, too, or as a part of a LoadMany
+	LoadErrors  uint64 // loads that failed; ErrNotFound is no failure
+	NotFound    uint64 // loads that returned ErrNotFound
+	Seconds     uint64 // of the loads, those begun because another of the key took long (Origin.SecondAfter)
+	Shed        uint64 // loads that never began: no turn within Origin.QueueWait or LoadTimeout
+	LoadLimit   uint64 // how many loads may run at once now; no count
 
 	StaleHits     uint64 // Gets answered by a value that is due for a refresh; they are hits, too
 	Refreshes     uint64 // refreshes begun in the background
@@ -59,11 +60,11 @@ type hitCount struct {
 type counters struct {
 	hits [hitStripes]hitCount
 
-	misses, waits, polls                                             atomic.Uint64
-	loads, loadErrors, notFound, shed                                atomic.Uint64
-	manyLoads, seconds, staleHits, refreshes, refreshErrors, rescued atomic.Uint64
-	leaseLost, voided, notCached, corrupt, failOpen                  atomic.Uint64
-	puts, putErrors, deletes, deleteErrors, owedSent                 atomic.Uint64
+	misses, waits, polls                                                          atomic.Uint64
+	loads, loadErrors, notFound, shed                                             atomic.Uint64
+	manyLoads, masterLoads, seconds, staleHits, refreshes, refreshErrors, rescued atomic.Uint64
+	leaseLost, voided, notCached, corrupt, failOpen                               atomic.Uint64
+	puts, putErrors, deletes, deleteErrors, owedSent                              atomic.Uint64
 }
 
 func (c *counters) hit(level item.Level, k kind) {
@@ -85,7 +86,7 @@ func (l *Loader[V]) Counters() Counters {
 	out := Counters{
 		Misses: c.misses.Load(), Waits: c.waits.Load(), Polls: c.polls.Load(),
 		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(), NotFound: c.notFound.Load(), Shed: c.shed.Load(), LoadLimit: uint64(l.doors.now()),
-		ManyLoads: c.manyLoads.Load(), Seconds: c.seconds.Load(),
+		ManyLoads: c.manyLoads.Load(), MasterLoads: c.masterLoads.Load(), Seconds: c.seconds.Load(),
 		StaleHits: c.staleHits.Load(), Refreshes: c.refreshes.Load(),
 		RefreshErrors: c.refreshErrors.Load(), StaleOnError: c.rescued.Load(),
 		LeaseLost: c.leaseLost.Load(), Voided: c.voided.Load(), NotCached: c.notCached.Load(),

@@ -79,14 +79,18 @@ func (l *Loader[V]) startRegion() {
 		}
 		return check(l.markerOf(key))
 	}
+	master := func(ctx context.Context, key string) (V, error) {
+		l.count.masterLoads.Add(1)
+		return region.LoadMaster(ctx, key)
+	}
 	load := l.cfg.Load
 	l.cfg.Load = func(ctx context.Context, key string) (V, error) {
 		if l.marked(ctx, key) {
-			return region.LoadMaster(ctx, key)
+			return master(ctx, key)
 		}
 		return load(ctx, key)
 	}
-	l.cfg.LoadMany = l.loadManyMarked(load, region.LoadMaster, l.cfg.LoadMany)
+	l.cfg.LoadMany = l.loadManyMarked(load, master, l.cfg.LoadMany)
 	if store := l.cfg.Store; store != nil {
 		l.cfg.Store = func(ctx context.Context, key string, v V) error {
 			if err := l.mark(ctx, key); err != nil {

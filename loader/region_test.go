@@ -153,6 +153,43 @@ func TestRegionNoMarker(t *testing.T) {
 	require.Equal(t, 1, r.masters)
 }
 
+// Loads from the master are counted, alone and as parts of a LoadMany, and what is not marked goes to the replica.
+func TestRegionCountsMasterLoads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, r := fakecache.New(2), newLagging(time.Hour, "a", "1", "b", "1", "c", "1", "d", "1")
+		l, err := loader.New(c, loader.Config[string]{
+			Load: r.load, Store: r.store, Codec: loader.String{}, Prefix: "p:",
+			LoadMany: func(ctx context.Context, keys []string) (map[string]string, error) {
+				vals := map[string]string{}
+				for _, k := range keys {
+					vals[k], _ = r.load(ctx, k)
+				}
+				return vals, nil
+			},
+			Region: loader.RegionConfig[string]{LoadMaster: r.loadMaster},
+		})
+		require.NoError(t, err)
+		for _, k := range []string{"a", "b"} {
+			require.NoError(t, l.Put(t.Context(), k, "2"))
+		}
+		found, err := l.GetMulti(t.Context(), []string{"a", "b", "c", "d"})
+		require.NoError(t, err)
+		require.Equal(t, map[string]string{"a": "2", "b": "2", "c": "1", "d": "1"}, found)
+		n := l.Counters()
+		require.EqualValues(t, 2, n.MasterLoads)
+		require.EqualValues(t, 1, n.ManyLoads)
+		require.Zero(t, n.Loads)
+		require.NoError(t, l.Invalidate(t.Context(), "a"))
+		v, err := l.Get(t.Context(), "a")
+		require.NoError(t, err)
+		require.Equal(t, "2", v)
+		n = l.Counters()
+		require.EqualValues(t, 3, n.MasterLoads)
+		require.EqualValues(t, 1, n.Loads)
+		require.NoError(t, l.Close())
+	})
+}
+
 func TestRegionConfig(t *testing.T) {
 	c, r := fakecache.New(1), newLagging(0)
 	for _, bad := range []loader.RegionConfig[string]{{MarkerTTL: -1, LoadMaster: r.loadMaster}, {MarkerTTL: 1}} {
