@@ -18,7 +18,7 @@ func TestIsPlain(t *testing.T) {
 		Age  int
 		At   time.Time
 		Grid [3][2]float32
-		in   struct{ b bool }
+		In   struct{ B bool }
 	}
 	for _, v := range []any{1, uint8(1), 1.5, 1i, true, "s", [2]string{}, row{}, time.Time{}, time.Second} {
 		require.True(t, isPlain(reflect.TypeOf(v)), "%T", v)
@@ -29,10 +29,10 @@ func TestIsPlain(t *testing.T) {
 		require.False(t, isPlain(reflect.TypeOf(v)), "%T", v)
 	}
 	require.False(t, isPlain(reflect.TypeFor[any]()))
-	require.False(t, isPlain(reflect.TypeFor[uintptrs]()))
+	require.False(t, isPlain(reflect.TypeFor[holdsAny]()))
 }
 
-type uintptrs struct{ p interface{ Len() int } }
+type holdsAny struct{ P interface{ Len() int } }
 
 // asked is a Cache whose near-cache is empty and remembers what it was asked for.
 type asked struct {
