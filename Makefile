@@ -6,6 +6,7 @@ FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
 SCALE     ?= 0.1
 FIRST     ?= 0
+KILLS     ?=
 # Real lookups where they are, else the trace that is shipped.
 TRACE     ?= $(firstword $(wildcard ../shared/data/orm-busy.keys.gz) testdata/traces/zipf.keys.gz)
 # Modules of their own inside this one.
@@ -102,8 +103,8 @@ soak-late: tools ## 10,000,000 operations, 1 % cancelled, 1 % of the replies lat
 soak-stray: tools ## 1,000,000 operations on a memcached that sends a stray reply in a thousand: about 5 min
 	MEMHERD_SCALE=100 $(GO) test -timeout 60m -count 1 -v -run '^TestSoakStrayReplies$$' ./client
 
-soak-sim: ## 3,000 seeds of simulated faults and 400 of changes from FIRST (0) on: about 40 min
-	MEMHERD_FIRST_SEED=$(FIRST) MEMHERD_SCALE=10 $(GO) test -timeout 300m -count 1 -v -run '^TestSimulated(Faults|Changes)$$' ./client
+soak-sim: ## 3,000 seeds of simulated faults and 400 of changes from FIRST (0) on, with KILLS=1 also of nodes meanwhile: about 40 min
+	MEMHERD_KILLS=$(KILLS) MEMHERD_FIRST_SEED=$(FIRST) MEMHERD_SCALE=10 $(GO) test -timeout 300m -count 1 -v -run '^TestSimulated(Faults|Changes)$$' ./client
 
 soak-kill: ## 1,000 processes that write back are killed, each at another moment: about 5 min
 	MEMHERD_SCALE=34 $(GO) test -timeout 120m -count 1 -v -run '^TestKilledAgainAndAgain$$' ./loader/journal
