@@ -6,20 +6,22 @@ package snappy
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
-	"sync"
+	"slices"
 
 	"github.com/klauspost/compress/s2"
 
 	"github.com/memherd/memherd/loader"
+	"github.com/memherd/memherd/loader/internal/packed"
 )
 
 // Defaults of Config.
 const (
-	DefaultAbove    = 1 << 10
-	DefaultMaxBytes = 16 << 20
+	DefaultAbove    = packed.DefaultAbove
+	DefaultMaxBytes = packed.DefaultMaxBytes
 )
 
 // ErrTooLarge: a value is larger than Config.MaxBytes before compression.
@@ -46,16 +48,9 @@ type Config[V any] struct {
 // updated, compressed values are foreign bytes: with a codec that refuses those, as JSON does, they are misses;
 // one that takes all bytes, as loader.Bytes and loader.String do, would return them. Change
 // Config.Prefix then. Values that package zstd has compressed are foreign to this one, too.
-type Codec[V any] struct {
-	inner      loader.Codec[V]
-	above, max int
-	buffers    sync.Pool // of *[]byte
-}
+type Codec[V any] struct{ packed *packed.Codec[V] }
 
 var _ loader.Codec[string] = (*Codec[string])(nil)
-
-// keepBuffer is the largest buffer that is kept for the next value.
-const keepBuffer = 1 << 20
 
 // New returns a codec, or an error that names the field at fault.
 func New[V any](cfg Config[V]) (*Codec[V], error) {
@@ -65,79 +60,40 @@ func New[V any](cfg Config[V]) (*Codec[V], error) {
 	case cfg.MaxBytes < 0 || cfg.MaxBytes > math.MaxInt32:
 		return nil, fmt.Errorf("memherd: snappy.Config.MaxBytes is %d: use 0 for the default, or 1 to %d", cfg.MaxBytes, math.MaxInt32)
 	}
-	c := &Codec[V]{inner: cfg.Inner, above: cfg.Above, max: cfg.MaxBytes}
-	if c.above == 0 {
-		c.above = DefaultAbove
-	}
-	if c.max == 0 {
-		c.max = DefaultMaxBytes
-	}
-	c.buffers.New = func() any { return new([]byte) }
-	return c, nil
+	return &Codec[V]{packed.New(cfg.Inner, cmp.Or(cfg.Above, DefaultAbove), cmp.Or(cfg.MaxBytes, DefaultMaxBytes), packed.Format{
+		Magic: magic, TooLarge: ErrTooLarge, Pack: pack, Size: size, Unpack: unpack,
+	})}, nil
 }
 
-// magic begins what is compressed: a block has no mark of its own. 0xFF begins no UTF-8. Bytes of
-// Inner that begin like it are always compressed, so that Decode knows what is what.
+// magic begins what is compressed: a block has no mark of its own. 0xFF begins no UTF-8.
 var magic = []byte{0xFF, 's', 'n', 'p'}
 
-// Encode implements loader.Codec.
-func (c *Codec[V]) Encode(dst []byte, v V) ([]byte, error) {
-	b, err := c.inner.Encode(dst, v)
-	if err != nil || len(b) < len(dst) {
-		return b, err // the loader says that Encode must append
-	}
-	plain := b[len(dst):]
-	if len(plain) > c.max {
-		return dst, ErrTooLarge
-	}
-	like := bytes.HasPrefix(plain, magic)
-	if len(plain) < c.above && !like {
-		return b, nil
-	}
-	buf := c.buffer(s2.MaxEncodedLen(len(plain)))
-	defer c.keep(buf)
-	block := s2.EncodeSnappy((*buf)[:cap(*buf)], plain)
-	if len(magic)+len(block) >= len(plain) && !like {
-		return b, nil
-	}
-	return append(append(b[:len(dst)], magic...), block...), nil
+func pack(dst, plain []byte) []byte {
+	dst = append(slices.Grow(dst, len(magic)+s2.MaxEncodedLen(len(plain))), magic...)
+	return append(dst, s2.EncodeSnappy(dst[len(dst):cap(dst)], plain)...)
 }
+
+func block(b []byte) []byte { return bytes.TrimPrefix(b, magic) }
+
+// size is what a block says first. It becomes no larger.
+func size(b []byte) (uint64, error) {
+	n, err := s2.DecodedLen(block(b))
+	if err != nil {
+		return 0, fmt.Errorf("memherd: snappy: %w", err)
+	}
+	return uint64(n), nil
+}
+
+func unpack(dst, b []byte) ([]byte, error) {
+	plain, err := s2.Decode(dst[:cap(dst)], block(b))
+	if err != nil {
+		return nil, fmt.Errorf("memherd: snappy: %w", err)
+	}
+	return plain, nil
+}
+
+// Encode implements loader.Codec.
+func (c *Codec[V]) Encode(dst []byte, v V) ([]byte, error) { return c.packed.Encode(dst, v) }
 
 // Decode implements loader.Codec.
-func (c *Codec[V]) Decode(b []byte) (V, error) {
-	block, ok := bytes.CutPrefix(b, magic)
-	if !ok {
-		return c.inner.Decode(b)
-	}
-	var none V
-	// A block says first how large it becomes, and becomes no larger.
-	size, err := s2.DecodedLen(block)
-	if err != nil {
-		return none, fmt.Errorf("memherd: snappy: %w", err)
-	}
-	if size > c.max {
-		return none, ErrTooLarge
-	}
-	buf := c.buffer(size)
-	defer c.keep(buf)
-	plain, err := s2.Decode((*buf)[:size], block)
-	if err != nil {
-		return none, fmt.Errorf("memherd: snappy: %w", err)
-	}
-	return c.inner.Decode(plain)
-}
-
-// buffer returns one with room for size bytes.
-func (c *Codec[V]) buffer(size int) *[]byte {
-	buf, _ := c.buffers.Get().(*[]byte)
-	if cap(*buf) < size {
-		*buf = make([]byte, size)
-	}
-	return buf
-}
-
-func (c *Codec[V]) keep(buf *[]byte) {
-	if cap(*buf) <= keepBuffer {
-		c.buffers.Put(buf)
-	}
-}
+func (c *Codec[V]) Decode(b []byte) (V, error) { return c.packed.Decode(b) }

@@ -3,20 +3,20 @@
 package zstd
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/memherd/memherd/loader"
+	"github.com/memherd/memherd/loader/internal/packed"
 )
 
 // Defaults of Config.
 const (
-	DefaultAbove    = 1 << 10
-	DefaultMaxBytes = 16 << 20
+	DefaultAbove    = packed.DefaultAbove
+	DefaultMaxBytes = packed.DefaultMaxBytes
 )
 
 // leastMax is the smallest MaxBytes: the library's smallest window.
@@ -51,18 +51,9 @@ type Config[V any] struct {
 // updated, compressed values are foreign bytes: with a codec that refuses those, as JSON does, they are misses;
 // one that takes all bytes, as loader.Bytes and loader.String do, would return them. Change
 // Config.Prefix then.
-type Codec[V any] struct {
-	inner      loader.Codec[V]
-	above, max int
-	enc        *zstd.Encoder
-	dec        *zstd.Decoder
-	buffers    sync.Pool // of *[]byte
-}
+type Codec[V any] struct{ packed *packed.Codec[V] }
 
 var _ loader.Codec[string] = (*Codec[string])(nil)
-
-// keepBuffer is the largest buffer that is kept for the next value.
-const keepBuffer = 1 << 20
 
 // New returns a codec, or an error that names the field at fault.
 func New[V any](cfg Config[V]) (*Codec[V], error) {
@@ -74,90 +65,47 @@ func New[V any](cfg Config[V]) (*Codec[V], error) {
 	case cfg.Level < 0 || cfg.Level > 4:
 		return nil, fmt.Errorf("memherd: zstd.Config.Level is %d: use 1 to 4, or 0 for 1", cfg.Level)
 	}
-	c := &Codec[V]{inner: cfg.Inner, above: cfg.Above, max: cfg.MaxBytes}
-	if c.above == 0 {
-		c.above = DefaultAbove
-	}
-	if c.max == 0 {
-		c.max = DefaultMaxBytes
-	}
-	level := max(cfg.Level, 1)
-	var err error
-	if c.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevel(level)), zstd.WithSingleSegment(true)); err != nil {
+	most := cmp.Or(cfg.MaxBytes, DefaultMaxBytes)
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevel(max(cfg.Level, 1))), zstd.WithSingleSegment(true))
+	if err != nil {
 		return nil, fmt.Errorf("memherd: zstd: %w", err)
 	}
-	c.dec, err = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(uint64(c.max)), zstd.WithDecoderConcurrency(0),
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(uint64(most)), zstd.WithDecoderConcurrency(0),
 		zstd.WithDecodeAllCapLimit(true))
 	if err != nil {
 		return nil, fmt.Errorf("memherd: zstd: %w", err)
 	}
-	c.buffers.New = func() any { return new([]byte) }
-	return c, nil
+	return &Codec[V]{packed.New(cfg.Inner, cmp.Or(cfg.Above, DefaultAbove), most, packed.Format{
+		Magic: magic, TooLarge: ErrTooLarge, Size: size,
+		Pack: func(dst, plain []byte) []byte { return enc.EncodeAll(plain, dst) },
+		Unpack: func(dst, b []byte) ([]byte, error) {
+			plain, err := dec.DecodeAll(b, dst)
+			if err != nil {
+				return nil, fmt.Errorf("memherd: zstd: %w", err)
+			}
+			return plain, nil
+		},
+	})}, nil
 }
 
-// magic begins every frame, RFC 8878. Bytes of Inner that begin like one are always
-// compressed, so that Decode knows what is what.
+// magic begins every frame, RFC 8878.
 var magic = []byte{0x28, 0xB5, 0x2F, 0xFD}
 
-// Encode implements loader.Codec.
-func (c *Codec[V]) Encode(dst []byte, v V) ([]byte, error) {
-	b, err := c.inner.Encode(dst, v)
-	if err != nil || len(b) < len(dst) {
-		return b, err // the loader says that Encode must append
-	}
-	plain := b[len(dst):]
-	if len(plain) > c.max {
-		return dst, ErrTooLarge
-	}
-	like := bytes.HasPrefix(plain, magic)
-	if len(plain) < c.above && !like {
-		return b, nil
-	}
-	buf := c.buffer()
-	defer c.keep(buf)
-	*buf = c.enc.EncodeAll(plain, (*buf)[:0])
-	if len(*buf) >= len(plain) && !like {
-		return b, nil
-	}
-	return append(b[:len(dst)], *buf...), nil
-}
-
-// Decode implements loader.Codec.
-func (c *Codec[V]) Decode(b []byte) (V, error) {
-	if !bytes.HasPrefix(b, magic) {
-		return c.inner.Decode(b)
-	}
-	var none V
-	// Encode writes one frame that says its size, so that is all we read: into as much
-	// memory as the frame says, which is what we allow, and not a byte more.
+// size is what the frame says. Encode writes one frame that says it, so that is all we read: into as
+// much memory as it says, and not a byte more.
+func size(b []byte) (uint64, error) {
 	var h zstd.Header
 	switch err := h.Decode(b); {
 	case err != nil:
-		return none, fmt.Errorf("memherd: zstd: %w", err)
+		return 0, fmt.Errorf("memherd: zstd: %w", err)
 	case !h.HasFCS:
-		return none, errNoSize
-	case h.FrameContentSize > uint64(c.max):
-		return none, ErrTooLarge
+		return 0, errNoSize
 	}
-	buf := c.buffer()
-	defer c.keep(buf)
-	if size := int(h.FrameContentSize); cap(*buf) < size {
-		*buf = make([]byte, 0, size)
-	}
-	plain, err := c.dec.DecodeAll(b, (*buf)[:0:h.FrameContentSize])
-	if err != nil {
-		return none, fmt.Errorf("memherd: zstd: %w", err)
-	}
-	return c.inner.Decode(plain)
+	return h.FrameContentSize, nil
 }
 
-func (c *Codec[V]) buffer() *[]byte {
-	buf, _ := c.buffers.Get().(*[]byte)
-	return buf
-}
+// Encode implements loader.Codec.
+func (c *Codec[V]) Encode(dst []byte, v V) ([]byte, error) { return c.packed.Encode(dst, v) }
 
-func (c *Codec[V]) keep(buf *[]byte) {
-	if cap(*buf) <= keepBuffer {
-		c.buffers.Put(buf)
-	}
-}
+// Decode implements loader.Codec.
+func (c *Codec[V]) Decode(b []byte) (V, error) { return c.packed.Decode(b) }
