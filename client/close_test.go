@@ -71,6 +71,10 @@ func TestCloseInTheMiddleOfEverything(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newMemFleet(t, 3, nodeserver.Config{})
 				door := doorman{f: f}
+				// Of nodes that have just started a client asks the others, too.
+				before := f.client(client.Config{})
+				require.NoError(t, before.Ping(t.Context()))
+				require.NoError(t, before.Close())
 				c, err := client.New(client.Config{Nodes: f.nodes(), Timeout: timeout, DialTimeout: timeout, DialContext: door.dial})
 				require.NoError(t, err)
 				r := ringOf(t, ring.Config{Nodes: f.nodes()})

@@ -45,10 +45,19 @@ const sentinelBytes = 16
 // take most of it.
 const maxEpochReply = 32 << 10
 
-// epochRequests make the sentinel if it is missing, and read it, and, if who is asked, the
-// general statistics, and the fleet's lists, if they are; the last proves that no more replies are to come.
-func epochRequests(key string, tier Tier, who, lists bool) []byte {
-	value := []byte(rand.Text()[:sentinelBytes])
+// epochQuestions is what a server is asked before anything else.
+type epochQuestions struct {
+	sentinel   string        // it is to keep if it has none
+	who, lists bool          // ask for the general statistics, and for the fleet's lists
+	keep       []byte        // lists it is to keep if it has none; nil for none
+	ttl        time.Duration // of those
+}
+
+// requests make the sentinel if it is missing, and read it, and ask the rest;
+// the last proves that no more replies are to come. Lists that are to be kept come before the sentinel: who
+// finds it made by somebody else finds them, too.
+func (q *epochQuestions) requests(key string, tier Tier) []byte {
+	value := []byte(q.sentinel)
 	add := memproto.Request{
 		Cmd: memproto.CmdMetaSet, Key: memproto.StringBytes(key), Value: value,
 		Flags: memproto.FlagM | memproto.FlagF, Mode: 'E', ClientFlags: item.FlagZero,
@@ -59,12 +68,20 @@ func epochRequests(key string, tier Tier, who, lists bool) []byte {
 		add = memproto.Request{Cmd: memproto.CmdAdd, Key: add.Key, Value: value, ClientFlags: item.FlagZero}
 		get.Cmd, get.Flags, end.Cmd = memproto.CmdGet, 0, memproto.CmdVersion
 	}
-	out := get.Append(add.Append(nil))
-	if lists && tier != Tier0 {
+	var out []byte
+	if exp, err := exptime(q.ttl); q.keep != nil && err == nil && tier != Tier0 {
+		store := memproto.Request{
+			Cmd: memproto.CmdMetaSet, Key: memproto.StringBytes(key + listsSuffix), Value: q.keep, Exptime: exp,
+			Flags: memproto.FlagM | memproto.FlagF | memproto.FlagT, Mode: 'E', ClientFlags: item.FlagZero,
+		}
+		out = store.Append(out)
+	}
+	out = get.Append(add.Append(out))
+	if q.lists && tier != Tier0 {
 		ask := memproto.Request{Cmd: memproto.CmdMetaGet, Key: memproto.StringBytes(key + listsSuffix), Flags: memproto.FlagLv | memproto.FlagLt | memproto.FlagLk}
 		out = ask.Append(out)
 	}
-	if who {
+	if q.who {
 		out = (&memproto.Request{Cmd: memproto.CmdStats}).Append(out)
 	}
 	return end.Append(out)
@@ -129,8 +146,13 @@ func (n *node) askEpoch(ctx context.Context, nc net.Conn, tier Tier) (string, er
 		return "", nil
 	}
 	var in introduction
-	lists := !n.spare && !n.consulted.Load()
-	err := inquire(ctx, nc, epochRequests(n.c.cfg.EpochKey, tier, !n.introduced(), lists), func(answer []byte) (whole bool, err error) {
+	q := epochQuestions{sentinel: rand.Text()[:sentinelBytes], who: !n.introduced(), lists: !n.spare && !n.consulted.Load()}
+	if t := n.c.top.Load(); t.moving() && !n.spare {
+		if value, ttl, err := n.c.written(t.stand(), nil); err == nil && len(value) <= n.c.cfg.MaxValueBytes {
+			q.keep, q.ttl = value, ttl
+		}
+	}
+	err := inquire(ctx, nc, q.requests(n.c.cfg.EpochKey, tier), func(answer []byte) (whole bool, err error) {
 		in, whole, err = readEpoch(answer)
 		return whole, err
 	})
@@ -140,9 +162,12 @@ func (n *node) askEpoch(ctx context.Context, nc net.Conn, tier Tier) (string, er
 	if p, ok := processOf(in.stats); ok {
 		n.know(p)
 	}
-	if lists {
-		n.consulted.Store(true)
+	if q.lists {
 		n.c.told(in.lists, in.left)
+		n.consulted.Store(true) // before others are asked, see askOthers
+		if in.sentinel == q.sentinel && len(in.lists) == 0 {
+			n.c.askOthers(ctx, n)
+		}
 		if n.missing.Load() && !n.breaker.Readable() {
 			// Who waits for this connection, to read, does not know it yet. The mender makes another.
 			return "", errMissing

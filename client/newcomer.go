@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
@@ -45,6 +46,25 @@ func (n *node) consult(ctx context.Context, conn *pipe.Conn) {
 	if err == nil && a.Resp.Status == memproto.StatusVA {
 		c.told(a.Value, time.Duration(a.Resp.TTL)*time.Second)
 	}
+}
+
+// askOthers has the other nodes tell what they keep for lists, because n keeps none, and not even a sentinel until now: it has just
+// started, so that its silence says nothing of the fleet. Nobody uses n before that, but for no longer than
+// it takes to find out that the others are dead. Two nodes don't wait for each other: who
+// asks has been consulted.
+func (c *Client) askOthers(ctx context.Context, n *node) {
+	if time.Since(c.born) > 2*c.cfg.announce() {
+		return // it has heard of all changes itself
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*c.cfg.Timeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, other := range c.top.Load().all {
+		if other != n && !other.spare && !other.consulted.Load() && other.breaker.Writable() {
+			wg.Go(func() { _, _ = other.conn(ctx, 0) })
+		}
+	}
+	wg.Wait()
 }
 
 // inform takes what others have written of the fleet's lists, age ago, for what it says.
