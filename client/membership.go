@@ -64,8 +64,8 @@ type membership struct {
 }
 
 // SetNodes replaces the fleet. It returns at once: the change is announced, and reads
-// switch Config.Announce later, or as soon as all nodes that leave are known to be dead, if
-// nothing else changes but their addresses, or, with one copy of each key, nothing at all. Until then
+// switch Config.Announce later, or, if nothing changes but addresses, as soon as the nodes are known to be
+// dead at the old ones. Until then
 // Nodes shows the newcomers as Joining, and for Config.MigrationWindow and two Announce
 // more those that left as Leaving: they had better run for that long, because the keys that
 // move are copied from them when they are first missed.
@@ -302,44 +302,18 @@ func (c *Client) callOn(p *placement) {
 	}
 }
 
-// hopeless reports whether waiting has no use: every node that leaves is dead, and either
-// the keys on them have no copy elsewhere, or the same nodes come back under other addresses.
-// topMu is held.
+// hopeless reports whether waiting has no use: nothing changes but the addresses of nodes that don't answer at the old
+// ones. topMu is held.
+//
+// That a node which leaves is dead is no reason, not even if its keys have no other copy. It may start again at
+// once, and a client that has yet to hear of the list loads and deletes its keys there, all copies it knows of, while
+// this one would read them on their new owners.
 func (c *Client) hopeless(now time.Time) bool {
 	m := &c.members
 	newest := newestOf(m.now, m.next)
-	joining, leaving := difference(m.now, newest)
-	if len(leaving) == 0 {
-		return false
-	}
-	renamed := 0
-	for _, n := range leaving {
-		if !n.deadSince(now.Add(-deadFor)) {
-			return false
-		}
-		if byName(joining, n.Name) != nil {
-			renamed++
-		}
-	}
-	// Nothing but the keys of the dead may move: others' deletes of the rest don't reach its new copies yet.
-	if len(joining) != renamed || !sameSurvivors(m.now, newest) {
-		return false
-	}
-	return renamed == len(leaving) || m.now.ring.Copies() == 1
-}
-
-// sameSurvivors reports whether the nodes in both lists weigh the same in both.
-func sameSurvivors(a, b *placement) bool {
-	was := map[*node]ring.Node{}
-	for i, n := range a.nodes {
-		was[n] = a.ring.Nodes()[i]
-	}
-	for i, n := range b.nodes {
-		if old, ok := was[n]; ok && old != b.ring.Nodes()[i] {
-			return false
-		}
-	}
-	return true
+	_, leaving := difference(m.now, newest)
+	return len(leaving) > 0 && m.now.ring.Fingerprint() == newest.ring.Fingerprint() &&
+		!slices.ContainsFunc(leaving, func(n *node) bool { return !n.deadSince(now.Add(-deadFor)) })
 }
 
 // deadSince reports whether the node has been down since then.

@@ -48,7 +48,7 @@ func (t *topology) wanted() []*node {
 // are over don't count for that: who fills the owner of now doesn't wait for what comes after it there
 // (see shared). Their nodes that no other list has come before all. mem is memory for the nodes.
 func (t *topology) stages(hash uint64, mem []*node, dst [][]*node) [][]*node {
-	if !t.moving() {
+	if t.settled(hash) {
 		all := t.copies(hash, mem[:0])
 		if len(all) > 1 {
 			dst = append(dst, all[1:])
@@ -91,6 +91,46 @@ func (t *topology) stages(hash uint64, mem []*node, dst [][]*node) [][]*node {
 	return dst
 }
 
+// settled reports whether no change that is remembered has touched a key: all placements have it on its copies, in
+// their order, and those that are over have it on no other node that still hears of it. So it is with most keys, for as long as
+// lists are remembered.
+func (t *topology) settled(hash uint64) bool {
+	for i := range t.past {
+		p := &t.past[i]
+		if !p.left {
+			if !t.agrees(p.placement, hash) {
+				return false
+			}
+			continue
+		}
+		for _, at := range p.ring.LookupHash(hash) {
+			if n := p.nodes[at]; !t.lists(hash, n) && t.tells(p, n) {
+				return false
+			}
+		}
+	}
+	for _, p := range t.next {
+		if !t.agrees(p, hash) {
+			return false
+		}
+	}
+	return true
+}
+
+// agrees reports whether p has a key on the same nodes, in the same order.
+func (t *topology) agrees(p *placement, hash uint64) bool {
+	ours, theirs := t.ring.LookupHash(hash), p.ring.LookupHash(hash)
+	if len(ours) != len(theirs) {
+		return false
+	}
+	for i := range ours {
+		if t.nodes[ours[i]] != p.nodes[theirs[i]] {
+			return false
+		}
+	}
+	return true
+}
+
 // current reports whether n holds a key in a placement that is not over.
 func (t *topology) current(hash uint64, n *node) bool {
 	return t.lists(hash, n) || t.shared(hash, n) ||
@@ -101,7 +141,7 @@ func (t *topology) current(hash uint64, n *node) bool {
 // reads have left, after, in those that are announced. A write deletes the key on the
 // former, stores it on its copies, and then deletes it on the latter (consistency rule 17).
 func (t *topology) strays(hash uint64) (before, after [][]*node) {
-	if !t.moving() {
+	if t.settled(hash) {
 		return nil, nil
 	}
 	collect := func(p *placement, old *past, into [][]*node) [][]*node {
