@@ -14,7 +14,7 @@ NESTED     = bench/rivals
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads bench-loaders lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-kill soak-schedules soak-strong soak-differential bench-node bench-hitratio clean
+.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads bench-loaders lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-planted soak-kill soak-schedules soak-strong soak-differential bench-node bench-hitratio clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,9 @@ soak-stray: tools ## 1,000,000 operations on a memcached that sends a stray repl
 
 soak-sim: ## 3,000 seeds of simulated faults and 400 of changes from FIRST (0) on, with KILLS=1 also of nodes meanwhile: about 40 min
 	MEMHERD_KILLS=$(KILLS) MEMHERD_FIRST_SEED=$(FIRST) MEMHERD_SCALE=10 $(GO) test -timeout 300m -count 1 -v -run '^TestSimulated(Faults|Changes)$$' ./client
+
+soak-planted: ## plants bugs in the client, one after the other, and has its tests find them: about 8 min
+	MEMHERD_PLANTED=1 $(GO) test -timeout 120m -count 1 -v -run '^TestPlantedBugsAreFound$$' ./client
 
 soak-kill: ## 1,000 processes that write back are killed, each at another moment: about 5 min
 	MEMHERD_SCALE=34 $(GO) test -timeout 120m -count 1 -v -run '^TestKilledAgainAndAgain$$' ./loader/journal

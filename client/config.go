@@ -91,7 +91,7 @@ type Config struct {
 	// are down or not readable yet, it is read from one of them, and what is loaded or Set
 	// meanwhile is stored there. Meant for ReplicationFactor 1. All clients of a fleet should have
 	// the same. One client may read there for up to GutterTTL what another, which has not noticed the
-	// outage, has deleted. Read-modify-write and SetMulti don't use them, but for taking back what is there.
+	// outage, has deleted. Read-modify-write does not use them, but for taking back what is there.
 	Gutter []ring.Node
 	// GutterTTL is the longest life of a key on a gutter node; 0 means 10 s, at least 2 s.
 	GutterTTL time.Duration

@@ -101,6 +101,15 @@ func TestGutter(t *testing.T) {
 					require.NoError(t, err)
 					require.Equal(t, "v2", string(into.Value))
 				}
+				outs, err := b.SetMulti(ctx, []client.Item{{Key: key, Value: []byte("v2b"), TTL: time.Hour}, {Key: "other", Value: []byte("w")}})
+				require.NoError(t, err)
+				for _, out := range outs {
+					require.True(t, out.Gutter)
+					require.Equal(t, 1, out.Owed)
+					require.Equal(t, 1, out.Copies)
+				}
+				require.Equal(t, "v2b", get(t, a, key))
+				require.Equal(t, "w", get(t, a, "other"))
 				_, err = b.Delete(ctx, key)
 				require.Error(t, err, "no copy confirmed")
 				_, err = a.Get(ctx, key)

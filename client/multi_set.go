@@ -69,6 +69,9 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 	b.run(ctx, ts)
 	s.strays(ctx, after)
 	s.catchUp(ctx, t)
+	if c.gutter != nil {
+		s.setSpares(ctx, t, reqs)
+	}
 	for _, it := range items {
 		c.near.Drop(t.ring.Hash(it.Key), it.Key)
 	}
@@ -153,11 +156,46 @@ func (s *multiSet) catchUp(ctx context.Context, t *topology) {
 	}
 }
 
+// setSpares stores on the gutter what no copy can be read for: see setSpare. What was there has been deleted.
+func (s *multiSet) setSpares(ctx context.Context, t *topology, reqs []memproto.Request) {
+	var ts []target
+	stamped := map[int]string{}
+	for i, it := range s.items {
+		if sp, ok := s.c.spareFor(t.ring.Hash(it.Key), it.Key); ok {
+			s.c.forSpare(&reqs[i], sp)
+			stamped[i] = sp.key
+			ts = append(ts, target{sp.n, i})
+		}
+	}
+	if len(ts) == 0 {
+		return
+	}
+	b := batch{c: s.c, op: s.op,
+		request: func(i int, k *pipe.Call) { k.Req = reqs[i] },
+		allowed: func(n *node) bool { return n.breaker.Writable() },
+		each: func(t target, f *flight, left bool, err error) {
+			switch {
+			case left:
+				t.n.debt.Flight(stamped[t.i], 1)
+			case err != nil && !answered(err):
+				t.n.owe(stamped[t.i], !item.SafeToRetry(err)) // an older value may be there
+			case err == nil && f.call.Resp.Status == memproto.StatusHD:
+				s.outcomes[t.i].Gutter = true
+				s.c.counters.gutterWrites.Add(1)
+			}
+		},
+	}
+	if ctx.Done() != nil {
+		b.settler, b.key = lateWrite{}, func(i int) string { return stamped[i] }
+	}
+	b.run(ctx, ts)
+}
+
 // finish books the copies that heard nothing of a write that others heard.
 func (s *multiSet) finish() error {
 	for _, t := range s.unsent {
 		o := &s.outcomes[t.i]
-		if o.Confirmed+o.Refused+o.Owed > 0 {
+		if o.Confirmed+o.Refused+o.Owed > 0 || o.Gutter {
 			o.Owed++
 			t.n.owe(s.items[t.i].Key, false)
 		}
@@ -171,7 +209,7 @@ func (c *Client) acksError(op string, outcomes []item.Outcome, failed map[string
 	short, few, done := false, false, false
 	for _, o := range outcomes {
 		done = done || o.Confirmed+o.Refused > 0
-		if o.Confirmed < c.cfg.MinWriteAcks {
+		if o.Confirmed < c.cfg.MinWriteAcks && !o.Gutter {
 			short = true
 			few = few || o.Confirmed > 0
 		}
