@@ -36,7 +36,7 @@ var plantedBugs = []plantedBug{
 	{"debt is forgiven to a process that may be as old as it", "rejoin.go",
 		"if p.started.Add(-startLate).After(n.debt.LastOwed())", "if p.started.Add(startLate).After(n.debt.LastOwed())", simulatedFaults},
 	{"copies are revived without a token", "revive.go",
-		"k.Req.Flags |= memproto.FlagC\n\t\t\tk.Req.CAS = rs[i].tok.CAS\n", "", simulatedFaults},
+		"k.Req.Flags |= memproto.FlagC\n\t\t\tk.Req.CAS = rs[i].tok.CAS\n", "", "TestRule4ADeleteDuringReviving"},
 	{"changes are switched at once", "membership.go",
 		"now.Sub(newest.learned) >= announce", "!now.Before(newest.learned)", simulatedChanges},
 	{"announced copies are not deleted from", "topology.go",

@@ -266,3 +266,43 @@ func TestRule4ADeleteThatHasPassedTheCopy(t *testing.T) {
 		l.closeAll(reader, writer, only)
 	})
 }
+
+// The schedule that breaks filling a cold copy without its token: the value has been read from the owner again, and is on
+// its way, when a delete overtakes it.
+func TestRule4ADeleteDuringReviving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 2)
+		cfg := client.Config{ReplicationFactor: 2, Timeout: 2 * time.Second}
+		reader, writer := l.client(cfg), l.client(cfg)
+		key := ""
+		for _, k := range keys("k") {
+			if l.placed(2, k)[1] == "node1" {
+				key = k
+			}
+		}
+		set(t, writer, key, "old")
+		require.NoError(t, reader.Ping(t.Context()))
+		l.kill("node1")
+		l.restart("node1")
+		require.Eventually(t, func() bool { return reader.Ping(t.Context()) == nil && writer.Ping(t.Context()) == nil }, time.Minute, time.Millisecond)
+		time.Sleep(5 * time.Second) // both read from it again
+		arrived := make(chan struct{}, 10)
+		l.decide(func(node string, r *memproto.Request) nodeserver.Verdict {
+			if r.Cmd == memproto.CmdMetaSet && string(r.Key) == key {
+				arrived <- struct{}{}
+				return nodeserver.Verdict{Delay: 300 * time.Millisecond}
+			}
+			return nodeserver.Verdict{}
+		})
+		require.Equal(t, "old", get(t, reader, key))
+		<-arrived
+		out, err := writer.Delete(t.Context(), key)
+		require.NoError(t, err)
+		require.Equal(t, 2, out.Confirmed)
+		time.Sleep(3 * time.Second)
+		only := l.client(client.Config{Nodes: []ring.Node{{Name: "node1", Addr: "node1:1"}}})
+		_, err = only.Get(t.Context(), key)
+		require.ErrorIs(t, err, client.ErrCacheMiss)
+		l.closeAll(reader, writer, only)
+	})
+}
