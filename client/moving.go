@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
 )
@@ -71,23 +70,10 @@ func (c *Client) bringHome(ctx context.Context, op string, t *topology, hash uin
 
 // bring copies key to owner from where it is, by rule 4. done says that it tried, and had the right to.
 func (c *Client) bring(ctx context.Context, op string, t *topology, hash uint64, key string, owner *node) (done bool, err error) {
-	f, err := owner.askLease(ctx, op, key, c.leaseRead(0, restoreFlags))
-	if err != nil {
-		return false, err
+	tok, _, what, err := owner.winStub(ctx, op, key)
+	if what != stubWon {
+		return false, err // or somebody else is bringing it, or it is there
 	}
-	defer f.call.Free()
-	a := &f.call.Answer
-	won := a.Resp.Flags.Has(memproto.FlagW)
-	if !isStub(a) || a.Resp.CAS == 0 {
-		if won && a.Resp.CAS != 0 {
-			postHandBack(f.conn, key, a.Resp.CAS, false)
-		}
-		return false, nil
-	}
-	if !won {
-		return false, nil // somebody else is bringing it
-	}
-	tok := item.Token{Version: item.Version{Node: owner.Name, Life: f.life}, CAS: a.Resp.CAS, Kind: item.TokenStub, Won: true}
 	giveBack := func() { c.giveBack(&item.Lease{Key: key, Tokens: []item.Token{tok}}) }
 	if t.shared(hash, owner) || owner != t.owner(hash) {
 		if err := c.idle(ctx, hold); err != nil {
@@ -116,45 +102,6 @@ func (c *Client) idle(ctx context.Context, d time.Duration) error {
 	case <-c.ctx.Done():
 		return item.ErrClosed
 	}
-}
-
-// finding is what a key's other nodes have of it.
-type finding uint8
-
-const (
-	// foundNothing: none has it, as far as can be known any more.
-	foundNothing finding = iota
-	// foundValue: one has it.
-	foundValue
-	// foundUnclear: an old owner can't be asked now, or one has a value that can't be copied,
-	// because it is about to end or its node can't say when it does.
-	foundUnclear
-)
-
-// lookAround reads key from its copies and old copies other than home.
-func (c *Client) lookAround(ctx context.Context, op string, t *topology, hash uint64, key string, home *node) (it item.Item, found finding) {
-	var mem [2 * maxCopies]*node
-	for _, n := range t.everywhere(hash, mem[:0]) {
-		if n == home || n.debt.Blocks(key) { // what this client owes a delete of is deleted
-			continue
-		}
-		var a pipe.Answer
-		err := item.ErrNodeDown
-		if n.breaker.Readable() {
-			a, err = c.readCopy(ctx, op, n, key)
-		}
-		switch {
-		case err != nil:
-			if t.owned(hash, n) && !t.lost(n) {
-				found = foundUnclear
-			}
-		case sound(&a):
-			return itemOf(key, &a), foundValue
-		case valid(&a):
-			found = foundUnclear
-		}
-	}
-	return item.Item{}, found
 }
 
 // midMove reports whether a counter that was refused as no number met a stub, or has become one by now:

@@ -48,10 +48,9 @@ func (c *Client) besideStub(ctx context.Context, op string, t *topology, hash ui
 	if !t.lacks(hash, home) || home.debt.Blocks(key) {
 		return item.Item{}, false
 	}
-	var mem [2 * maxCopies]*node
-	it, ok := c.readSources(ctx, op, t.everywhere(hash, mem[:0]), home, key)
+	it, found := c.lookAround(ctx, op, t, hash, key, home)
 	it.CAS = 0
-	return it, ok
+	return it, found == foundValue
 }
 
 // restore brings key back to a home copy that is cold, or its owner only since the fleet
@@ -64,8 +63,6 @@ func (c *Client) besideStub(ctx context.Context, op string, t *topology, hash ui
 // other copy already, because it goes to the owner last. If the home copy is not the
 // owner (that one is down), the value is served and not stored.
 func (c *Client) restore(ctx context.Context, op string, t *topology, hash uint64, key string, home *node, tok *item.Token) (item.Item, bool) {
-	var mem [2 * maxCopies]*node
-	copies := t.everywhere(hash, mem[:0])
 	if home.debt.Blocks(key) {
 		return item.Item{}, false
 	}
@@ -73,35 +70,28 @@ func (c *Client) restore(ctx context.Context, op string, t *topology, hash uint6
 	if own {
 		// A look first: a stub is made only for a key that some copy has. One that none has
 		// may be a counter about to be created, which a stub would be in the way of.
-		found, there := c.readSources(ctx, op, copies, home, key)
-		if !there {
+		there, found := c.lookAround(ctx, op, t, hash, key, home)
+		if found != foundValue {
 			return item.Item{}, false
 		}
-		f, err := home.askLease(ctx, op, key, c.leaseRead(0, restoreFlags))
-		if err != nil {
+		won, it, what, _ := home.winStub(ctx, op, key)
+		switch what {
+		case stubNone:
 			return item.Item{}, false
+		case stubFilled:
+			return it, true // since we missed it
+		case stubTaken:
+			return there, true // somebody else is bringing it
 		}
-		defer f.call.Free()
-		a := &f.call.Answer
-		switch won := a.Resp.Flags.Has(memproto.FlagW); {
-		case a.Resp.Status != memproto.StatusVA || a.Resp.CAS == 0:
-			return item.Item{}, false
-		case !isStub(a):
-			if won {
-				postHandBack(f.conn, key, a.Resp.CAS, false)
-			}
-			return itemOf(key, a), true // filled since we missed it
-		case !won:
-			return found, true // somebody else is bringing it
-		}
-		tok = &item.Token{Version: item.Version{Node: home.Name, Life: f.life}, CAS: a.Resp.CAS, Kind: item.TokenStub, Won: true}
+		tok = &won
 	}
-	if it, ok := c.readSources(ctx, op, copies, home, key); ok {
-		if home == copies[0] && !t.shared(hash, home) {
+	if it, found := c.lookAround(ctx, op, t, hash, key, home); found == foundValue {
+		owner := home == t.owner(hash)
+		if owner && !t.shared(hash, home) {
 			c.refill(ctx, op, home, *tok, it)
 		} else {
 			c.giveBack(&item.Lease{Key: key, Tokens: []item.Token{*tok}})
-			if home == copies[0] {
+			if owner {
 				c.reviveOn(hash, key, home) // waits for hold
 			}
 		}
@@ -117,24 +107,6 @@ func (c *Client) restore(ctx context.Context, op string, t *topology, hash uint6
 // source reports whether n may serve as the source of a value for the copy on target.
 func (n *node) source(target *node, key string) bool {
 	return n != target && n.breaker.Readable() && !n.debt.Blocks(key)
-}
-
-// readSources reads key from the first of copies that has it, other than home.
-func (c *Client) readSources(ctx context.Context, op string, copies []*node, home *node, key string) (item.Item, bool) {
-	for _, n := range copies {
-		if n.source(home, key) {
-			if it, ok := c.readSource(ctx, op, n, key); ok {
-				return it, true
-			}
-		}
-	}
-	return item.Item{}, false
-}
-
-// readSource reads key from n, and takes no stub and no value marked stale for one.
-func (c *Client) readSource(ctx context.Context, op string, n *node, key string) (item.Item, bool) {
-	a, err := c.readCopy(ctx, op, n, key)
-	return itemOf(key, &a), err == nil && sound(&a)
 }
 
 // refill stores it under tok with what is left of its life. Whatever it comes to, the
