@@ -2,6 +2,8 @@ package client_test
 
 import (
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/memherd/memherd/ring"
@@ -33,7 +35,7 @@ func (s *simulation) heard(late time.Duration, since int) ([]ring.Node, int) {
 }
 
 // newcomers plays processes that start, work for some seconds, and end, one after the other, as number id. Each starts
-// with a list that everybody has heard of, and hears of later ones as late as anybody.
+// with a list that everybody has heard of, and hears of later ones as late as anybody, whatever else it waits for.
 func (s *simulation) newcomers(seed uint64, id int) {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	for !s.over.Load() {
@@ -41,9 +43,20 @@ func (s *simulation) newcomers(seed uint64, id int) {
 		c := s.f.client(s.config(seed, id, list))
 		s.log(id, ": starts")
 		s.join(id, c)
+		var ends atomic.Bool
+		var told sync.WaitGroup
+		told.Go(func() {
+			for !ends.Load() && !s.over.Load() {
+				list, number = s.heard(s.delay(simAnnounce/4), number)
+				if err := c.SetNodes(list); err != nil {
+					s.t.Errorf("set nodes: %v", err)
+				}
+				time.Sleep(s.delay(simAnnounce / 4))
+			}
+		})
 		for range 10 + rng.IntN(40) {
 			if s.over.Load() {
-				return
+				break
 			}
 			switch rng.IntN(8) {
 			case 0:
@@ -55,11 +68,12 @@ func (s *simulation) newcomers(seed uint64, id int) {
 			default:
 				s.read(s.t.Context(), id, rng)
 			}
-			list, number = s.heard(s.delay(simAnnounce/2), number)
-			if err := c.SetNodes(list); err != nil {
-				s.t.Errorf("set nodes: %v", err)
-			}
 			time.Sleep(s.delay(200 * time.Millisecond))
+		}
+		ends.Store(true)
+		told.Wait()
+		if s.over.Load() {
+			return
 		}
 		s.log(id, ": ends")
 		if err := c.Close(); err != nil {
