@@ -38,6 +38,8 @@ const (
 	sqlite   = "modernc.org/sqlite"
 	grafana  = "github.com/grafana/gomemcache"
 	rueidis  = "github.com/redis/rueidis"
+	pgx      = "github.com/jackc/pgx/v5"
+	testify  = "github.com/stretchr/testify"
 )
 
 // rules is the table of the design, one row a room. The row with the longest
@@ -59,6 +61,11 @@ var rules = []rule{
 	{"loader/internal/packed", []string{"loader"}, nil},
 	{"loader/zstd", []string{"loader", "loader/internal/packed"}, []string{compress}},
 	{"loader/snappy", []string{"loader", "loader/internal/packed"}, []string{compress}},
+	{"loader/examples/...", []string{"ring", "hotkey", "client", "loader", "loader/journal", "loader/examples/internal/..."}, []string{sqlite, pgx}},
+	{"loader/examples/internal/pgserver", nil, []string{pgx}},
+	{"loader/examples/internal/table", []string{"loader"}, []string{sqlite, pgx}},
+	{"loader/examples/internal/web", []string{"loader", "client/item"}, nil},
+	{"loader/examples/internal/webtest", nil, []string{testify}},
 	{"nodeserver", []string{"client/memproto", "nodeserver/..."}, nil},
 	{"nodeserver/...", []string{"client/memproto", "nodeserver/..."}, nil},
 	{"bench", []string{"ring", "hotkey", "client/...", "loader/...", "nodeserver/...", "bench/internal/..."}, []string{kong, progress}},
