@@ -18,7 +18,6 @@ package journal
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 
@@ -65,6 +64,7 @@ type Journal struct {
 	queue   []*group
 	strike  []uint64 // for the next commit
 	leading bool     // somebody commits
+	crowd   crowd
 	timer   *time.Timer
 	failed  error // the disk's, for ever
 	closed  bool
@@ -114,7 +114,9 @@ func (j *Journal) Append(recs []loader.Record) error {
 		j.live[r.Key] = r.Version.Seq
 	}
 	j.queue = append(j.queue, g)
-	if j.leading {
+	j.crowd.came(len(j.queue))
+	passed := j.leading
+	if passed {
 		j.mu.Unlock()
 		lead := <-g.turn
 		j.mu.Lock()
@@ -123,7 +125,7 @@ func (j *Journal) Append(recs []loader.Record) error {
 		}
 	}
 	j.leading = true
-	j.gather()
+	j.gather(passed)
 	j.commit()
 	j.pass()
 	return g.err
@@ -149,17 +151,6 @@ func (j *Journal) refuses() error {
 	return nil
 }
 
-// gather waits for those that are about to join: who was woken by the last commit is on
-// its way as a rule. It stops when a round of the scheduler brings nobody.
-func (j *Journal) gather() {
-	for before := -1; before < len(j.queue) && len(j.queue) < mostAtOnce; {
-		before = len(j.queue)
-		j.mu.Unlock()
-		runtime.Gosched()
-		j.mu.Lock()
-	}
-}
-
 // commit writes what has been queued and tells those who wait. The caller leads, and
 // holds j.mu, which is free while the disk works.
 func (j *Journal) commit() {
@@ -176,8 +167,11 @@ func (j *Journal) commit() {
 	err := j.failed
 	if err == nil {
 		j.mu.Unlock()
+		begun := time.Now()
 		err = j.disk.commit(c)
+		took := time.Since(begun)
 		j.mu.Lock()
+		j.crowd.done(len(groups), took)
 		j.stats.Commits++
 		if err != nil {
 			err = fmt.Errorf("journal: writing %s: %w", j.path, err)

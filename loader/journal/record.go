@@ -79,7 +79,7 @@ func decode(key, b []byte) (r loader.Record, err error) {
 }
 
 func newJournal(path string, d disk) *Journal {
-	j := &Journal{path: path, disk: d, live: make(map[string]uint64)}
+	j := &Journal{path: path, disk: d, live: make(map[string]uint64), crowd: crowd{there: make(chan struct{}, 1)}}
 	j.quiet = sync.NewCond(&j.mu)
 	return j
 }
