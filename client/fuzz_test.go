@@ -76,6 +76,7 @@ func (a *args) operations(c *client.Client) map[string]asked {
 		"GetInto":     {func() error { return read(c.GetInto(ctx, a.key, nil)) }, get, 1, ""},
 		"Gets":        {func() error { return read(c.Gets(ctx, a.key)) }, get, 1, ""},
 		"GetMulti":    {func() error { _, err := c.GetMulti(ctx, []string{a.key}); return err }, get, 1, ""},
+		"GetsMulti":   {func() error { _, err := c.GetsMulti(ctx, []string{a.key}); return err }, get, 1, ""},
 		"GetAndTouch": {func() error { return read(c.GetAndTouch(ctx, a.key, a.ttl)) }, get, 1, "t"},
 		"Touch":       {func() error { return c.Touch(ctx, a.key, a.ttl) }, get, 1, "t"},
 		"GetWith": {func() error {

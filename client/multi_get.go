@@ -14,47 +14,9 @@ import (
 // fails are asked from their next copy; if some could not be read anywhere, the
 // error joins the failures, one per node, and the map still holds what was found:
 // a key that is absent beside a nil error is a miss. Duplicates are asked once. Item.TTL
-// and Item.CAS are not asked for, and are 0: see GetWith and Gets.
+// and Item.CAS are not asked for, and are 0: see GetWith, Gets and GetsMulti.
 func (c *Client) GetMulti(ctx context.Context, keys []string) (map[string]item.Item, error) {
-	const op = "get"
-	for _, key := range keys {
-		if err := c.check(ctx, op, key); err != nil {
-			return nil, err
-		}
-	}
-	if err := c.checkCall(ctx, op); err != nil {
-		return nil, err
-	}
-	g, ok := c.multiGets.Get().(*multiGet)
-	if !ok {
-		g = &multiGet{c: c, op: op}
-	}
-	defer g.free()
-	g.t, g.found = c.top.Load(), make(map[string]item.Item, len(keys))
-	g.admit(keys)
-	// Each round asks every key still open from the next of its copies; one more, if an
-	// owner is slow, is for other copies before.
-	for range g.t.ring.Copies() + 1 {
-		if !g.round(ctx) {
-			break
-		}
-	}
-	// As for one key: a copy that was passed over may be up now.
-	for i := range g.asks {
-		g.asks[i].next = 0
-	}
-	for range g.t.ring.Copies() {
-		if !g.skipped || !g.round(ctx) {
-			break
-		}
-	}
-	if len(g.cold) > 0 {
-		g.restoreMany(ctx)
-	}
-	if c.gutter != nil && c.retriable(ctx) {
-		g.getSpares(ctx)
-	}
-	return g.found, g.err(ctx)
+	return c.getMulti(ctx, "get", keys, false)
 }
 
 // multiGet is a GetMulti under way. Its memory is used again.
@@ -72,6 +34,7 @@ type multiGet struct {
 	found        map[string]item.Item
 	failed       map[string]error // by the node's name; nil for none
 	hits, misses uint64           // for the counters, in which they are counted once a call
+	tokens       bool             // CAS tokens are asked for: memory can't serve
 	skipped      bool             // some copy was passed over because its node was down
 }
 
@@ -105,7 +68,7 @@ func (g *multiGet) free() {
 	clear(g.asks)
 	clear(g.plain)
 	clear(g.cold)
-	*g = multiGet{c: g.c, op: g.op, asks: g.asks[:0], slots: g.slots, groups: g.groups, used: g.used[:0], flying: g.flying[:0], plain: g.plain[:0], cold: g.cold[:0]}
+	*g = multiGet{c: g.c, asks: g.asks[:0], slots: g.slots, groups: g.groups, used: g.used[:0], flying: g.flying[:0], plain: g.plain[:0], cold: g.cold[:0]}
 	g.c.multiGets.Put(g)
 }
 
@@ -124,7 +87,7 @@ func (g *multiGet) admit(keys []string) {
 		if *slot != 0 {
 			continue
 		}
-		if v, ok := g.c.near.Get(hash, key); ok {
+		if v, ok := g.c.near.Get(hash, key); ok && !g.tokens {
 			if _, dup := g.found[key]; !dup {
 				g.c.detector.Observe(hash, key, len(v.Bytes))
 				g.found[key] = item.Item{Key: key, Value: v.Bytes, Flags: v.Flags}
@@ -242,7 +205,7 @@ func (g *multiGet) share(at int, i int32) {
 // launch sends a run of a node's share on its way as one burst.
 func (g *multiGet) launch(ctx context.Context, n *node, asks share) {
 	k := n.newCall()
-	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags}
+	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: g.flags()}
 	// The asks in the order in which they go out: the last are those that must be meta gets.
 	plain := 0
 	for j, i := range asks {
@@ -309,7 +272,7 @@ func (g *multiGet) askPlain(ctx context.Context) {
 			}
 			g.answer(ctx, *f, &f.call.Answer, int32(t.i))
 		},
-		request: func(i int, k *pipe.Call) { k.Req = readRequest(g.asks[i].key) },
+		request: func(i int, k *pipe.Call) { k.Req = readRequest(g.asks[i].key); k.Req.Flags |= g.flags() },
 		allowed: func(n *node) bool { return n.breaker.Readable() },
 	}
 	if ctx.Done() != nil {
@@ -364,7 +327,11 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 		g.c.revive(q.hash, q.key, f.n)
 	}
 	g.c.observe(f, a, q.hash, q.key, q.gen)
-	g.found[q.key] = itemOf(q.key, a)
+	it := itemOf(q.key, a)
+	if g.tokens {
+		it.Version = item.Version{Node: f.n.Name, Life: f.life}
+	}
+	g.found[q.key] = it
 }
 
 // err is nil when every key was answered: a failure that another copy made good is

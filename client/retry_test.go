@@ -156,7 +156,7 @@ func TestAPartialFailureIsNotSafeToRetry(t *testing.T) {
 
 // The first copy's answer was lost, the second takes no connections.
 func TestALostAnswerIsNotHiddenByARefusedDial(t *testing.T) {
-	for _, name := range []string{"Get", "GetInto", "GetWith", "GetMulti", "GetAndTouch", "Touch", "Lease", "Inspect"} {
+	for _, name := range []string{"Get", "GetInto", "GetWith", "GetMulti", "GetsMulti", "GetAndTouch", "Touch", "Lease", "Inspect"} {
 		l := newLogged(t, 2)
 		c := l.client(client.Config{ReplicationFactor: 2})
 		first := l.placed(2, "k")

@@ -1,9 +1,3 @@
-// Package gomc is for programs written against gomemcache
-// (github.com/bradfitz/gomemcache).
-//
-// [Selector] gives gomemcache's own client a better placement: that of package ring in place of
-// crc32 modulo n. Nothing else changes, neither code nor behaviour; in particular a
-// node that is down is not replaced by another, which is what package client is for.
 package gomc
 
 import (

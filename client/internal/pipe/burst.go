@@ -46,7 +46,7 @@ type burst struct {
 
 // Ask adds a key to those that k asks for: k is a burst from then on. The key must be
 // plain, and none may be asked for twice. Of the reply there will be the value and the client
-// flags, no more.
+// flags, and the CAS value if Req asks for it, no more.
 func (k *Call) Ask(key string) {
 	b := k.burst
 	if b == nil {
@@ -127,6 +127,9 @@ func (b *burst) encode(like *memproto.Request, op []byte) {
 			}
 			start = len(line)
 			line = append(line, "get"...)
+			if like.Flags.Has(memproto.FlagLc) {
+				line = append(line, 's') // gets: the replies have the CAS value
+			}
 		}
 		line = append(append(line, ' '), key...)
 	}

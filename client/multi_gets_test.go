@@ -1,0 +1,51 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+)
+
+// Each of many items comes with a token that changes it once: from classic commands of many keys, from
+// the meta get behind them, from servers without meta commands, with keys that are not plain.
+func TestGetsMulti(t *testing.T) {
+	onEveryHerd(t, func(t *testing.T, h *herd) {
+		ctx := context.Background()
+		cfg := client.Config{Nodes: h.nodes, DialContext: h.dial, Timeout: 10 * time.Second}
+		var keys []string
+		for i := range 150 {
+			keys = append(keys, fmt.Sprint("key:", i))
+		}
+		if h.meta {
+			cfg.Keys = client.AnyKeys
+			keys = append(keys, hostile()...)
+		}
+		c := newClient(t, cfg)
+		for _, key := range keys {
+			set(t, c, key, "v")
+		}
+		found, err := c.GetsMulti(ctx, append(keys, "absent"))
+		require.NoError(t, err)
+		require.Len(t, found, len(keys))
+		for i, key := range keys {
+			it := found[key]
+			require.Equal(t, "v", string(it.Value))
+			if i%2 == 0 {
+				set(t, c, key, "changed")
+				_, err = c.CompareAndSwap(ctx, it)
+				require.ErrorIs(t, err, client.ErrCASConflict, "%q", key)
+				continue
+			}
+			it.Value = []byte("new")
+			_, err = c.CompareAndSwap(ctx, it)
+			require.NoError(t, err, "%q", key)
+			_, err = c.CompareAndSwap(ctx, it)
+			require.ErrorIs(t, err, client.ErrCASConflict, "%q", key)
+		}
+	})
+}
