@@ -14,7 +14,7 @@ NESTED     = bench/rivals loader/examples
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads bench-loaders lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-planted soak-kill soak-schedules soak-strong soak-differential bench-node bench-hitratio clean
+.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads bench-loaders lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-planted soak-kill soak-schedules soak-strong soak-differential bench-node bench-hitratio bench-hot clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ bench-fault: tools ## faults on real memcached behind proxies, gomemcache beside
 
 bench-loads: tools ## what reaches the origin: stampedes, dying processes, origins in trouble, 15 min; FLAGS="-scenario stampede" for some, FLAGS=-list
 	@$(GO) run ./bench loads $(FLAGS)
+
+bench-hot: tools ## hot keys: detection, staleness, load of nodes; FLAGS="-scenario recall,promote" for some, FLAGS=-list
+	@$(GO) run ./bench hot $(FLAGS)
 
 bench-loaders: tools ## the loader against sturdyc and singleflights on TRACE, 6 min; FLAGS="-rounds 1 -requests 50000" for a look
 	@mkdir -p bin

@@ -31,15 +31,16 @@ type Setup struct {
 	Runs     int           `json:"runs"`
 	Seed     uint64        `json:"seed"`
 	Herd     Herd          `json:"herd"`
+	Hot      Hot           `json:"hot"`
 }
 
 // Full is what the figures in DESIGN.md come from; Quick only shows that a scenario
 // plays and that nothing wrong comes back.
 var (
 	Full = Setup{Workers: 32, Keys: 3000, Timeout: 100 * time.Millisecond, Phase: 2 * time.Second,
-		Deletes: 10_000, Rounds: 10, Crowd: 10, Gap: 3 * time.Second, Runs: 3, Seed: 1, Herd: fullHerd}
+		Deletes: 10_000, Rounds: 10, Crowd: 10, Gap: 3 * time.Second, Runs: 3, Seed: 1, Herd: fullHerd, Hot: fullHot}
 	Quick = Setup{Workers: 8, Keys: 300, Timeout: 100 * time.Millisecond, Phase: 150 * time.Millisecond,
-		Deletes: 500, Rounds: 1, Crowd: 1, Gap: 100 * time.Millisecond, Announce: time.Second, Runs: 1, Seed: 1, Herd: quickHerd}
+		Deletes: 500, Rounds: 1, Crowd: 1, Gap: 100 * time.Millisecond, Announce: time.Second, Runs: 1, Seed: 1, Herd: quickHerd, Hot: quickHot}
 )
 
 const (
