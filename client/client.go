@@ -32,6 +32,7 @@ type Client struct {
 	retries   budget
 	journal   journaling
 	slow      atomic.Int64  // how many nodes are
+	sweeping  atomic.Bool   // see sweep.go
 	births    atomic.Uint64 // of nodes
 	born      time.Time
 	without   parts // nothing, except in the benchmark that measures what parts cost

@@ -97,7 +97,7 @@ type Config struct {
 	GutterTTL time.Duration
 	// HotKeys turns the near-cache on; nil means that hot keys are detected and
 	// reported but every read goes to a node. &hotkey.Config{} serves the hottest
-	// keys from memory, up to 50 ms old.
+	// keys from memory, up to 50 ms old, and reads the hot ones from all their copies in turn.
 	HotKeys *hotkey.Config
 	// DebtLimit is how many keys a node may be owed; 0 means 1,000,000. Beyond it
 	// the node is not read until Readmit.

@@ -14,12 +14,13 @@ type counters struct {
 	retriesRefused               atomic.Uint64
 	gutterReads, gutterWrites    atomic.Uint64
 	quarantines                  atomic.Uint64
+	spread, revalidated          atomic.Uint64
 }
 
 // Counters are a Client's totals since New.
 type Counters struct {
 	// Gets counts reads: NearHits were served from memory, NodeHits by a node, Misses
-	// by nobody; the rest failed.
+	// by nobody, be it that memory remembered so; the rest failed.
 	Gets, NearHits, NodeHits, Misses uint64
 	// Sets counts writes, Deletes keys deleted, Fills lease fills tried.
 	Sets, Deletes, Fills uint64
@@ -35,6 +36,9 @@ type Counters struct {
 	// Steered counts reads served by another copy because the owner was slow, or in another
 	// zone than Config.ReadZone.
 	Steered uint64
+	// Spread counts reads of hot keys that another copy than the owner served, for the sake of the load. Revalidated
+	// counts the requests by which the near-cache asked whether what it holds is still so.
+	Spread, Revalidated uint64
 	// Differed counts the comparisons that found another client to place keys differently: a
 	// few while a change is under way, and one a second and node as long as it lasts.
 	Differed uint64
@@ -55,9 +59,10 @@ type Counters struct {
 // Counters returns the totals since New. They are read one by one, so they may
 // disagree by calls under way.
 func (c *Client) Counters() Counters {
+	near := c.near.Stats()
 	n := Counters{
-		NearHits: c.near.Stats().Hits,
-		NodeHits: c.counters.nodeHits.Load(), Misses: c.counters.misses.Load(),
+		NearHits: near.Hits, Spread: c.counters.spread.Load(), Revalidated: c.counters.revalidated.Load(),
+		NodeHits: c.counters.nodeHits.Load(), Misses: c.counters.misses.Load() + near.Misses,
 		Sets: c.counters.sets.Load(), Deletes: c.counters.deletes.Load(), Fills: c.counters.fills.Load(),
 		LeasesWon: c.counters.leasesWon.Load(), LeasesLost: c.counters.leasesLost.Load(),
 		LateWins: c.counters.late.Load(), Orphans: c.counters.orphans.Load(), Restored: c.counters.restored.Load(), Steered: c.counters.steered.Load(), Differed: c.counters.differed.Load(),

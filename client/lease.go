@@ -27,7 +27,7 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 	t := c.top.Load()
 	hash := t.ring.Hash(key)
 	if !o.NoNear && !o.Home && o.Refresh == 0 {
-		if v, ok := c.near.Get(hash, key); ok {
+		if v, ok := c.near.Get(hash, key); ok && !v.Missing {
 			c.detector.Observe(hash, key, len(v.Bytes))
 			l.Level = item.FromNear
 			l.Item = item.Item{Key: key, Value: v.Bytes, Flags: v.Flags}

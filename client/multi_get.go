@@ -7,6 +7,7 @@ import (
 	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/hotkey"
 )
 
 // GetMulti returns the items of keys that are in the cache, by key, pipelined over
@@ -88,7 +89,9 @@ func (g *multiGet) admit(keys []string) {
 			continue
 		}
 		if v, ok := g.c.near.Get(hash, key); ok && !g.tokens {
-			if _, dup := g.found[key]; !dup {
+			if _, dup := g.found[key]; v.Missing {
+				_ = g.c.remembered(hash, key)
+			} else if !dup {
 				g.c.detector.Observe(hash, key, len(v.Bytes))
 				g.found[key] = item.Item{Key: key, Value: v.Bytes, Flags: v.Flags}
 			}
@@ -312,10 +315,12 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 			q.open = true // the owner's turn
 			return
 		}
-		g.c.counters.steered.Add(1)
+		g.c.countDetour(g.t, q.hash)
 	}
 	if a.Resp.Status != memproto.StatusVA || isStub(a) {
-		g.c.detector.Observe(q.hash, q.key, 0)
+		if g.c.detector.Observe(q.hash, q.key, 0) > hotkey.LevelCold && a.Resp.Status == memproto.StatusEN && !a.Resp.Bare {
+			g.c.missNear(f, q.hash, q.key, q.gen)
+		}
 		g.misses++
 		if a.Resp.Status == memproto.StatusEN && g.c.cold.nodes.Load() > 0 && g.t.lacks(q.hash, f.n) {
 			g.cold = append(g.cold, target{f.n, int(i)})

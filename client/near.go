@@ -16,6 +16,9 @@ const nearLevel = hotkey.LevelHottest
 // always on; keys are user data, so think before you show them to anybody.
 func (c *Client) HotKeys(n int) []hotkey.Hot { return c.detector.Top(n) }
 
+// HotKeyStats returns the detector's state: the sampling rate in force, the sizes of the levels and their thresholds.
+func (c *Client) HotKeyStats() hotkey.DetectorStats { return c.detector.Stats() }
+
 // NearStats returns the near-cache's figures; all zero without one.
 func (c *Client) NearStats() hotkey.NearStats { return c.near.Stats() }
 
@@ -43,11 +46,11 @@ func (c *Client) fillNear(f flight, a *pipe.Answer, hash uint64, key string, gen
 	if f.late || a.Resp.Flags&(memproto.FlagX|memproto.FlagW|memproto.FlagZ) != 0 || isStub(a) || a.Resp.Bare {
 		return
 	}
-	t := c.top.Load()
-	if c.home(t, hash, key) != f.n {
-		return
+	if a.Resp.Flags.Has(memproto.FlagLt) && a.Resp.TTL == 0 {
+		return // it ends within the second
 	}
-	if f.n.life.Load() != f.life || !f.n.met() {
+	t := c.top.Load()
+	if !c.stillHome(&f, hash, key) {
 		return
 	}
 	v := hotkey.Value{Bytes: a.Value, Flags: flagsIn(a.Resp.ClientFlags), CAS: a.Resp.CAS, Node: f.n.Name, Epoch: f.life}
@@ -61,7 +64,9 @@ func (c *Client) fillNear(f flight, a *pipe.Answer, hash uint64, key string, gen
 		// The node was lost, or the fleet changed, while we put it there: that
 		// change's own DropNode may have run before our Put.
 		c.near.Drop(hash, key)
+		return
 	}
+	c.startSweeper()
 }
 
 // home is the copy that reads of key go to now, nil if there is none.

@@ -8,6 +8,7 @@ import (
 	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/hotkey"
 )
 
 // getFlags is what a plain read asks for: value, client flags, remaining life.
@@ -18,7 +19,7 @@ const getFlags = memproto.FlagLv | memproto.FlagLf | memproto.FlagLt
 // client believes alive; a failure moves on to the next copy. A miss on the home
 // copy is a miss. Item.TTL is the remaining life in whole seconds, 0 if it has no
 // end or the node can't tell (Tier0). With a near-cache the Value may be shared with other readers: don't write to
-// it.
+// it; and a miss, too, may be as old as its bound allows.
 func (c *Client) Get(ctx context.Context, key string) (item.Item, error) {
 	const op = "get"
 	if err := c.check(ctx, op, key); err != nil {
@@ -26,6 +27,9 @@ func (c *Client) Get(ctx context.Context, key string) (item.Item, error) {
 	}
 	hash := c.top.Load().ring.Hash(key)
 	if v, ok := c.near.Get(hash, key); ok {
+		if v.Missing {
+			return item.Item{}, c.remembered(hash, key)
+		}
 		c.detector.Observe(hash, key, len(v.Bytes))
 		return item.Item{Key: key, Value: v.Bytes, Flags: v.Flags}, nil
 	}
@@ -43,6 +47,9 @@ func (c *Client) GetInto(ctx context.Context, key string, dst []byte) (item.Item
 	}
 	hash := c.top.Load().ring.Hash(key)
 	if v, ok := c.near.Get(hash, key); ok {
+		if v.Missing {
+			return item.Item{}, c.remembered(hash, key)
+		}
 		c.detector.Observe(hash, key, len(v.Bytes))
 		return item.Item{Key: key, Value: append(dst[:0], v.Bytes...), Flags: v.Flags}, nil
 	}
@@ -65,8 +72,11 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 			return item.Item{}, c.readFailed(err)
 		}
 	}
-	gen := c.near.Generation(hash)
-	f, err := c.readHome(ctx, op, hash, key, readOptions{flags: getFlags, borrow: dst != nil, hedge: true})
+	gen, flags := c.near.Generation(hash), memproto.Flags(getFlags)
+	if c.near != nil && c.detector.Level(hash, key) >= nearLevel {
+		flags |= memproto.FlagLc // what memory holds is compared by it later
+	}
+	f, err := c.readHome(ctx, op, hash, key, readOptions{flags: flags, borrow: dst != nil, hedge: true})
 	if err != nil && c.gutter != nil && c.retriable(ctx) && !errors.Is(err, errNothing) {
 		if it, ok, err := c.getSpare(ctx, op, hash, key); ok {
 			if dst != nil && err == nil {
@@ -102,7 +112,9 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 				return it, nil
 			}
 		}
-		c.detector.Observe(hash, key, 0)
+		if c.detector.Observe(hash, key, 0) > hotkey.LevelCold && k.Resp.Status == memproto.StatusEN {
+			c.missNear(f, hash, key, gen)
+		}
 		c.counters.misses.Add(1)
 		return item.Item{}, item.ErrCacheMiss
 	}
@@ -116,6 +128,7 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 		c.observe(f, &k.Answer, hash, key, gen)
 	}
 	it := itemOf(key, &k.Answer)
+	it.CAS = 0 // asked for on account of memory alone
 	if dst != nil {
 		it.Value = append(dst[:0], it.Value...)
 	}

@@ -18,7 +18,8 @@ import (
 // slow go to the next copy, except a few that tell when it is well again. A miss there
 // asks the owner before it is a miss (consistency rule 12); writes and leases go where they always go.
 //
-// The same way reads go to the copy in Config.ReadZone, where the owner is elsewhere.
+// The same way reads go to the copy in Config.ReadZone, where the owner is elsewhere, and those of hot keys to any copy: see
+// spread.go.
 
 const (
 	// slowFactor is how many times as long as the others' median a node's must be.
@@ -84,18 +85,23 @@ func median(ds []time.Duration) time.Duration {
 }
 
 // steers reports whether any read may go to another copy than the home copy.
-func (c *Client) steers() bool { return c.cfg.ReadZone != "" || c.slow.Load() > 0 }
+func (c *Client) steers() bool { return c.spreads() || c.cfg.ReadZone != "" || c.slow.Load() > 0 }
 
 // detour is the position in t.nodes of the copy to read instead of an owner that is slow, or
-// in another zone than reads prefer; -1 if the owner is to be read.
+// in another zone than reads prefer, or of one of a hot key's copies; -1 if the owner is to be read.
 func (c *Client) detour(t *topology, hash uint64, key string) int {
 	if !c.steers() {
 		return -1
 	}
+	zone := c.cfg.ReadZone
+	if zone == "" && c.spreads() {
+		if at := c.spread(t, hash, key); at >= 0 {
+			return at
+		}
+	}
 	list := t.ring.LookupHash(hash)
 	owner := t.nodes[list[0]]
 	slow := owner.slow.Load() && rand.IntN(slowProbe) > 0
-	zone := c.cfg.ReadZone
 	away := zone != "" && owner.Zone != zone
 	if !slow && !away {
 		return -1
@@ -130,12 +136,22 @@ func (c *Client) readAround(ctx context.Context, op string, hash uint64, key str
 		return item.Item{}, false
 	}
 	c.counters.nodeHits.Add(1)
-	c.counters.steered.Add(1)
+	c.countDetour(t, hash)
 	if c.cold.nodes.Load() > 0 {
 		c.revive(hash, key, n)
 	}
 	c.detector.Observe(hash, key, len(a.Value))
 	return itemOf(key, &a), true
+}
+
+// countDetour counts a read that another copy than the owner has served.
+func (c *Client) countDetour(t *topology, hash uint64) {
+	owner := t.nodes[t.ring.LookupHash(hash)[0]]
+	if owner.slow.Load() || c.cfg.ReadZone != "" {
+		c.counters.steered.Add(1)
+		return
+	}
+	c.counters.spread.Add(1)
 }
 
 // readCopy reads key from n, whichever copy that is, and gives back a win it draws.

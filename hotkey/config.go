@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -13,8 +14,12 @@ import (
 // It is copied by NewDetector and NewNear; later changes have no effect.
 type Config struct {
 	// Staleness is X: a near-cache entry serves reads that start before the send time of the request that validated it
-	// plus X. 0 = 50 ms. Negative = no near-cache (detection works on). At most one hour.
+	// plus X. 0 = 50 ms. Negative = no near-cache (detection works on). At least 1 ms, at most one hour.
 	Staleness time.Duration
+	// Prefixes have other bounds than Staleness, also where that is negative. At most 1,024.
+	Prefixes []Prefix
+	// MissTTL is how long a miss of a hot key is remembered, at most X. 0 = X. Negative = not at all.
+	MissTTL time.Duration
 	// NearBytes bounds the near-cache in bytes: keys, values and a fixed overhead per entry. 0 = 32 MiB.
 	NearBytes int64
 	// MaxValueBytes is the largest value, in bytes, the near-cache takes. 0 = an eighth of NearBytes, at most 1 MiB.
@@ -84,8 +89,12 @@ func (c *Config) withDefaults(nodes int) (Config, error) {
 	if err := v.check(); err != nil {
 		return v, err
 	}
+	v.Prefixes = slices.Clone(v.Prefixes)
 	if v.Staleness == 0 {
 		v.Staleness = 50 * time.Millisecond
+	}
+	if v.MissTTL == 0 {
+		v.MissTTL = maxStaleness
 	}
 	if v.NearBytes == 0 {
 		v.NearBytes = defaultNearBytes
@@ -115,9 +124,12 @@ func (c *Config) withDefaults(nodes int) (Config, error) {
 }
 
 func (c *Config) check() error {
+	if err := cmp.Or(checkStaleness("Config.Staleness", c.Staleness), checkPrefixes(c.Prefixes)); err != nil {
+		return err
+	}
 	switch {
-	case c.Staleness > maxStaleness:
-		return fmt.Errorf("hotkey: Config.Staleness %v is over %v; give a bound your readers can live with", c.Staleness, maxStaleness)
+	case c.MissTTL > maxStaleness:
+		return fmt.Errorf("hotkey: Config.MissTTL %v is over %v", c.MissTTL, maxStaleness)
 	case c.NearBytes < 0 || c.NearBytes > maxNearBytes:
 		return fmt.Errorf("hotkey: Config.NearBytes %d is not within 0 to 2^40; use Staleness -1 to turn the near-cache off", c.NearBytes)
 	case c.NearBytes > 0 && c.NearBytes < 2*entryOverhead:

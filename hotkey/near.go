@@ -17,6 +17,8 @@ type Value struct {
 	TTL   time.Duration // what the node said the value still had to live when it answered; 0 = no bound known
 	Node  string        // the name of the node that served it
 	Epoch uint64        // the life of that node's memory
+	// Missing says that there was nothing: Bytes is empty, and the entry is forgotten after Config.MissTTL.
+	Missing bool
 }
 
 // Near is the near-cache: values of the hottest keys in this process's memory. All methods may be called from any
@@ -29,8 +31,11 @@ type Value struct {
 type Near struct {
 	table atomic.Pointer[table]
 	base  time.Time
-	x     int64 // Staleness; 0 = off
-	mixer mixer
+	x     int64 // Staleness; 0 = off, but for prefixes
+	// prefixes have an X of their own; the longest first. missTTL is at most how long a miss serves, 0 = not.
+	prefixes []bound
+	missTTL  int64
+	mixer    mixer
 
 	limit    int64
 	maxValue int
@@ -45,6 +50,7 @@ type Near struct {
 	exact   uint64 // hits that entries counted one by one before their counters were set back
 
 	refused atomic.Uint64
+	missed  atomic.Uint64
 	expired atomic.Uint64
 	hits    [hitStripes]struct {
 		n atomic.Uint64
@@ -77,23 +83,27 @@ func NewNear(cfg *Config) (*Near, error) {
 		return nil, err
 	}
 	n := &Near{
-		base: time.Now(), x: int64(max(0, c.Staleness)), mixer: newMixer(c.Seed),
+		base: time.Now(), x: int64(max(0, c.Staleness)), prefixes: c.bounds(), missTTL: int64(max(0, c.MissTTL)), mixer: newMixer(c.Seed),
 		limit: c.NearBytes, maxValue: c.MaxValueBytes, recent: recent,
 	}
 	n.table.Store(newTable(minTable))
 	return n, nil
 }
 
-func (n *Near) off() bool { return n == nil || n.x == 0 }
+func (n *Near) off() bool { return n == nil || n.x == 0 && len(n.prefixes) == 0 }
 
 // Get returns the value held for key, if it may serve a read that starts now. hash is the ring's hash of key. It takes
 // no lock, allocates nothing, and writes to shared memory only for the first hits after each validation and one in
 // some 64 later ones. A miss does not read the clock.
 func (n *Near) Get(hash uint64, key string) (Value, bool) {
-	if e, _ := n.read(hash, key); e != nil {
-		return e.value, true
+	e, _ := n.read(hash, key)
+	if e == nil {
+		return Value{}, false
 	}
-	return Value{}, false
+	if e.value.Missing {
+		n.missed.Add(1)
+	}
+	return e.value, true
 }
 
 // read returns the entry that answers a read of key which starts now, and the time by since; nil if there is none.
@@ -206,7 +216,9 @@ func (n *Near) discard(e *entry) {
 	n.table.Load().remove(e)
 	n.recent.Remove(e.key)
 	n.bytes -= e.size
-	n.exact += uint64(e.reads.Load())
+	if !e.value.Missing {
+		n.exact += uint64(e.reads.Load())
+	}
 }
 
 // NearStats is a reading of a near-cache.
@@ -214,9 +226,20 @@ type NearStats struct {
 	Entries   int    // values held, expired ones included
 	Bytes     int64  // their keys, values and overhead; never over Config.NearBytes
 	Hits      uint64 // reads served: exact while entries are read seldom, else within a percent or so (one in 64 counted)
+	Misses    uint64 // reads answered by a remembered miss; not among Hits
 	Expired   uint64 // reads that found an entry past its deadline; other misses are not counted, they cost too little
 	Evictions uint64 // values that had to make room
 	Refused   uint64 // fills and renewals refused: own write in between, too late, older than what is held, too large
+}
+
+// Len is how many values and misses are held, expired ones included.
+func (n *Near) Len() int {
+	if n.off() {
+		return 0
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.recent.Len()
 }
 
 // Stats returns the counters since the start.
@@ -228,10 +251,12 @@ func (n *Near) Stats() NearStats {
 	defer n.mu.Unlock()
 	st := NearStats{
 		Entries: n.recent.Len(), Bytes: n.bytes, Evictions: n.evicted, Hits: n.exact,
-		Expired: n.expired.Load(), Refused: n.refused.Load(),
+		Misses: n.missed.Load(), Expired: n.expired.Load(), Refused: n.refused.Load(),
 	}
 	for _, e := range n.recent.Values() {
-		st.Hits += uint64(e.reads.Load())
+		if !e.value.Missing {
+			st.Hits += uint64(e.reads.Load())
+		}
 	}
 	for i := range n.hits {
 		st.Hits += n.hits[i].n.Load()

@@ -10,7 +10,7 @@ import (
 // monotonic reading, as from time.Now) the moment it was sent. The value's bytes are copied. It reports whether the
 // value is held now; it is refused
 //   - if the generation has moved: an own write overtook the get,
-//   - if its deadline, sentAt + the smaller of X and v.TTL, has passed,
+//   - if its deadline, sentAt + the smaller of X and v.TTL, or of X and Config.MissTTL for a miss, has passed,
 //   - if what is held came from a get sent later: two answers must not go back in time,
 //   - if v.Bytes is longer than Config.MaxValueBytes.
 //
@@ -28,12 +28,18 @@ func (n *Near) Put(hash uint64, key string, v Value, gen uint64, sentAt time.Tim
 		n.Drop(hash, key)
 		return false
 	}
-	e := &entry{hash: h, ringHash: hash, key: strings.Clone(key), value: v, size: size, sentAt: sent}
+	e := &entry{hash: h, ringHash: hash, key: strings.Clone(key), value: v, size: size, sentAt: sent, x: n.staleness(key)}
 	e.value.Bytes = slices.Clone(v.Bytes)
+	if v.Missing {
+		e.value.Bytes, e.x = nil, min(e.x, n.missTTL)
+	}
+	if e.x == 0 {
+		return false
+	}
 	if v.TTL > 0 {
 		e.hard = sent + int64(v.TTL)
 	}
-	deadline := n.deadline(sent, e.hard)
+	deadline := e.serves(sent, e.hard)
 	e.deadline.Store(deadline)
 
 	// From the check of the generation to the publication the stripe is held: see Drop.
@@ -70,9 +76,9 @@ func (n *Near) Put(hash uint64, key string, v Value, gen uint64, sentAt time.Tim
 	return true
 }
 
-// deadline is when a value validated by a request sent at sent must no longer serve.
-func (n *Near) deadline(sent, hard int64) int64 {
-	d := sent + n.x
+// serves is until when a value validated by a request sent at sent may serve.
+func (e *entry) serves(sent, hard int64) int64 {
+	d := sent + e.x
 	if hard != 0 {
 		d = min(d, hard)
 	}
@@ -93,8 +99,14 @@ type Entry struct {
 // InUse returns the entries that were read at least min times since they were last validated (min is capped at 64),
 // least recently validated first, for one round of re-validation: take the Generation of each, send, and Renew those
 // whose CAS the node confirms. Entries read less are left to expire; those that expired more than 2·X ago are removed
-// on the way, so a caller who calls once per X keeps the memory clean.
-func (n *Near) InUse(min int) []Entry {
+// on the way, so a caller who calls once per X keeps the memory clean. Remembered misses are not among them.
+func (n *Near) InUse(min int) []Entry { return n.inUse(min, false) }
+
+// Due returns those of InUse that have served for half of their X or longer. Who calls it four times per X has the
+// time for an answer, and asks about an entry once in half of X at most.
+func (n *Near) Due(min int) []Entry { return n.inUse(min, true) }
+
+func (n *Near) inUse(min int, due bool) []Entry {
 	if n.off() {
 		return nil
 	}
@@ -108,8 +120,9 @@ func (n *Near) InUse(min int) []Entry {
 	for _, e := range n.recent.Values() { // oldest first
 		reads := int(e.reads.Load())
 		switch {
-		case e.deadline.Load()+2*n.x < now:
+		case e.deadline.Load()+2*e.x < now:
 			n.discard(e)
+		case e.value.Missing, due && now-e.sentAt < e.x/2:
 		case reads >= min:
 			out = append(out, Entry{Hash: e.ringHash, Key: e.key, CAS: e.value.CAS, Node: e.value.Node, Epoch: e.value.Epoch, Reads: reads})
 		}
@@ -141,7 +154,7 @@ func (n *Near) Renew(e Entry, gen uint64, sentAt time.Time) bool {
 	if e.TTL > 0 {
 		hard = sent + int64(e.TTL)
 	}
-	deadline := n.deadline(sent, hard)
+	deadline := held.serves(sent, hard)
 	if n.since() >= deadline {
 		n.refused.Add(1)
 		return false

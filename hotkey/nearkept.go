@@ -18,11 +18,12 @@ type Seen struct {
 	Kept  *Kept
 }
 
-// Look is Get for those who keep what they make of a value beside it. The same reads are served, and it costs the same.
+// Look is Get for those who keep what they make of a value beside it. The same reads are served, but for remembered
+// misses, and it costs the same.
 // It does not keep key.
 func (n *Near) Look(hash uint64, key string) (Seen, bool) {
 	e, now := n.read(hash, key)
-	if e == nil {
+	if e == nil || e.value.Missing {
 		return Seen{}, false
 	}
 	return Seen{Bytes: e.value.Bytes, At: n.base.Add(time.Duration(now)), Kept: &e.kept}, true

@@ -15,6 +15,7 @@ type entry struct {
 	ringHash uint64
 	size     int64
 	hard     int64 // nanoseconds since base when the node itself lets the value go; 0 = unknown. Guarded by Near.mu.
+	x        int64 // how long a validation lasts, in nanoseconds
 	sentAt   int64 // when the validating request was sent, since base. Guarded by Near.mu.
 	kept     Kept
 	_        [64]byte

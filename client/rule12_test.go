@@ -1,0 +1,203 @@
+package client_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/hotkey"
+	"github.com/memherd/memherd/nodeserver"
+)
+
+// warmest makes key hot for a client and returns the reads of it that each node has had since.
+func warmest(t *testing.T, c *client.Client, key string) {
+	t.Helper()
+	for range 3000 {
+		get(t, c, key)
+	}
+	require.Equal(t, key, c.HotKeys(1)[0].Key)
+	require.Greater(t, c.HotKeys(1)[0].Level, hotkey.LevelCold)
+}
+
+// readsByNode counts what each node of a logged fleet was asked for key.
+func readsByNode(l *logged, key string) map[string]int {
+	out := map[string]int{}
+	for _, s := range l.take() {
+		var node, cmd, k string
+		if n, _ := fmt.Sscan(s, &node, &cmd, &k); n == 3 && k == key && (cmd == "mg" || cmd == "get") {
+			out[node]++
+		}
+	}
+	return out
+}
+
+func spreading() *hotkey.Config { return &hotkey.Config{Budget: -1, Staleness: -1} }
+
+// A hot key is read from all its copies, a cold one from its owner, and none is without HotKeys.
+func TestRule12HotKeysAreReadFromAllCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 3)
+		c := l.client(client.Config{ReplicationFactor: 3, HotKeys: spreading()})
+		plain := l.client(client.Config{ReplicationFactor: 3})
+		read := map[string]func(c *client.Client, key string) string{
+			"Get": func(c *client.Client, key string) string { return get(t, c, key) },
+			"GetMulti": func(c *client.Client, key string) string {
+				found, err := c.GetMulti(t.Context(), []string{key})
+				require.NoError(t, err)
+				return string(found[key].Value)
+			},
+			"Lease": func(c *client.Client, key string) string {
+				lease, err := c.Lease(t.Context(), key, client.LeaseOptions{})
+				require.NoError(t, err)
+				require.Equal(t, "hit", lease.State.String())
+				return string(lease.Item.Value)
+			},
+		}
+		set(t, c, "hot", "v")
+		warmest(t, c, "hot")
+		warmest(t, plain, "hot")
+		before := c.Counters().Spread
+		for name, r := range read {
+			l.take()
+			for range 900 {
+				require.Equal(t, "v", r(c, "hot"), name)
+			}
+			for node, n := range readsByNode(l, "hot") {
+				require.InDelta(t, 300, n, 90, "%s on %s", name, node)
+			}
+			set(t, c, "cold"+name, "v")
+			for range 10 {
+				require.Equal(t, "v", r(c, "cold"+name))
+			}
+			require.Len(t, readsByNode(l, "cold"+name), 1, name)
+			for range 20 {
+				require.Equal(t, "v", r(plain, "hot"))
+			}
+			require.Len(t, readsByNode(l, "hot"), 1, name)
+		}
+		require.InDelta(t, 3*600, c.Counters().Spread-before, 300)
+		require.Zero(t, c.Counters().Steered)
+		require.Zero(t, plain.Counters().Spread)
+		lease, err := c.Lease(t.Context(), "hot", client.LeaseOptions{Home: true})
+		require.NoError(t, err)
+		require.Equal(t, "hit", lease.State.String())
+		l.closeAll(c, plain)
+	})
+}
+
+// Of two copies the one with fewer requests under way is asked.
+func TestRule12TheLessBusyCopyIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 2)
+		c := l.client(client.Config{ReplicationFactor: 2, HotKeys: spreading(), Timeout: time.Minute})
+		set(t, c, "hot", "v")
+		warmest(t, c, "hot")
+		l.take()
+		l.decide(func(node string, r *memproto.Request) nodeserver.Verdict {
+			if node == "node0" {
+				return nodeserver.Verdict{Delay: 9 * time.Millisecond}
+			}
+			return nodeserver.Verdict{Delay: time.Millisecond}
+		})
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				for range 50 {
+					get(t, c, "hot")
+				}
+			})
+		}
+		wg.Wait()
+		n := readsByNode(l, "hot")
+		require.Greater(t, n["node1"], 2*n["node0"], "%v", n)
+		l.closeAll(c)
+	})
+}
+
+// What another copy does not have the owner is asked for: a miss there is none.
+func TestRule12AMissIsTheOwnersToTell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 2)
+		c := l.client(client.Config{ReplicationFactor: 2, HotKeys: spreading()})
+		set(t, c, "hot", "v")
+		warmest(t, c, "hot")
+		second := l.placed(2, "hot")[1]
+		at := slices.Index(l.names, second)
+		one := l.client(client.Config{Nodes: l.nodes()[at : at+1]})
+		_, err := one.Delete(t.Context(), "hot")
+		require.NoError(t, err)
+		for range 200 {
+			require.Equal(t, "v", get(t, c, "hot"))
+		}
+		require.Zero(t, c.Counters().Misses)
+		_, err = c.Delete(t.Context(), "hot")
+		require.NoError(t, err)
+		_, err = c.Get(t.Context(), "hot")
+		require.ErrorIs(t, err, client.ErrCacheMiss)
+		l.closeAll(c, one)
+	})
+}
+
+// A copy that has not confirmed a write of the key is not read, whatever else it has, nor is one that has lost its
+// memory: rule 7's exclusion and the cold window.
+func TestRule12ACopyInDoubtIsNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 2)
+		c := l.client(client.Config{ReplicationFactor: 2, HotKeys: spreading(), Timeout: 50 * time.Millisecond})
+		set(t, c, "hot", "old")
+		warmest(t, c, "hot")
+		second := l.placed(2, "hot")[1]
+		// The second copy keeps a set to itself and answers reads.
+		l.decide(func(node string, r *memproto.Request) nodeserver.Verdict {
+			if node == second && r.Cmd == memproto.CmdMetaSet {
+				return nodeserver.Verdict{Delay: 40 * time.Millisecond}
+			}
+			return nodeserver.Verdict{}
+		})
+		set(t, c, "hot", "new")
+		for range 200 {
+			require.Equal(t, "new", get(t, c, "hot"), "a write that has returned is seen")
+		}
+
+		// A write that the copy has not confirmed within the Timeout is owed, and the copy not read.
+		l.decide(func(node string, r *memproto.Request) nodeserver.Verdict {
+			if node == second && (r.Cmd == memproto.CmdMetaSet || r.Cmd == memproto.CmdMetaDelete) {
+				return nodeserver.Verdict{Drop: true}
+			}
+			return nodeserver.Verdict{}
+		})
+		_, _ = c.Set(t.Context(), client.Item{Key: "hot", Value: []byte("newest")})
+		for range 200 {
+			// Once the debt is paid the key is gone from every copy.
+			if it, err := c.Get(t.Context(), "hot"); err == nil {
+				require.Equal(t, "newest", string(it.Value))
+			} else {
+				require.ErrorIs(t, err, client.ErrCacheMiss)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		l.decide(func(string, *memproto.Request) nodeserver.Verdict { return nodeserver.Verdict{} })
+		require.Eventually(t, func() bool { return stateOf(c, second) == "up" }, time.Minute, 10*time.Millisecond)
+
+		time.Sleep(time.Second) // what was owed may be deleted twice
+		set(t, c, "hot", "newest")
+		l.kill(second)
+		l.restart(second)
+		require.Eventually(t, func() bool { return stateOf(c, second) == "up" && c.Ping(t.Context()) == nil }, time.Minute, 10*time.Millisecond)
+		get(t, c, "hot")
+		time.Sleep(2 * time.Second)
+		l.take()
+		for range 200 {
+			require.Equal(t, "newest", get(t, c, "hot"))
+		}
+		require.Zero(t, readsByNode(l, "hot")[second], "it is cold")
+		l.closeAll(c)
+	})
+}
