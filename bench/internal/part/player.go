@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // Player is a process that plays a part, seen from the stage. Tell and Hear are for one
@@ -97,6 +98,12 @@ func (p *Player) Signal() {
 	p.killed.Store(true)
 	_ = p.cmd.Process.Kill() // it may have ended by itself
 }
+
+// Pause stops the process with SIGSTOP, Resume has it go on.
+func (p *Player) Pause() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Resume ends Pause.
+func (p *Player) Resume() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
 // Killed says whether Signal or Kill was called.
 func (p *Player) Killed() bool { return p.killed.Load() }

@@ -57,7 +57,7 @@ const herdNodes = 3
 
 // Parts are what processes of the scenarios play.
 func Parts() part.Parts {
-	return part.Parts{readerPart: playReader, writerPart: playWriter}
+	return part.Parts{readerPart: playReader, writerPart: playWriter, watcherPart: playWatcher}
 }
 
 // herd is processes that read through loaders, from one fleet and one origin.
