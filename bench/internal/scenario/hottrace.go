@@ -22,9 +22,9 @@ var recorded = []struct {
 	times int
 }{{"orm-busy.keys.gz", 1}, {"web12.keys.gz", 20}}
 
-func fShare(file string) string  { return "near-cache ÷ oracle, " + file }
+func fShare(file string) string    { return "near-cache ÷ oracle, " + file }
 func fFromNear(file string) string { return "served from memory, %, " + file }
-func fOracle(file string) string { return "share of the 128 keys most read to come, %, " + file }
+func fOracle(file string) string   { return "share of the 128 keys most read to come, %, " + file }
 
 // onTraces reads real traces, after whose first fifth is counted what memory serves.
 func onTraces() Scenario {
