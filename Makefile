@@ -14,7 +14,7 @@ NESTED     = bench/rivals loader/examples
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads bench-loaders lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-planted soak-kill soak-schedules soak-strong soak-differential bench-node bench-hitratio bench-hot clean
+.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads bench-loaders lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-planted soak-kill soak-schedules soak-strong soak-differential bench-node bench-hitratio bench-hot bench-near clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,11 @@ bench-loads: tools ## what reaches the origin: stampedes, dying processes, origi
 
 bench-hot: tools ## hot keys: detection, staleness, load of nodes; FLAGS="-scenario recall,promote" for some, FLAGS=-list
 	@$(GO) run ./bench hot $(FLAGS)
+
+bench-near: ## near-cache hits and misses beside the clock, otter and golang-lru, 1 min; FLAGS="-rounds 3" for a look
+	@mkdir -p bin
+	@$(GO) -C bench/rivals build -o $(CURDIR)/bin/near ./near
+	@bin/near $(FLAGS)
 
 bench-loaders: tools ## the loader against sturdyc and singleflights on TRACE, 6 min; FLAGS="-rounds 1 -requests 50000" for a look
 	@mkdir -p bin

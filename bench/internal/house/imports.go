@@ -80,6 +80,7 @@ var rules = []rule{
 	{"bench/internal/rival", nil, []string{gomemc}},
 	{"bench/rivals", []string{"bench/internal/...", "nodeserver/..."}, []string{grafana, rueidis}},
 	{"bench/rivals/ring", []string{"ring"}, []string{xxhash, "github.com/dgryski/go-jump", "github.com/golang/groupcache/consistenthash", "github.com/serialx/hashring", "stathat.com/c/consistent"}},
+	{"bench/rivals/near", []string{"hotkey", "bench/internal/..."}, []string{xxhash, lru, "github.com/maypok86/otter/v2"}},
 	{"bench/rivals/loaders", []string{"ring", "hotkey", "client", "loader", "bench/internal/...", "nodeserver/..."}, []string{gomemc, xsync, "github.com/golang/groupcache/singleflight", "github.com/viccon/sturdyc"}},
 	{"bench/internal/...", []string{"ring", "hotkey", "client/...", "loader/...", "nodeserver/...", "bench/internal/..."}, []string{hdr, progress, xsync, xrate}},
 }
