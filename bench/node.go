@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/memherd/memherd/bench/internal/cputime"
@@ -16,6 +17,8 @@ import (
 
 type nodeCmd struct {
 	Memnode string        `default:"bin/memnode" help:"The memnode to measure." placeholder:"FILE"`
+	Also    []string      `sep:"none" help:"Another server to measure beside them, with its options: \"bin/memnode -o loops=0\". May be given several times." placeholder:"COMMAND"`
+	Row     string        `help:"Measure only the rows with this in their name." placeholder:"TEXT"`
 	Rounds  int           `default:"7" help:"Rounds; the median counts."`
 	Slot    time.Duration `default:"700ms" help:"Length of each server's turn in a round."`
 	Items   int           `default:"2000000" help:"Items whose memory is measured; 0 leaves that out."`
@@ -26,7 +29,7 @@ type nodeCmd struct {
 // nodeRow is one line of the table, as -json writes it.
 type nodeRow struct {
 	Row    string         `json:"row"`
-	Scores []versus.Score `json:"scores"` // memcached, memnode, memcached again
+	Scores []versus.Score `json:"scores"` // memcached, memnode, memcached again, those of -also
 	// CPU is memnode's CPU time an operation to memcached's.
 	CPU     float64        `json:"server_cpu_ratio"`
 	Verdict versus.Verdict `json:"verdict"`
@@ -78,19 +81,40 @@ func (c *nodeCmd) servers(megabytes int) (list []nodebench.Server, stop func() e
 		}
 		return err
 	}
-	for _, one := range []struct{ name, path string }{{"memcached", ""}, {"memnode", c.Memnode}, {"memcached again", ""}} {
-		s, err := stock.Start(stock.Config{Path: one.path, MemoryMB: megabytes})
+	start := func(flag, name, path string, args ...string) error {
+		s, err := stock.Start(stock.Config{Path: path, MemoryMB: megabytes, Args: args})
 		if err != nil {
-			return nil, nil, errors.Join(fmt.Errorf("-memnode: %w", err), stop())
+			return fmt.Errorf("%s: %w", flag, err)
 		}
 		running = append(running, s)
-		list = append(list, nodebench.Server{Name: one.name, Addr: s.Addr(), CPU: cputime.Reader(s.Pid())})
+		list = append(list, nodebench.Server{Name: name, Addr: s.Addr(), CPU: cputime.Reader(s.Pid())})
+		return nil
+	}
+	err = errors.Join(start("-memnode", "memcached", ""), start("-memnode", "memnode", c.Memnode), start("-memnode", "memcached again", ""))
+	for _, command := range c.Also {
+		words := strings.Fields(command)
+		if len(words) == 0 {
+			err = errors.Join(err, usagef("-also: an empty command"))
+			break
+		}
+		err = errors.Join(err, start("-also", command, words[0], words[1:]...))
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, stop())
 	}
 	return list, stop, nil
 }
 
 func (c *nodeCmd) table(e *env, servers []nodebench.Server) (out []nodeRow, err error) {
-	rows := nodebench.Rows()
+	var rows []nodebench.Row
+	for _, row := range nodebench.Rows() {
+		if strings.Contains(row.Name, c.Row) {
+			rows = append(rows, row)
+		}
+	}
+	if len(rows) == 0 {
+		return nil, usagef("-row %q: no row is called so", c.Row)
+	}
 	bar := progress.New(e.stderr, int64(len(rows)*len(servers)*c.Rounds))
 	defer bar.Close()
 	done := int64(0)
@@ -119,9 +143,15 @@ func (c *nodeCmd) table(e *env, servers []nodebench.Server) (out []nodeRow, err 
 func printNodeRows(out io.Writer, rows []nodeRow) {
 	fmt.Fprintf(out, "%-36s %12s %12s %22s %18s %15s %15s  %s\n", "", "memcached/s", "memnode/s", "ratio (least–most)", "A/A", "CPU µs/op", "p99 µs", "verdict")
 	for _, r := range rows {
-		a, b, aa := r.Scores[0], r.Scores[1], r.Scores[2]
-		fmt.Fprintf(out, "%-36s %12.0f %12.0f %8.2f (%.2f–%.2f) %18s %15s %15s  %s\n", r.Row, a.OpsPerS, b.OpsPerS, b.Ratio.Mid, b.Ratio.Min, b.Ratio.Max,
-			fmt.Sprintf("%.2f–%.2f", aa.Ratio.Min, aa.Ratio.Max), fmt.Sprintf("%.2f : %.2f", a.ServerCPU, b.ServerCPU), fmt.Sprintf("%.0f : %.0f", a.P99, b.P99), r.Verdict)
+		a, aa := r.Scores[0], r.Scores[2]
+		line := func(name string, b versus.Score, verdict string) {
+			fmt.Fprintf(out, "%-36s %12.0f %12.0f %8.2f (%.2f–%.2f) %18s %15s %15s  %s\n", name, a.OpsPerS, b.OpsPerS, b.Ratio.Mid, b.Ratio.Min, b.Ratio.Max,
+				fmt.Sprintf("%.2f–%.2f", aa.Ratio.Min, aa.Ratio.Max), fmt.Sprintf("%.2f : %.2f", a.ServerCPU, b.ServerCPU), fmt.Sprintf("%.0f : %.0f", a.P99, b.P99), verdict)
+		}
+		line(r.Row, r.Scores[1], fmt.Sprint(r.Verdict))
+		for _, b := range r.Scores[3:] {
+			line("  "+b.Name, b, "")
+		}
 	}
 }
 

@@ -40,6 +40,11 @@ type Config struct {
 	// MaxConns bounds the open connections (-c); more are told so and closed. Default
 	// 1,024.
 	MaxConns int
+	// Loops is how many goroutines, each with a thread of its own, serve TCP and Unix
+	// connections on Linux, all of them together. Default one a processor (GOMAXPROCS).
+	// Negative: none; every connection has a goroutine, as it has with TLS or Intercept, on
+	// a Network, and on other systems.
+	Loops int
 	// IdleTimeout closes connections that send nothing for so long. 0 is never.
 	IdleTimeout time.Duration
 	// WriteTimeout closes connections whose peer takes nothing of its replies for so

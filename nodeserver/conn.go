@@ -3,6 +3,7 @@ package nodeserver
 import (
 	"bytes"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,10 +24,16 @@ const (
 
 // conn is one client. Its goroutine alone touches the fields without a comment.
 type conn struct {
-	srv *Server
-	nc  net.Conn
-	id  uint64
-	out output
+	srv         *Server
+	id          uint64
+	peer, local net.Addr
+	out         output
+	// wire guards changes of nc and host against who aborts or drains the connection. nc
+	// is nil while host serves it.
+	wire    sync.Mutex
+	nc      net.Conn
+	host    host
+	aborted atomic.Bool
 
 	rbuf []byte // rbuf[r:w] is read and not yet executed
 	r, w int
@@ -83,30 +90,29 @@ const (
 var stateNames = [...]string{"conn_read", "conn_parse_cmd", "conn_nread", "conn_swallow", "conn_closing"}
 
 func newConn(s *Server, nc net.Conn, id uint64) *conn {
-	c := &conn{srv: s, nc: nc, id: id, rbuf: make([]byte, readBuf), authenticated: s.door == nil}
-	c.out.init(nc, s.cfg.WriteTimeout, &s.stats.written)
+	c := &conn{srv: s, id: id, peer: nc.RemoteAddr(), local: nc.LocalAddr(), authenticated: s.door == nil}
+	c.own(nc)
 	c.lastCmd.Store(s.clock.sec())
 	return c
 }
 
-// drain is Shutdown's wish: answer what was read, then close. The read that waits is
-// ended by a deadline in the past.
-func (c *conn) drain() {
-	c.draining.Store(true)
-	c.nc.SetReadDeadline(time.Unix(1, 0))
-}
+var aLongTimeAgo = time.Unix(1, 0)
 
-// abort ends the connection from another goroutine.
-func (c *conn) abort() { c.nc.Close() }
+// finish ends the connection, from the goroutine that serves it.
+func (c *conn) finish() {
+	c.state.Store(uint32(stateClosing))
+	c.out.finish()
+	c.nc.Close()
+	c.release()
+	c.srv.forget(c)
+}
 
 // serve runs until the peer leaves, says quit, or is thrown out.
 func (c *conn) serve() {
-	defer func() {
-		c.state.Store(uint32(stateClosing))
-		c.out.finish()
-		c.nc.Close()
-		c.release()
-	}()
+	defer c.finish()
+	if c.rbuf == nil {
+		c.rbuf = make([]byte, readBuf)
+	}
 	for {
 		if c.draining.Load() {
 			return
@@ -125,24 +131,25 @@ func (c *conn) serve() {
 		}
 		c.partial()
 		n, err := c.nc.Read(c.rbuf[c.w:])
-		c.w += n
-		if n > 0 {
-			c.now = c.srv.clock.sec()
-			c.state.Store(uint32(stateParse))
-			c.lastCmd.Store(c.now)
-			c.srv.stats.bytesRead.Add(uint64(n))
-			c.process()
-			if c.quit {
-				return
-			}
-			if !c.out.flush() {
-				return
-			}
+		if n > 0 && !c.received(n) {
+			return
 		}
 		if err != nil {
 			return
 		}
 	}
+}
+
+// received executes what n more bytes behind rbuf[:w] complete, and answers it. False: the
+// connection is to be closed.
+func (c *conn) received(n int) bool {
+	c.w += n
+	c.now = c.srv.clock.sec()
+	c.state.Store(uint32(stateParse))
+	c.lastCmd.Store(c.now)
+	c.srv.stats.bytesRead.Add(uint64(n))
+	c.process()
+	return !c.quit && c.out.flush()
 }
 
 // room makes space for the next read. The buffer doubles only when it is full, so it

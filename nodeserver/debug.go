@@ -59,6 +59,9 @@ func sizeClass(size int) int {
 
 // metadump lists every item's meta data.
 func (c *conn) metadump() {
+	if !c.leave() { // it takes long, and others need not wait
+		return
+	}
 	c.line("OK")
 	origin := c.srv.clock.unixOrigin()
 	c.srv.store.Each(c.now, func(i store.Info) bool {
@@ -97,6 +100,9 @@ func (c *conn) statsCachedump(args []byte) {
 		return
 	case class >= 64:
 		c.line("CLIENT_ERROR Illegal slab id")
+		return
+	}
+	if !c.leave() {
 		return
 	}
 	const most = 2 << 20 // memcached's bound on this command's reply

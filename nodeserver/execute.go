@@ -57,7 +57,7 @@ func (c *conn) run() {
 
 // intercept asks Config.Intercept; true means that the command is to be executed.
 func (c *conn) intercept() bool {
-	v := c.srv.cfg.Intercept(c.nc.RemoteAddr(), &c.req)
+	v := c.srv.cfg.Intercept(c.peer, &c.req)
 	if v.Delay > 0 {
 		if !c.out.flush() || !c.srv.sleep(v.Delay) {
 			c.quit = true

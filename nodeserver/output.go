@@ -29,6 +29,7 @@ type output struct {
 	buf     []byte // replies of the present batch; the connection's goroutine's
 	nc      net.Conn
 	try     func([]byte) (int, error)
+	leave   func() bool    // not nil: has to come before anybody may wait, see conn.leave
 	written *atomic.Uint64 // bytes handed on, for stats
 	timeout time.Duration
 
@@ -48,51 +49,24 @@ type tryWriter interface {
 
 func (o *output) init(nc net.Conn, timeout time.Duration, written *atomic.Uint64) {
 	o.nc, o.timeout, o.written = nc, timeout, written
-	o.cond = sync.NewCond(&o.mu)
+	o.try, o.leave = nil, nil
+	if o.cond == nil {
+		o.cond = sync.NewCond(&o.mu)
+	}
 	switch nc := nc.(type) {
 	case tryWriter:
 		o.try = nc.TryWrite
 	case syscall.Conn:
 		if raw, err := nc.SyscallConn(); err == nil {
-			o.try = newRawWriter(raw).write
+			o.try = rawTry(raw)
 		}
 	}
 }
 
-// rawWriter writes to a non-blocking socket once, without waiting for it. It is a
-// struct so that the function handed to RawConn is made once per connection.
-type rawWriter struct {
-	raw syscall.RawConn
-	f   func(uintptr) bool
-	p   []byte
-	n   int
-	err error
-}
-
-func newRawWriter(raw syscall.RawConn) *rawWriter {
-	w := &rawWriter{raw: raw}
-	w.f = func(fd uintptr) bool {
-		for {
-			w.n, w.err = syscall.Write(int(fd), w.p)
-			if w.err != syscall.EINTR {
-				return true // also on EAGAIN: whoever wants to wait does it elsewhere
-			}
-		}
-	}
-	return w
-}
-
-func (w *rawWriter) write(p []byte) (int, error) {
-	w.p = p
-	err := w.raw.Write(w.f)
-	w.p = nil
-	if err != nil {
-		return 0, err
-	}
-	if w.err == syscall.EAGAIN {
-		return 0, nil
-	}
-	return max(w.n, 0), w.err
+// initIn is init for a connection that a loop serves: try never waits, and leave comes
+// before whatever may.
+func (o *output) initIn(try func([]byte) (int, error), leave func() bool) {
+	o.nc, o.try, o.leave = nil, try, leave
 }
 
 // flush sends what was gathered; false means that the connection is broken.
@@ -117,6 +91,11 @@ func (o *output) flush() bool {
 	}
 	ok := true
 	if len(p) > 0 {
+		// What is left of p stands in a buffer that leaving does not touch.
+		if o.leave != nil && !o.leave() {
+			o.fail(errFinished)
+			return false
+		}
 		ok = o.enqueue(p)
 	}
 	if cap(o.buf) > 2*flushAt {

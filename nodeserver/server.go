@@ -36,6 +36,8 @@ type Server struct {
 	// pending is how many bytes of buffers hold half-arrived data blocks.
 	pending atomic.Int64
 
+	loops loops
+
 	// done is closed when the server stops: waits inside connections end then.
 	done chan struct{}
 	// wg counts the goroutines of Start's accept loop and of all connections.
@@ -74,6 +76,7 @@ func New(cfg Config) (*Server, error) {
 		conns:     make(map[*conn]struct{}),
 	}
 	s.clock.init(cfg.Now)
+	s.loops.init(s)
 	s.door = newDoorkeeper(cfg.Users)
 	if len(cfg.Admin.Cluster) > 0 {
 		s.SetCluster(cfg.Admin.Cluster)
@@ -251,16 +254,24 @@ func (s *Server) startConn(nc net.Conn) {
 	s.wg.Add(1)
 	s.mu.Unlock()
 	s.stats.total.Add(1)
+	if s.loops.adopt(c, nc) {
+		s.wg.Done()
+		return
+	}
 	go func() {
 		defer s.wg.Done()
 		c.serve()
-		s.mu.Lock()
-		delete(s.conns, c)
-		if c.watching != 0 {
-			s.unionWatch()
-		}
-		s.mu.Unlock()
 	}()
+}
+
+// forget is the last thing done for a connection.
+func (s *Server) forget(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	if c.watching != 0 {
+		s.unionWatch()
+	}
 }
 
 // stop closes the listeners and marks the server as closing. f is called for every
@@ -278,6 +289,7 @@ func (s *Server) stop(f func(*conn)) {
 	for c := range s.conns {
 		f(c)
 	}
+	s.loops.wake()
 }
 
 // Shutdown stops listening, lets each connection answer what it has read, closes the

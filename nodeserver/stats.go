@@ -209,8 +209,8 @@ func (c *conn) statsConns() {
 		c.statConn(0, "secs_since_last_cmd", strconv.FormatInt(int64(s.sinceStart()/time.Second), 10))
 	}
 	for o := range s.conns {
-		c.statConn(o.id, "addr", addrText(o.nc.RemoteAddr()))
-		c.statConn(o.id, "listen_addr", addrText(o.nc.LocalAddr()))
+		c.statConn(o.id, "addr", addrText(o.peer))
+		c.statConn(o.id, "listen_addr", addrText(o.local))
 		c.statConn(o.id, "state", stateNames[o.state.Load()])
 		c.statConn(o.id, "secs_since_last_cmd", strconv.FormatInt(max(int64(now)-int64(o.lastCmd.Load()), 0), 10))
 	}

@@ -61,6 +61,9 @@ func (c *conn) startWatch(words [][]byte) {
 		c.line("WATCHER_TOO_MANY log watcher limit reached")
 		return
 	}
+	if !c.leave() {
+		return
+	}
 	// The last thing this connection's goroutine writes; after it only events go out.
 	c.line("OK")
 	c.ignore = true

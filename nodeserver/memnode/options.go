@@ -33,8 +33,9 @@ const usage = `Usage: memnode [options]
   -V            print the version and exit
   -h            print this help and exit
   -o <list>     suboptions, with commas between:
-                eviction=lru|s3fifo|lfu, idle_timeout=<seconds>, ssl_chain_cert=<file>,
-                ssl_key=<file>, ssl_ca_cert=<file>, ssl_verify_mode=0..3,
+                eviction=lru|s3fifo|lfu, loops=<n> (epoll loops that serve connections, on
+                Linux; default -t; 0: a goroutine for each connection),
+                idle_timeout=<seconds>, ssl_chain_cert=<file>, ssl_key=<file>, ssl_ca_cert=<file>, ssl_verify_mode=0..3,
                 ssl_min_version=tlsv1.2; memcached's others are accepted and do nothing
   -U 0          no UDP; any other port is refused
   -u <user>, -B ascii|auto, -b <n>, -R <n>, -n <n>, -f <factor>, -D <char>, -k, -r, -L, -C
@@ -65,6 +66,7 @@ type options struct {
 	verbose        int
 	version, help  bool
 	idle           time.Duration
+	loops          int
 	eviction       store.Policy
 	insecurePublic bool
 	profile        nodeserver.Profile
@@ -316,6 +318,7 @@ func (o *options) config(shutdown func()) (nodeserver.Config, error) {
 		MaxBytes:     int64(o.megabytes) << 20,
 		MaxItemBytes: int64(o.itemBytes),
 		Eviction:     o.eviction,
+		Loops:        o.loops,
 		NoEvict:      o.noEvict,
 		MaxConns:     o.conns,
 		IdleTimeout:  o.idle,

@@ -53,6 +53,10 @@ func (o *options) suboption(name, value string, has bool) (err error) {
 		var n int
 		n, err = number(value, 0, 1<<30)
 		o.idle = time.Duration(n) * time.Second
+	case "loops":
+		if o.loops, err = number(value, 0, 1<<10); o.loops == 0 && err == nil {
+			o.loops = -1 // none, where Config has the default
+		}
 	case "eviction":
 		o.eviction, err = store.ParsePolicy(value)
 	case "ssl_chain_cert":

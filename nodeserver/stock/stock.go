@@ -266,12 +266,6 @@ func (s *Server) Stop() error {
 // Kill ends the process without warning (SIGKILL) and waits: a crash.
 func (s *Server) Kill() error { return s.signal(syscall.SIGKILL, true) }
 
-// Pause stops the process (SIGSTOP): connections stay and nothing answers.
-func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP, false) }
-
-// Resume ends Pause.
-func (s *Server) Resume() error { return s.signal(syscall.SIGCONT, false) }
-
 // Restart kills the process if it runs and starts a new, empty one on the same port.
 func (s *Server) Restart() error {
 	if err := s.Kill(); err != nil {

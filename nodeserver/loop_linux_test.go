@@ -1,0 +1,219 @@
+package nodeserver
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// served counts the connections by who serves them.
+func served(s *Server) (inLoops, byGoroutines int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.wire.Lock()
+		if c.host != nil {
+			inLoops++
+		} else {
+			byGoroutines++
+		}
+		c.wire.Unlock()
+	}
+	return inLoops, byGoroutines
+}
+
+// ways are the ways to serve TCP.
+var ways = []int{1, 3, -1}
+
+func TestWhoServesWhom(t *testing.T) {
+	for _, loops := range ways {
+		s := startNode(t, Config{Loops: loops})
+		ask(t, dialNode(t, s), "")
+		in, out := served(s)
+		assert.Equal(t, loops > 0, in == 1, "%d loops: %d, %d", loops, in, out)
+		assert.Equal(t, 1, in+out)
+	}
+	s := startNode(t, Config{Addr: "unix:" + filepath.Join(t.TempDir(), "s")})
+	ask(t, dialNode(t, s), "")
+	in, _ := served(s)
+	assert.Equal(t, 1, in, "Unix sockets, too")
+}
+
+// TestGoldenRepliesOverTCP: the recorded dialogues, in loops and without.
+func TestGoldenRepliesOverTCP(t *testing.T) {
+	for _, loops := range ways {
+		addr := startNode(t, Config{Loops: loops, Now: func() time.Time { return recorded }}).Addr().String()
+		for _, c := range loadGolden(t) {
+			if c.old, c.oldEnd = c.node, c.nodeEnd; c.oldEnd == "waits" || c.name == oneRead {
+				continue // see TestGoldenRepliesLive
+			}
+			if bad := playLive(addr, &c); bad != "" {
+				t.Errorf("%d loops: %s: %s", loops, c.name, bad)
+			}
+		}
+	}
+}
+
+// TestManyConnectionsInLoops: streams cut anywhere, on many connections at once, are
+// answered as on one connection without a network.
+func TestManyConnectionsInLoops(t *testing.T) {
+	for _, loops := range ways {
+		s := startNode(t, Config{Loops: loops})
+		var wg sync.WaitGroup
+		for i := range 40 {
+			nc := dialNode(t, s)
+			wg.Go(func() {
+				rng := rand.New(rand.NewPCG(uint64(i), 1))
+				var in, want bytes.Buffer
+				for k := range scaled(200) {
+					v := strings.Repeat(string(rune('a'+k%26)), rng.IntN(3000))
+					fmt.Fprintf(&in, "set k%d 7 0 %d\r\n%s\r\nget k%d none\r\n", i, len(v), v, i)
+					fmt.Fprintf(&want, "STORED\r\nVALUE k%d 7 %d\r\n%s\r\nEND\r\n", i, len(v), v)
+				}
+				go func() {
+					for in.Len() > 0 {
+						if _, err := nc.Write(in.Next(1 + rng.IntN(9000))); err != nil {
+							return // shows in what is read
+						}
+					}
+				}()
+				got := make([]byte, want.Len())
+				_, err := io.ReadFull(nc, got)
+				assert.NoError(t, err)
+				assert.True(t, bytes.Equal(want.Bytes(), got))
+			})
+		}
+		wg.Wait()
+	}
+}
+
+// TestNobodyWaitsForASlowReader: one that does not take its replies leaves the loop it
+// shares, is served on, and the others are not kept.
+func TestNobodyWaitsForASlowReader(t *testing.T) {
+	s := startNode(t, Config{Loops: 1})
+	slow, other := dialNode(t, s), dialNode(t, s)
+	v := strings.Repeat("v", 1<<20-1000)
+	ask(t, slow, fmt.Sprintf("set big 0 0 %d\r\n%s\r\n", len(v), v))
+	const n = 32 // twice times as much as the node keeps for one connection
+	_, err := io.WriteString(slow, strings.Repeat("get big\r\n", n)+"mn\r\n")
+	require.NoError(t, err)
+	for {
+		ask(t, other, "")
+		if in, out := served(s); in == 1 && out == 1 {
+			break
+		}
+	}
+	got, err := io.ReadAll(io.LimitReader(slow, int64(n*(len(v)+len("VALUE big 0 1047576\r\n\r\nEND\r\n"))+len("MN\r\n"))))
+	require.NoError(t, err)
+	assert.True(t, bytes.HasSuffix(got, []byte("END\r\nMN\r\n")))
+	assert.Equal(t, "END\r\n", ask(t, slow, "get none\r\n"), "it goes on as before")
+	io.WriteString(slow, "get big\r\nquit\r\n")
+	rest, err := io.ReadAll(slow)
+	require.NoError(t, err)
+	assert.Len(t, rest, len(v)+len("VALUE big 0 1047576\r\n\r\nEND\r\n"))
+}
+
+// TestQuitBehindMuch: the last replies of a connection that ends in a loop are sent, even
+// when the socket does not take them at once.
+func TestQuitBehindMuch(t *testing.T) {
+	s := startNode(t, Config{Loops: 1, MaxItemBytes: 16 << 20})
+	nc := dialNode(t, s)
+	v := strings.Repeat("v", 15<<20)
+	go fmt.Fprintf(nc, "set big 0 0 %d\r\n%s\r\nget big\r\nquit\r\n", len(v), v)
+	got, err := io.ReadAll(nc)
+	require.NoError(t, err)
+	assert.Equal(t, len("STORED\r\nVALUE big 0 15728640\r\n\r\nEND\r\n")+len(v), len(got))
+}
+
+// TestWatcherLeavesItsLoop, and so does who has everything listed.
+func TestWatcherLeavesItsLoop(t *testing.T) {
+	s := startNode(t, Config{Loops: 1})
+	watcher, lister, other := dialNode(t, s), dialNode(t, s), dialNode(t, s)
+	io.WriteString(watcher, "watch mutations\r\n")
+	readUntil(t, watcher, "OK\r\n")
+	ask(t, other, "set k 0 0 1\r\nx\r\n")
+	assert.Contains(t, readUntil(t, watcher, "\n"), "type=item_store key=k")
+	assert.Contains(t, ask(t, lister, "lru_crawler metadump all\r\n"), "key=k ")
+	in, out := served(s)
+	assert.Equal(t, []int{1, 2}, []int{in, out})
+}
+
+func TestIdleInALoop(t *testing.T) {
+	s := startNode(t, Config{Loops: 1, IdleTimeout: 20 * time.Millisecond})
+	silent, half := dialNode(t, s), dialNode(t, s)
+	io.WriteString(half, "get ha")
+	for _, nc := range []net.Conn{silent, half} {
+		got, err := io.ReadAll(nc)
+		require.NoError(t, err)
+		assert.Empty(t, got)
+	}
+}
+
+// TestEndsOfLoops: Shutdown answers what has been sent, Close ends everything, and either
+// may meet connections that come at that moment.
+func TestEndsOfLoops(t *testing.T) {
+	for i := range scaled(60) {
+		s, err := Start(Config{Loops: 1 + i%3})
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				nc, err := net.Dial("tcp", s.Addr().String())
+				if err != nil {
+					return
+				}
+				defer nc.Close()
+				for {
+					if _, err := io.WriteString(nc, "set k 0 0 1\r\nx\r\n"); err != nil {
+						return
+					}
+					got := make([]byte, len("STORED\r\n"))
+					if n, err := io.ReadFull(nc, got); err != nil {
+						assert.Zero(t, n, "half a reply")
+						return
+					}
+				}
+			})
+		}
+		if i%2 == 0 {
+			require.NoError(t, s.Shutdown(context.Background()))
+		}
+		require.NoError(t, s.Close())
+		wg.Wait()
+		assert.Empty(t, s.conns)
+	}
+}
+
+// TestHalfACommandIsKept: what has come of a command when the loop turns to others is the
+// connection's own.
+func TestHalfACommandIsKept(t *testing.T) {
+	s := startNode(t, Config{Loops: 1})
+	a, b := dialNode(t, s), dialNode(t, s)
+	v := strings.Repeat("0123456789", 4_000)
+	text := fmt.Sprintf("set a 0 0 %d\r\n%s\r\n", len(v), v)
+	for rest := text; rest != ""; {
+		n := min(len(rest), 4001)
+		_, err := io.WriteString(a, rest[:n])
+		require.NoError(t, err)
+		rest = rest[n:]
+		ask(t, b, "set b 0 0 5\r\nother\r\n")
+	}
+	readUntil(t, a, "STORED\r\n")
+	io.WriteString(a, "get a\r\n")
+	want := fmt.Sprintf("VALUE a 0 %d\r\n%s\r\nEND\r\n", len(v), v)
+	got := make([]byte, len(want))
+	_, err := io.ReadFull(a, got)
+	require.NoError(t, err)
+	assert.True(t, want == string(got))
+}
