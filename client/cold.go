@@ -74,7 +74,7 @@ func (t *topology) tainted(hash uint64, key string, n *node, later []*node) bool
 		return true
 	}
 	var mem [maxCopies]*node
-	for _, old := range t.sources(hash, mem[:0]) {
+	for _, old := range t.sources(hash, true, mem[:0]) {
 		if old.debt.Blocks(key) && !t.lost(old) {
 			return true
 		}

@@ -24,10 +24,11 @@ const (
 	foundUnclear
 )
 
-// lookAround reads key from its copies and old copies other than home.
-func (c *Client) lookAround(ctx context.Context, op string, t *topology, hash uint64, key string, home *node) (it item.Item, found finding) {
+// lookAround reads key from its copies and old copies other than home. With all it looks at lists, too, that some clients may
+// have missed: what their nodes have may be old, but if it is a lock or a counter, not to see it would be worse.
+func (c *Client) lookAround(ctx context.Context, op string, t *topology, hash uint64, key string, home *node, all bool) (it item.Item, found finding) {
 	var mem [2 * maxCopies]*node
-	for _, n := range t.everywhere(hash, mem[:0]) {
+	for _, n := range t.everywhere(hash, all, mem[:0]) {
 		if n == home || n.debt.Blocks(key) { // what this client owes a delete of is deleted
 			continue
 		}

@@ -43,7 +43,7 @@ func (c *Client) bringHome(ctx context.Context, op string, t *topology, hash uin
 		case isStub(&a):
 			// Somebody is about to fill it.
 		default:
-			_, found := c.lookAround(ctx, op, t, hash, key, owner)
+			_, found := c.lookAround(ctx, op, t, hash, key, owner, true)
 			switch {
 			case found == foundNothing, found == foundUnclear && c.cfg.FailoverRMW:
 				return nil
@@ -81,7 +81,7 @@ func (c *Client) bring(ctx context.Context, op string, t *topology, hash uint64,
 			return false, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: err}
 		}
 	}
-	it, found := c.lookAround(ctx, op, t, hash, key, owner)
+	it, found := c.lookAround(ctx, op, t, hash, key, owner, true)
 	if found != foundValue {
 		giveBack()
 		return false, nil

@@ -48,7 +48,7 @@ func (c *Client) besideStub(ctx context.Context, op string, t *topology, hash ui
 	if !t.lacks(hash, home) || home.debt.Blocks(key) {
 		return item.Item{}, false
 	}
-	it, found := c.lookAround(ctx, op, t, hash, key, home)
+	it, found := c.lookAround(ctx, op, t, hash, key, home, false)
 	it.CAS = 0
 	return it, found == foundValue
 }
@@ -70,7 +70,7 @@ func (c *Client) restore(ctx context.Context, op string, t *topology, hash uint6
 	if own {
 		// A look first: a stub is made only for a key that some copy has. One that none has
 		// may be a counter about to be created, which a stub would be in the way of.
-		there, found := c.lookAround(ctx, op, t, hash, key, home)
+		there, found := c.lookAround(ctx, op, t, hash, key, home, false)
 		if found != foundValue {
 			return item.Item{}, false
 		}
@@ -85,7 +85,7 @@ func (c *Client) restore(ctx context.Context, op string, t *topology, hash uint6
 		}
 		tok = &won
 	}
-	if it, found := c.lookAround(ctx, op, t, hash, key, home); found == foundValue {
+	if it, found := c.lookAround(ctx, op, t, hash, key, home, false); found == foundValue {
 		owner := home == t.owner(hash)
 		if owner && !t.shared(hash, home) {
 			c.refill(ctx, op, home, *tok, it)

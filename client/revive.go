@@ -167,7 +167,7 @@ func (c *Client) reviveTokens(ctx context.Context, rs []revival) (won []revival)
 func (t *topology) likelySources(hash uint64, key string, target *node) []*node {
 	var mem [2 * maxCopies]*node
 	var likely, others []*node
-	for _, n := range t.everywhere(hash, mem[:0]) {
+	for _, n := range t.everywhere(hash, false, mem[:0]) {
 		switch {
 		case !n.source(target, key):
 		case n.cold() || t.lists(hash, n) && t.gained(hash, n):

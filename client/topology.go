@@ -24,6 +24,9 @@ type past struct {
 	// looked for there. recent: other clients may not yet know that reads have left it. left: nobody
 	// goes by it any more, and only nodes that other lists have, too, still hear of what was theirs.
 	told, source, recent, left bool
+	// seen: every client has learned of it. One that was superseded soon somebody may have missed, who asks for the list from
+	// time to time; he tells its nodes nothing, and what they have may be old. If somebody has, nobody has gone by it.
+	seen bool
 }
 
 // tells reports whether the copy of a past list on n still hears of deletes and writes. A node hears
@@ -214,12 +217,12 @@ func (t *topology) news(before *topology, hash uint64) []*node {
 	return slices.DeleteFunc(t.holders(hash, mem[:0]), func(n *node) bool { return slices.Contains(told, n) })
 }
 
-// sources appends the nodes that held a key before reads left them, newest placement first,
-// and that are none of its copies now.
-func (t *topology) sources(hash uint64, dst []*node) []*node {
+// sources appends the nodes that may have held a key before reads left them, newest placement first,
+// and that are none of its copies now: of placements that are seen, or of all.
+func (t *topology) sources(hash uint64, all bool, dst []*node) []*node {
 	for i := len(t.past) - 1; i >= 0; i-- {
-		p := t.past[i]
-		if !p.source {
+		p := &t.past[i]
+		if !p.source || !p.seen && !all {
 			continue
 		}
 		for _, at := range p.ring.LookupHash(hash) {
@@ -232,8 +235,8 @@ func (t *topology) sources(hash uint64, dst []*node) []*node {
 }
 
 // everywhere appends the copies of a key and its sources: wherever its value may be found.
-func (t *topology) everywhere(hash uint64, dst []*node) []*node {
-	return t.sources(hash, t.copies(hash, dst))
+func (t *topology) everywhere(hash uint64, all bool, dst []*node) []*node {
+	return t.sources(hash, all, t.copies(hash, dst))
 }
 
 // moved reports whether n may lack a key, as its owner, that an old copy has.
