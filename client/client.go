@@ -19,6 +19,7 @@ type Client struct {
 	top       atomic.Pointer[topology]
 	detector  *hotkey.Detector
 	near      *hotkey.Near // nil when Config.HotKeys is nil
+	nearAll   bool         // it takes every key
 	group     group
 	gutter    *placement // nil when Config.Gutter is empty
 	calls     pipe.Pool
@@ -93,6 +94,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	if cfg.HotKeys != nil {
+		c.nearAll = cfg.HotKeys.NearAll
 		if c.near, err = hotkey.NewNear(cfg.HotKeys); err != nil {
 			c.cancel()
 			return nil, err

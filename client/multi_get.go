@@ -237,7 +237,7 @@ func (g *multiGet) launch(ctx context.Context, n *node, asks share) {
 // plainRead reports whether a classic get will do for key: it may be no more than read.
 // What goes to the near-cache must be known to be sound, and for how long.
 func (c *Client) plainRead(hash uint64, key string) bool {
-	if c.near != nil && c.detector.Level(hash, key) >= nearLevel {
+	if c.holds(c.detector.Level(hash, key)) {
 		return false
 	}
 	return c.cfg.Keys == PlainKeys || len(key) <= memproto.MaxKeyLen && item.PlainBytes(key)

@@ -12,6 +12,11 @@ import (
 // nearLevel is how hot a key must be to be held in memory.
 const nearLevel = hotkey.LevelHottest
 
+// holds reports whether the near-cache takes what a node says of a key that is so hot.
+func (c *Client) holds(level hotkey.Level) bool {
+	return c.near != nil && (level >= nearLevel || c.nearAll)
+}
+
 // HotKeys returns the n hottest keys this client sees, hottest first. Detection is
 // always on; keys are user data, so think before you show them to anybody.
 func (c *Client) HotKeys(n int) []hotkey.Hot { return c.detector.Top(n) }

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,4 +105,46 @@ func closeFleet(t *testing.T, f *memFleet, cs ...*client.Client) {
 	for _, s := range f.servers {
 		require.NoError(t, s.Close())
 	}
+}
+
+// With NearAll the second read of any key is served from memory, by every kind of read, within the same
+// bound, and what was validated longest ago makes room.
+func TestNearAllHoldsEveryKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 2, nodeserver.Config{})
+		a := f.client(client.Config{ReplicationFactor: 2, HotKeys: &hotkey.Config{NearAll: true, Staleness: time.Second, NearBytes: 16 << 10}})
+		b := f.client(client.Config{ReplicationFactor: 2, HotKeys: &hotkey.Config{}})
+		keys := []string{"k1", "k2", "k3", "k4"}
+		for _, k := range keys {
+			set(t, b, k, "old")
+		}
+		require.NoError(t, a.Ping(t.Context())) // what comes before the nodes' epochs are known is not held
+		require.Equal(t, "old", get(t, a, "k1"))
+		_, err := a.Lease(t.Context(), "k2", client.LeaseOptions{})
+		require.NoError(t, err)
+		_, err = a.GetMulti(t.Context(), keys)
+		require.NoError(t, err)
+		require.EqualValues(t, 2, a.Counters().NearHits, "k1 and k2")
+		for _, k := range keys {
+			set(t, b, k, "new")
+			require.Equal(t, "old", get(t, a, k), "within the bound")
+			require.Equal(t, "new", get(t, b, k), "these are not hot")
+		}
+		require.EqualValues(t, 6, a.Counters().NearHits)
+		require.Zero(t, b.Counters().NearHits)
+		time.Sleep(time.Second)
+		for _, k := range keys {
+			require.Equal(t, "new", get(t, a, k), "at the bound")
+		}
+		set(t, a, "k1", "own")
+		require.Equal(t, "own", get(t, a, "k1"), "own writes are seen at once")
+		for i := range 100 {
+			k := fmt.Sprint("more", i)
+			set(t, b, k, "v")
+			require.Equal(t, "v", get(t, a, k))
+		}
+		require.LessOrEqual(t, a.NearStats().Bytes, int64(16<<10))
+		require.Positive(t, a.NearStats().Evictions)
+		closeFleet(t, f, a, b)
+	})
 }

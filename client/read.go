@@ -332,7 +332,7 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 // near-cache: only what the home copy said may be there.
 func (c *Client) observe(f flight, a *pipe.Answer, hash uint64, key string, gen uint64) {
 	level := c.detector.Observe(hash, key, len(a.Value))
-	if level < nearLevel || c.near == nil {
+	if !c.holds(level) {
 		return
 	}
 	c.fillNear(f, a, hash, key, gen)

@@ -24,6 +24,10 @@ type Config struct {
 	NearBytes int64
 	// MaxValueBytes is the largest value, in bytes, the near-cache takes. 0 = an eighth of NearBytes, at most 1 MiB.
 	MaxValueBytes int
+	// NearAll has the near-cache hold what is read of every key, not of those at LevelHottest alone: a cache in the
+	// process's memory in front of the nodes, for readers that can live with a Staleness of seconds. What was validated
+	// longest ago makes room. False = the hottest keys alone.
+	NearAll bool
 	// HotKeys is the number of keys at LevelHot and above. 0 = max(1024, 8·n·ln n) for n nodes.
 	HotKeys int
 	// HottestKeys is the number of keys at LevelHottest. 0 = max(128, n·ln n) for n nodes.

@@ -42,7 +42,9 @@ func (c column) better(a, b figures) float64 {
 type line struct {
 	Name string `json:"name"`
 	figures
-	// Ours are how many times as good memherd is, by column: medians of the rounds' ratios.
+	// With is the memherd that it is compared with, Ours how many times as good that is, by
+	// column: medians of the rounds' ratios.
+	With     string                    `json:"with,omitempty"`
 	Ours     map[string]versus.Spread  `json:"memherd_ratio,omitempty"`
 	Verdicts map[string]versus.Verdict `json:"verdicts,omitempty"`
 }
@@ -101,15 +103,17 @@ func compare(ctx context.Context, o options, t *trace.Trace, stdout, stderr io.W
 	return nil
 }
 
-// judge makes the lines of players' turns. The second player is the first again.
+// judge makes the lines of players' turns. The second player is the first again. A memherd is not
+// judged: what it is to be better than is others.
 func judge(all []player, turns [][]figures) (out []line) {
 	noise := map[string]versus.Spread{}
 	for i, p := range all {
 		l := line{Name: p.name, figures: middle(turns[i])}
+		with := max(0, slices.IndexFunc(all, func(m player) bool { return m.name == p.with }))
 		if i > 0 {
-			l.Ours = map[string]versus.Spread{}
+			l.With, l.Ours = all[with].name, map[string]versus.Spread{}
 		}
-		if i > 1 {
+		if i > 1 && p.name != holding {
 			l.Verdicts = map[string]versus.Verdict{}
 		}
 		for _, c := range columns {
@@ -118,13 +122,16 @@ func judge(all []player, turns [][]figures) (out []line) {
 			}
 			var ratios []float64
 			for round := range turns[i] {
-				ratios = append(ratios, c.better(turns[0][round], turns[i][round]))
+				ratios = append(ratios, c.better(turns[with][round], turns[i][round]))
 			}
 			s := versus.Spread{Mid: median(ratios), Min: slices.Min(ratios), Max: slices.Max(ratios)}
 			l.Ours[c.name] = s
 			if i == 1 {
 				// The two are alike, so their ratio may be either way round.
 				noise[c.name] = versus.Spread{Mid: 1, Min: min(s.Min, 1/s.Max), Max: max(s.Max, 1/s.Min)}
+				continue
+			}
+			if l.Verdicts == nil {
 				continue
 			}
 			l.Verdicts[c.name] = versus.Bound{Floor: 1}.Judge(s, noise[c.name])
@@ -178,5 +185,6 @@ func print(w io.Writer, res results) {
 		rows = append(rows, row)
 	}
 	report.Align(w, rows)
-	fmt.Fprintf(w, "\nmemherd ×: how many times as good memherd is, the median of the rounds' ratios; %q is the noise.\n%d of %d comparisons are held.\n", again, held, judged)
+	fmt.Fprintf(w, "\nmemherd ×: how many times as good memherd is, the median of the rounds' ratios; %q is the noise. sturdyc, which serves from memory without asking\n"+
+		"until the TTL, is compared with %q, which does so, too; the others with memherd as it is, which asks every 50 ms.\n%d of %d comparisons are held.\n", again, holding, held, judged)
 }

@@ -68,8 +68,9 @@ func TestCompare(t *testing.T) {
 		assert.GreaterOrEqual(t, l.Loads, float64(res.Keys), l.Name)
 		assert.Positive(t, l.P99, l.Name)
 		assert.Positive(t, l.OpsPerS, l.Name)
-		if i < 2 {
+		if i < 3 {
 			assert.EqualValues(t, res.Keys, l.Loads, l.Name)
+			assert.Empty(t, l.Verdicts, l.Name)
 		} else {
 			assert.Len(t, l.Verdicts, len(columns), l.Name)
 		}
@@ -79,12 +80,18 @@ func TestCompare(t *testing.T) {
 func TestJudge(t *testing.T) {
 	same := func(f figures) []figures { return []figures{f, f, f} }
 	at := func(loads, p99, ops float64) figures { return figures{Loads: loads, P99: p99, OpsPerS: ops} }
-	lines := judge([]player{{name: "a"}, {name: "b"}, {name: "c"}}, [][]figures{
+	lines := judge([]player{{name: "a"}, {name: "b"}, {name: "c"}, {name: holding}, {name: "d", with: holding}}, [][]figures{
 		same(at(100, 10, 50)),
 		{at(100, 11, 50), at(100, 10, 48), at(100, 9.5, 51)},
 		same(at(150, 9.8, 100)),
+		same(at(100, 5, 200)),
+		same(at(150, 9.8, 100)),
 	})
-	require.Len(t, lines, 3)
+	require.Len(t, lines, 5)
+	assert.Nil(t, lines[3].Verdicts, "it is ours")
+	assert.InDelta(t, 0.25, lines[3].Ours["operations a second"].Mid, 1e-9)
+	assert.InDelta(t, 2, lines[4].Ours["operations a second"].Mid, 1e-9)
+	assert.Equal(t, holding, lines[4].With)
 	assert.Nil(t, lines[0].Ours)
 	assert.Nil(t, lines[1].Verdicts)
 	assert.InDelta(t, 1.5, lines[2].Ours["origin loads"].Mid, 1e-9)
@@ -93,7 +100,7 @@ func TestJudge(t *testing.T) {
 	assert.Equal(t, at(100, 10, 50), lines[1].figures)
 	var out bytes.Buffer
 	print(&out, results{Lines: lines})
-	assert.Contains(t, out.String(), "2 of 3 comparisons are held.")
+	assert.Contains(t, out.String(), "5 of 6 comparisons are held.")
 }
 
 // What one process has stored another finds.

@@ -35,6 +35,8 @@ const (
 type player struct {
 	name string
 	open func(servers []string, workers int, o load) (cache, error)
+	// with is the name of the memherd that it is compared with: the first if it has none.
+	with string
 }
 
 // The names of the first two. The second is the same as the first: how far they are apart
@@ -42,15 +44,20 @@ type player struct {
 const (
 	ours  = "memherd"
 	again = "memherd again"
+	// holding is memherd with memory as sturdyc's.
+	holding = "memherd, memory for the TTL"
+
+	holdBytes = 64 << 20
 )
 
 func players() []player {
 	return []player{
-		{ours, openMemherd},
-		{again, openMemherd},
-		{"sturdyc, memory over gomemcache", openSturdyc},
-		{"groupcache's singleflight, gomemcache", openGroupcache},
-		{"x/sync's singleflight, gomemcache", openByHand},
+		{name: ours, open: openMemherd},
+		{name: again, open: openMemherd},
+		{name: holding, open: openHolding},
+		{"sturdyc, memory over gomemcache", openSturdyc, holding},
+		{name: "groupcache's singleflight, gomemcache", open: openGroupcache},
+		{name: "x/sync's singleflight, gomemcache", open: openByHand},
 	}
 }
 
@@ -61,11 +68,21 @@ type herd struct {
 }
 
 func openMemherd(servers []string, _ int, o load) (cache, error) {
-	c, err := client.New(client.Config{Nodes: ring.Addrs(servers...), HotKeys: &hotkey.Config{}, Timeout: timeout, DialTimeout: timeout})
+	return openHerd(servers, o, hotkey.Config{}, false)
+}
+
+// openHolding is memherd with what sturdyc takes: memory for as many keys, which serves
+// without asking for as long as the TTL.
+func openHolding(servers []string, _ int, o load) (cache, error) {
+	return openHerd(servers, o, hotkey.Config{Staleness: ttl, NearAll: true, NearBytes: holdBytes}, true)
+}
+
+func openHerd(servers []string, o load, hot hotkey.Config, share bool) (cache, error) {
+	c, err := client.New(client.Config{Nodes: ring.Addrs(servers...), HotKeys: &hot, Timeout: timeout, DialTimeout: timeout})
 	if err != nil {
 		return nil, err
 	}
-	l, err := loader.New(c, loader.Config[[]byte]{Load: o, Codec: loader.Bytes{}, TTL: ttl})
+	l, err := loader.New(c, loader.Config[[]byte]{Load: o, Codec: loader.Bytes{}, TTL: ttl, ShareDecoded: share})
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
