@@ -242,6 +242,28 @@ type scene struct {
 	origin string
 }
 
+// newScene begins a schedule with "0" at the origin and, as start says, on the copies.
+func (s *stage) newScene(start string) *scene {
+	c := &scene{stage: s, key: s.nextKey(), origin: "0"}
+	if start != "absent" {
+		require.Equal(s.t, "STORED", s.send("node0", "set "+c.key+" 1 0 1\r\n0"))
+	}
+	if start == "present" {
+		require.Equal(s.t, "STORED", s.send("node1", "set "+c.key+" 1 0 1\r\n0"))
+	}
+	return c
+}
+
+// stale returns a value that a copy holds and that is not the origin's, "" if there is none.
+func (s *scene) stale() string {
+	for _, v := range s.copies(s.key) {
+		if v != "" && v != "END" && v != s.origin {
+			return v
+		}
+	}
+	return ""
+}
+
 // reader loads key under a lease, as a loader does.
 func (s *scene) reader(i int) func() {
 	return func() {
@@ -291,18 +313,10 @@ func schedulesOn(t *testing.T, p nodeserver.Profile, clients, most int, actors f
 			synctest.Test(t, func(t *testing.T) {
 				st := newStage(t, clients, p)
 				played := every(scaled(t, most), func(choose func(n int) int) {
-					s := &scene{stage: st, key: st.nextKey(), origin: "0"}
-					if start != "absent" {
-						require.Equal(t, "STORED", st.send("node0", "set "+s.key+" 1 0 1\r\n0"))
-					}
-					if start == "present" {
-						require.Equal(t, "STORED", st.send("node1", "set "+s.key+" 1 0 1\r\n0"))
-					}
+					s := st.newScene(start)
 					order := st.play(choose, actors(s)...)
-					for _, v := range st.copies(s.key) {
-						if v != "" && v != "END" && v != s.origin {
-							require.Fail(t, "an older value stays", "%q and not %q, after\n%s", v, s.origin, strings.Join(order, "\n"))
-						}
+					if v := s.stale(); v != "" {
+						require.Fail(t, "an older value stays", "%q and not %q, after\n%s", v, s.origin, strings.Join(order, "\n"))
 					}
 				})
 				t.Logf("%d schedules", played)
