@@ -59,6 +59,7 @@ var rules = []rule{
 	{"loader/internal/...", []string{"client/item", "loader/internal/..."}, []string{xsync, xrate}},
 	{"loader/journal", []string{"loader"}, []string{"go.etcd.io/bbolt", "github.com/tidwall/wal"}},
 	{"loader/internal/packed", []string{"loader"}, nil},
+	{"loader/internal/packed/packedtest", []string{"loader", "loader/internal/fakecache"}, []string{testify, "pgregory.net/rapid"}},
 	{"loader/zstd", []string{"loader", "loader/internal/packed"}, []string{compress}},
 	{"loader/snappy", []string{"loader", "loader/internal/packed"}, []string{compress}},
 	{"loader/examples/...", []string{"ring", "hotkey", "client", "loader", "loader/journal", "loader/examples/internal/..."}, []string{sqlite, pgx}},
