@@ -43,6 +43,7 @@ type cli struct {
 	Fault   faultCmd   `cmd:"" help:"Play faults on real memcached processes behind proxies, and hold them against what is promised."`
 	Loads   loadsCmd   `cmd:"" help:"Play stampedes, dying processes and origins in trouble, and count what reaches the origin."`
 	Hot     hotCmd     `cmd:"" help:"Measure how hot keys are found and served: detection, staleness, the load of nodes."`
+	Top     topCmd     `cmd:"" help:"Show the keys that a fleet is asked for most, without touching who asks."`
 	Node    nodeCmd    `cmd:"" help:"Compare memnode with memcached: throughput, CPU time, memory."`
 
 	Hitratio hitratioCmd `cmd:"" help:"Compare the hit ratios of memnode and memcached on a trace."`
