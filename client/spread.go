@@ -15,12 +15,22 @@ import (
 // spreads reports whether any reads are: with Config.HotKeys and two copies or more.
 func (c *Client) spreads() bool { return c.cfg.HotKeys != nil && c.cfg.ReplicationFactor > 1 }
 
+// worthReads is how many reads an entry must have answered for the next one to be worth a read of the owner.
+const worthReads = 2
+
 // spread is the position in t.nodes of the copy to read a hot key from; -1 if the owner is to be read. Where the near-cache
-// holds a key, its reads go to the owner: an entry is filled and validated from the home copy only.
+// serves a key, its reads go to the owner: an entry is filled and validated from the home copy only. A key that is among
+// the hottest and still read too seldom for memory to answer anything within X has its reads spread like others; when the owner
+// is drawn, memory tries again.
 func (c *Client) spread(t *topology, hash uint64, key string) int {
 	level := c.detector.Level(hash, key)
-	if level == hotkey.LevelCold || level >= nearLevel && c.near.Staleness(key) > 0 {
+	if level == hotkey.LevelCold {
 		return -1
+	}
+	if level >= nearLevel {
+		if reads, ok := c.near.Recent(hash, key); ok && reads >= worthReads {
+			return -1
+		}
 	}
 	list := t.ring.LookupHash(hash)
 	// An owner that is down, owed the key or cold has rules of its own.

@@ -132,6 +132,19 @@ func (n *Near) read(hash uint64, key string) (*entry, int64) {
 	return e, now
 }
 
+// Recent returns how many reads the entry of key, which may have run out, has answered since it was last validated, up to 64.
+// It is false if there is none. An entry that has run out is remembered for 2·X where somebody calls InUse or Due.
+func (n *Near) Recent(hash uint64, key string) (reads int, ok bool) {
+	if n.off() {
+		return 0, false
+	}
+	e := n.table.Load().find(n.mixer.mix(hash), key)
+	if e == nil || e.value.Missing {
+		return 0, false
+	}
+	return int(e.reads.Load()), true
+}
+
 // Generation returns the key's generation, to be taken before a request for it is sent and given to Put or Renew with
 // the answer.
 func (n *Near) Generation(hash uint64) uint64 {

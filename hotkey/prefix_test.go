@@ -109,6 +109,13 @@ func TestBoundsRunOutOneByOne(t *testing.T) {
 			serves("gone")
 		}
 		require.EqualValues(t, 40, n.Stats().Hits)
+		reads, ok := n.Recent(xxhash.Sum64String("k"), "k")
+		require.True(t, ok)
+		require.Equal(t, 20, reads)
+		for _, none := range []string{"gone", "never"} {
+			_, ok = n.Recent(xxhash.Sum64String(none), none)
+			require.False(t, ok, none)
+		}
 		require.EqualValues(t, 21, n.Stats().Misses)
 		require.Empty(t, n.Due(16))
 		require.Len(t, n.InUse(16), 2, "a miss is not renewed")
@@ -123,6 +130,9 @@ func TestBoundsRunOutOneByOne(t *testing.T) {
 		time.Sleep(49 * time.Millisecond)
 		require.Equal(t, []bool{true, true}, []bool{serves("k"), serves("slow:k")})
 		time.Sleep(time.Millisecond)
+		reads, ok = n.Recent(xxhash.Sum64String("k"), "k")
+		require.True(t, ok, "it has run out, and is remembered")
+		require.Equal(t, 1, reads)
 		require.Equal(t, []bool{false, true}, []bool{serves("k"), serves("slow:k")})
 		time.Sleep(4 * time.Second)
 		require.Empty(t, n.InUse(0))

@@ -51,6 +51,14 @@ func bearing() []Scenario {
 	}
 }
 
+// hotly makes clients that take their time: the processes have to share a machine, and a node that counts as down has its load
+// borne by others.
+func hotly(hot *hotkey.Config) func(*client.Config) {
+	return func(cfg *client.Config) {
+		cfg.HotKeys, cfg.Timeout, cfg.DialTimeout = hot, HerdTimeout, HerdTimeout
+	}
+}
+
 // hotFleet is memcached processes with every key of a universe stored on them.
 func (r *run) hotFleet(nodes, universe int) (s *stage, err error) {
 	s = &stage{}
@@ -62,7 +70,7 @@ func (r *run) hotFleet(nodes, universe int) (s *stage, err error) {
 		}
 		s.servers = append(s.servers, m)
 	}
-	c, err := r.client(s.straight(), nil)
+	c, err := r.client(s.straight(), nil, hotly(nil))
 	if err != nil {
 		return s, errors.Join(err, s.close())
 	}
@@ -108,7 +116,7 @@ func (r *run) coherence() (err error) {
 		return err
 	}
 	defer closing(&err, s.close)
-	c, err := r.client(s.straight(), nil, func(cfg *client.Config) { cfg.HotKeys = &hotkey.Config{} })
+	c, err := r.client(s.straight(), nil, hotly(&hotkey.Config{}))
 	if err != nil {
 		return err
 	}
@@ -178,7 +186,7 @@ func (r *run) balance() (err error) {
 			return err
 		}
 		for j, cfg := range []*hotkey.Config{{}, nil} {
-			c, err := r.client(s.straight(), nil, func(to *client.Config) { to.HotKeys = cfg })
+			c, err := r.client(s.straight(), nil, hotly(cfg))
 			if err != nil {
 				return err
 			}
@@ -234,7 +242,7 @@ func (r *run) single() (err error) {
 	if err != nil {
 		return err
 	}
-	c, err := r.client(s.straight(), nil, func(cfg *client.Config) { cfg.HotKeys = &hotkey.Config{} })
+	c, err := r.client(s.straight(), nil, hotly(&hotkey.Config{}))
 	if err != nil {
 		return err
 	}

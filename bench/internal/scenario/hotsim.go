@@ -22,8 +22,9 @@ func simulated() Scenario {
 const (
 	simRate = 20_000 // reads a second of each simulated client
 	simX    = 50 * time.Millisecond
-	// As in package client: an entry is asked about when half of its X is over and it has answered so many reads.
-	simReads = 16
+	// As in package client: an entry is asked about when half of its X is over and it has answered so many reads; when it
+	// has run out, the owner is asked for another if it has answered so many.
+	simReads, simWorth = 16, 2
 )
 
 // simEntry is a near entry: when it was validated, and how many reads it has answered since.
@@ -73,15 +74,18 @@ func (r *run) simulate() error {
 				k, level := s.show(d, rng)
 				list := rg.LookupHash(s.hashes[k])
 				plain[list[0]] += counted
-				if e := cl.near[k]; e != nil && now < e.sent+simX {
+				e, at := cl.near[k], 0
+				if e != nil && now < e.sent+simX {
 					e.reads++
-				} else if level == hotkey.LevelHottest {
+					at = -1
+				} else if level > hotkey.LevelCold && (level < hotkey.LevelHottest || e == nil || e.reads < simWorth) {
+					at = rng.IntN(len(list)) // nothing else of a client is under way
+				}
+				if at == 0 && level == hotkey.LevelHottest {
 					cl.near[k] = &simEntry{sent: now}
-					load[list[0]] += counted
-				} else if level == hotkey.LevelHot {
-					load[list[rng.IntN(len(list))]] += counted
-				} else {
-					load[list[0]] += counted
+				}
+				if at >= 0 {
+					load[list[at]] += counted
 				}
 				if now-cl.swept >= simX/4 {
 					cl.swept = now

@@ -68,7 +68,7 @@ func (r *run) traceShare(file string, names []string, reads []uint32, rate *int)
 		return err
 	}
 	defer closing(&err, s.close)
-	c, err := r.client(s.straight(), nil, func(cfg *client.Config) { cfg.HotKeys = &hotkey.Config{} })
+	c, err := r.client(s.straight(), nil, hotly(&hotkey.Config{}))
 	if err != nil {
 		return err
 	}
