@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/memherd/memherd/bench/internal/demo"
@@ -78,6 +80,9 @@ func verdict(w io.Writer, res report.Result) {
 	}
 	fmt.Fprintf(w, "%s  %s errors reached callers in %s operations\n", word(res.Errors == 0), report.Count(res.Errors), report.Count(res.Ops))
 	fmt.Fprintf(w, "%s  %s wrong values: %s reads checked for key, version and checksum\n", word(res.Wrong == 0), report.Count(res.Wrong), report.Count(res.Reads))
+	if s := res.Storm; s != nil {
+		printStorm(w, s)
+	}
 	if r := res.Recovery; r != nil {
 		switch {
 		case r.MS == 0:
@@ -92,5 +97,27 @@ func verdict(w io.Writer, res report.Result) {
 			fmt.Fprintf(w, "%s  %s ms after the kill back at 90 %% of %s op/s (lowest: %.0f %%)\n",
 				grade, report.Count(int64(r.MS)), report.Count(int64(r.SteadyOpsPerS)), 100*r.LowestShare)
 		}
+	}
+}
+
+// printStorm says when the key of the storm was found, and what each node had to bear before and after.
+func printStorm(w io.Writer, s *report.Storm) {
+	after := func(ms float64) string {
+		if ms < 0 {
+			return "never"
+		}
+		return fmt.Sprintf("after %.1f ms", ms)
+	}
+	grade := "ok    "
+	if s.PromotedMS < 0 {
+		grade = "slow  "
+	}
+	fmt.Fprintf(w, "%s  storm of %.0f %% on %s: found %s, in memory's charge %s\n", grade, 100*s.Share, s.Key, after(s.DetectedMS), after(s.PromotedMS))
+	for i, n := range slices.Sorted(maps.Keys(s.After)) {
+		name := "requests/s to"
+		if i > 0 {
+			name = ""
+		}
+		fmt.Fprintf(w, "        %-13s %-8s %9s before the storm, %9s in it\n", name, n, report.Count(int64(s.Before[n])), report.Count(int64(s.After[n])))
 	}
 }

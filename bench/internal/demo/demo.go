@@ -35,6 +35,7 @@ type Config struct {
 const (
 	nodes    = 5
 	replicas = 2
+	prefix   = "demo:" // of keys in the cache
 	zipf     = 0.99
 	writes   = 0.05
 	storm    = 0.2 // share of the one key in the storm
@@ -76,6 +77,7 @@ type show struct {
 	fleet  *fleet.Embedded
 	s      *subject.Subject
 	storm  *workload.Storm
+	rising *rising
 	bar    *progress.Bar
 	stderr io.Writer
 	victim int
@@ -90,7 +92,9 @@ type show struct {
 // about the show itself, not about what callers saw.
 func Run(ctx context.Context, cfg Config, stderr io.Writer) (res report.Result, err error) {
 	cfg = cfg.withDefaults()
-	d := &show{cfg: cfg, stderr: stderr, bar: progress.New(stderr, int64(cfg.Duration))}
+	// A key of the cold half: nobody has it in memory when the storm breaks.
+	struck := cfg.Rows/2 + int(cfg.Seed%uint64(cfg.Rows/4+1))
+	d := &show{cfg: cfg, stderr: stderr, rising: &rising{key: Key(struck)}, bar: progress.New(stderr, int64(cfg.Duration))}
 	defer d.bar.Close()
 	d.bar.Step(fmt.Sprintf("generating %s rows", report.Count(int64(cfg.Rows))))
 	db, err := origin.NewSQLite(ctx, cfg.Rows, Key, minSize, maxSize, cfg.Seed, nil)
@@ -110,8 +114,7 @@ func Run(ctx context.Context, cfg Config, stderr io.Writer) (res report.Result, 
 	if err != nil {
 		return res, err
 	}
-	// A key of the cold half: nobody has it in memory when the storm breaks.
-	d.storm = workload.NewStorm(base, cfg.Rows/2+int(cfg.Seed%uint64(cfg.Rows/4+1)))
+	d.storm = workload.NewStorm(base, struck)
 	err = d.phases(ctx)
 	return d.total, err
 }
@@ -124,7 +127,7 @@ func (d *show) subject(db *origin.SQLite) (*subject.Subject, error) {
 	}
 	return subject.New(subject.Config{
 		Nodes: d.fleet.Nodes(), Replicas: replicas, Keys: keys, Size: func(i int) int { return sizes[i] },
-		Origin: db, Prefix: "demo:", TTL: time.Hour, Write: d.cfg.Write,
+		Origin: db, Prefix: prefix, TTL: time.Hour, Write: d.cfg.Write, OnPromote: d.rising.promoted,
 	})
 }
 
@@ -135,7 +138,7 @@ func (d *show) phases(ctx context.Context) error {
 	for i, p := range []phase{
 		{"warm-up", "warming up: an empty cache, each key comes from the database once", 6, nil},
 		{"steady", "steady: Zipf reads, 5 % writes", 6, nil},
-		{"storm", "hot-key storm: one cold key takes 20 % of all requests", 6, func() error { d.storm.Set(storm); return nil }},
+		{"storm", "hot-key storm: one cold key takes 20 % of all requests", 6, d.breakOut},
 		{"node killed", "a node is killed", 7, func() error { return d.fleet.Kill(d.victim) }},
 		{"node back", "the node is back, empty", 7, func() error { return d.fleet.Restart(d.victim) }},
 	} {
@@ -149,9 +152,9 @@ func (d *show) phases(ctx context.Context) error {
 	if d.merged == nil {
 		return err
 	}
-	phases, recovery := d.total.Phases, d.total.Recovery
+	phases, recovery, struck := d.total.Phases, d.total.Recovery, d.total.Storm
 	d.total = d.s.Result("all", d.cfg.Seed, first, drive.Result{Merged: d.merged, Elapsed: time.Since(began)})
-	d.total.Phases, d.total.Recovery = phases, recovery
+	d.total.Phases, d.total.Recovery, d.total.Storm = phases, recovery, struck
 	if ctx.Err() != nil {
 		d.total.Notes = append(d.total.Notes, "stopped before its end: these are the figures until then")
 	}
@@ -215,6 +218,8 @@ func (d *show) phase(ctx context.Context, i int, p phase) error {
 	case "steady":
 		d.steady = measure.Median(whole(run.Slices))
 		d.victim = d.busiest(res.NodeOps)
+	case "storm":
+		d.total.Storm = d.rising.told(before, run.Start, d.s.Snapshot(), time.Now())
 	case "node killed":
 		d.recovery(run, event.at)
 	}

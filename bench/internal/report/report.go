@@ -59,8 +59,23 @@ type Result struct {
 	Notes []string `json:"notes,omitempty"`
 	// Phases are the parts of a run that has parts.
 	Phases []Result `json:"phases,omitempty"`
+	// Storm is what became of the hot-key storm.
+	Storm *Storm `json:"storm,omitempty"`
 	// Recovery is what killing a node did to the throughput.
 	Recovery *Recovery `json:"recovery,omitempty"`
+}
+
+// Storm tells how a key that was cold and is asked for in a large share of all requests from one moment on was dealt with.
+type Storm struct {
+	Key   string  `json:"key"`
+	Share float64 `json:"share"`
+	// DetectedMS is when the key was first taken for hot, PromotedMS when for one of the hottest, to be held in memory;
+	// both since the storm broke, and negative if it never was.
+	DetectedMS float64 `json:"detected_ms"`
+	PromotedMS float64 `json:"promoted_ms"`
+	// Before and After are requests a second to each node, just before the storm broke and from then on.
+	Before map[string]float64 `json:"node_ops_per_s_before"`
+	After  map[string]float64 `json:"node_ops_per_s_after"`
 }
 
 // Recovery tells how long the throughput was below 90 % of the steady one.

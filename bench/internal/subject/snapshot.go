@@ -2,6 +2,7 @@ package subject
 
 import (
 	"strings"
+	"time"
 
 	"github.com/memherd/memherd/bench/internal/drive"
 	"github.com/memherd/memherd/bench/internal/measure"
@@ -25,6 +26,15 @@ func (s *Subject) Snapshot() Snapshot {
 		errs: s.errs.n.Load(), wrong: s.wrong.Load(), stale: s.stale.Load(), failovers: int64(s.Client.Counters().Failovers), nodes: map[string]int64{}}
 	for _, n := range s.Client.Nodes() {
 		out.nodes[n.Node.Name] = int64(n.Ops)
+	}
+	return out
+}
+
+// Rates are requests a second to each node between two snapshots that are so far apart.
+func (s *Snapshot) Rates(since Snapshot, apart time.Duration) map[string]float64 {
+	out := map[string]float64{}
+	for n, ops := range s.nodes {
+		out[n] = float64(ops-since.nodes[n]) / max(apart, time.Millisecond).Seconds()
 	}
 	return out
 }

@@ -29,7 +29,7 @@ type Origin interface {
 	Stores() int64
 }
 
-// Config says what to put under load. All fields but the last three are required.
+// Config says what to put under load. All fields up to Origin are required.
 type Config struct {
 	Nodes    []ring.Node
 	Replicas int
@@ -42,6 +42,8 @@ type Config struct {
 	Write  loader.WritePolicy // 0 is write-around
 	// NoNear switches the near-cache off; keys are still counted.
 	NoNear bool
+	// OnPromote, if not nil, hears of keys, with Prefix, that rise to a level. Not with NoNear.
+	OnPromote func(key string, level hotkey.Level)
 }
 
 // Subject is the Loader, its client and the bookkeeping of what they answered. Read
@@ -63,7 +65,7 @@ type Subject struct {
 func New(cfg Config) (*Subject, error) {
 	cc := client.Config{Nodes: cfg.Nodes, ReplicationFactor: cfg.Replicas}
 	if !cfg.NoNear {
-		cc.HotKeys = &hotkey.Config{Staleness: Bound}
+		cc.HotKeys = &hotkey.Config{Staleness: Bound, OnPromote: cfg.OnPromote}
 	}
 	c, err := client.New(cc)
 	if err != nil {
