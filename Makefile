@@ -126,8 +126,9 @@ soak-schedules: ## 1,000,000 schedules of loads, writes, invalidations and resta
 soak-strong: tools ## 10,000 histories of Strong on embedded nodes and 2,000 on memcached, each held against a register: about 2 min
 	MEMHERD_SCALE=10 $(GO) test -timeout 60m -count 1 -v -run '^TestStrongIsLinearizable$$' ./loader
 
-soak-differential: tools ## 10,000,000 commands to a node and to memcached 1.6.18, compared: about 7 min
+soak-differential: tools ## 10,000,000 commands, and 100,000 hostile streams, to a node and to memcached 1.6.18, compared: about 15 min
 	MEMHERD_SCALE=100 $(GO) test -timeout 60m -count 1 -v -run '^TestDifferentialAgainstMemcached$$' ./nodeserver
+	MEMHERD_SCALE=25 $(GO) test -timeout 60m -count 1 -v -run '^TestHostileStreams$$' ./nodeserver
 
 tools: ## install memcached and the like where they are missing and can be had (apt, as root)
 	@.ci/tools
