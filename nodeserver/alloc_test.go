@@ -16,7 +16,7 @@ func TestCommandsDoNotAllocate(t *testing.T) {
 	defer a.Close()
 	defer b.Close()
 	c := newConn(s, a, 1)
-	c.now = s.clock.sec()
+	c.now, c.rbuf = s.clock.sec(), make([]byte, readBuf)
 	for name, commands := range map[string]string{
 		"set":        "set k 7 0 100\r\n" + string(make([]byte, 100)) + "\r\n",
 		"get":        "get k\r\nget missing\r\ngets k k k\r\n",
@@ -37,5 +37,6 @@ func TestCommandsDoNotAllocate(t *testing.T) {
 		}
 		assert.Zero(t, testing.AllocsPerRun(200, run), name)
 		assert.Equal(t, c.w, c.r, name)
+		assert.Equal(t, len(commands), c.w, name)
 	}
 }

@@ -217,3 +217,20 @@ func TestHalfACommandIsKept(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, want == string(got))
 }
+
+// TestLoopsDoNotAllocate: requests and replies over TCP cost the collector nothing.
+func TestLoopsDoNotAllocate(t *testing.T) {
+	s := startNode(t, Config{Loops: 1})
+	nc := dialNode(t, s)
+	ask(t, nc, "set k 0 0 5\r\nvalue\r\n")
+	in, got := []byte("get k\r\nms k 5\r\nvalue\r\n"), make([]byte, len("VALUE k 0 5\r\nvalue\r\nEND\r\nHD\r\n"))
+	run := func() {
+		nc.Write(in)
+		_, err := io.ReadFull(nc, got)
+		require.NoError(t, err)
+	}
+	for range 100 {
+		run()
+	}
+	assert.Less(t, testing.AllocsPerRun(1000, run), 1.0)
+}
