@@ -35,6 +35,12 @@ type nodeRow struct {
 	Verdict versus.Verdict `json:"verdict"`
 }
 
+// nodeResult is all of it, as -json writes it.
+type nodeResult struct {
+	Rows    []nodeRow     `json:"rows"`
+	Latency []nodeLatency `json:"latency_at_half_load"` // in the servers' order
+}
+
 func (c *nodeCmd) Run(e *env) (err error) {
 	if c.Rounds < 1 || c.Slot < time.Millisecond || c.Items < 0 {
 		return usagef("-rounds must be positive, -slot at least 1ms, -items not negative")
@@ -61,13 +67,18 @@ func (c *nodeCmd) Run(e *env) (err error) {
 		return err
 	}
 	printNodeRows(out, rows)
+	latency, err := c.latency(e, servers, rows)
+	if err != nil {
+		return err
+	}
+	printNodeLatency(out, latency)
 	if c.Items > 0 {
 		if err := c.memory(out); err != nil {
 			return err
 		}
 	}
 	if c.JSON != "" {
-		return report.WriteJSON(c.JSON, e.stdout, rows)
+		return report.WriteJSON(c.JSON, e.stdout, nodeResult{Rows: rows, Latency: latency})
 	}
 	return nil
 }

@@ -93,10 +93,10 @@ func (s Server) worker(row Row, seed uint64) (*worker, error) {
 	return w, nil
 }
 
-// run sends batches one after the other until the clock says stop.
+// run sends batches one after the other until the clock says stop, one at least.
 func (w *worker) run(warm, end time.Time) error {
 	last := time.Now()
-	for i := 0; last.Before(end); i++ {
+	for i := 0; last.Before(end) || w.ops == 0; i++ {
 		p := &w.todo[i%batches]
 		if _, err := w.nc.Write(p.req); err != nil {
 			return err

@@ -112,3 +112,23 @@ func TestMemory(t *testing.T) {
 	_, err = s.Memory(1<<30, 1)
 	require.Error(t, err)
 }
+
+func TestAtRate(t *testing.T) {
+	s := node(t)
+	require.NoError(t, s.Fill())
+	l, err := s.AtRate(t.Context(), Rows()[0], 5000, 100*time.Millisecond, 1)
+	require.NoError(t, err)
+	assert.Positive(t, l.P50)
+	assert.GreaterOrEqual(t, l.P99, l.P50)
+	assert.GreaterOrEqual(t, l.P999, l.P99)
+	assert.Positive(t, l.OpsPerS)
+	assert.LessOrEqual(t, l.OpsPerS, 5100.0)
+	for _, bad := range []float64{0, -1} {
+		_, err = s.AtRate(t.Context(), Rows()[0], bad, time.Second, 1)
+		require.Error(t, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = s.AtRate(ctx, Rows()[0], 1, time.Second, 1)
+	require.ErrorIs(t, err, context.Canceled)
+}
