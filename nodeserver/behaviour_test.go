@@ -191,7 +191,7 @@ func TestAnnouncedLengthsAllocateNothing(t *testing.T) {
 	nc := dialNode(t, s)
 	_, err := io.WriteString(nc, "set k 0 0 100000000\r\n"+strings.Repeat("x", 100_000))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return s.stats.bytesRead.Load() > 100_000 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { read, _ := s.traffic(); return read > 100_000 }, 10*time.Second, time.Millisecond)
 	s.Close() // the connection's goroutine has ended: its fields may be read
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

@@ -69,6 +69,10 @@ type conn struct {
 	lastCmd  atomic.Uint32 // second of the last batch
 	draining atomic.Bool   // set by Shutdown
 
+	// read and written count bytes for stats, each connection its own: a common counter
+	// would travel between processors with every request.
+	read, written atomic.Uint64
+
 	// reserved is how much of the server's pending is this connection's.
 	reserved int
 	// waitSince is the Unix time in nanoseconds since when half a command is here, 0 for
@@ -145,9 +149,13 @@ func (c *conn) serve() {
 func (c *conn) received(n int) bool {
 	c.w += n
 	c.now = c.srv.clock.sec()
-	c.state.Store(uint32(stateParse))
-	c.lastCmd.Store(c.now)
-	c.srv.stats.bytesRead.Add(uint64(n))
+	if c.state.Load() != uint32(stateParse) { // a store would cost more than this look
+		c.state.Store(uint32(stateParse))
+	}
+	if c.lastCmd.Load() != c.now {
+		c.lastCmd.Store(c.now)
+	}
+	c.read.Add(uint64(n))
 	c.process()
 	return !c.quit && c.out.flush()
 }

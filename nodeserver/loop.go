@@ -33,7 +33,7 @@ func (c *conn) leave() bool {
 // else knows c yet.
 func (c *conn) own(nc net.Conn) {
 	c.nc = nc
-	c.out.init(nc, c.srv.cfg.WriteTimeout, &c.srv.stats.written)
+	c.out.init(nc, c.srv.cfg.WriteTimeout, &c.written)
 }
 
 // drain is Shutdown's wish: answer what was read, then close. The read that waits is

@@ -234,3 +234,24 @@ func TestLoopsDoNotAllocate(t *testing.T) {
 	}
 	assert.Less(t, testing.AllocsPerRun(1000, run), 1.0)
 }
+
+// TestTrafficIsCounted, of connections that are there and that have gone.
+func TestTrafficIsCounted(t *testing.T) {
+	for _, loops := range ways {
+		s := startNode(t, Config{Loops: loops})
+		a, b := dialNode(t, s), dialNode(t, s)
+		ask(t, a, "") // mn, answered MN
+		ask(t, b, "")
+		io.WriteString(b, "quit\r\n")
+		_, err := io.ReadAll(b)
+		require.NoError(t, err)
+		read, written := s.traffic()
+		assert.EqualValues(t, len("mn\r\nmn\r\nquit\r\n"), read)
+		assert.EqualValues(t, len("MN\r\nMN\r\n"), written)
+		s.resetStats()
+		ask(t, a, "")
+		read, written = s.traffic()
+		assert.EqualValues(t, len("mn\r\n"), read)
+		assert.EqualValues(t, len("MN\r\n"), written)
+	}
+}

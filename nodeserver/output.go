@@ -29,6 +29,7 @@ type output struct {
 	buf     []byte // replies of the present batch; the connection's goroutine's
 	nc      net.Conn
 	try     func([]byte) (int, error)
+	queued  bool           // something has been queued once: look whether it still is
 	leave   func() bool    // not nil: has to come before anybody may wait, see conn.leave
 	written *atomic.Uint64 // bytes handed on, for stats
 	timeout time.Duration
@@ -76,9 +77,12 @@ func (o *output) flush() bool {
 	}
 	p := o.buf
 	o.written.Add(uint64(len(p)))
-	o.mu.Lock()
-	active := o.active
-	o.mu.Unlock()
+	active := false
+	if o.queued {
+		o.mu.Lock()
+		active = o.active
+		o.mu.Unlock()
+	}
 	// active only turns on in this goroutine, so "off" stays true until below. (A
 	// watcher's goroutine, for which that does not hold, has nothing to flush.)
 	if !active && o.try != nil {
@@ -96,6 +100,7 @@ func (o *output) flush() bool {
 			o.fail(errFinished)
 			return false
 		}
+		o.queued = true
 		ok = o.enqueue(p)
 	}
 	if cap(o.buf) > 2*flushAt {

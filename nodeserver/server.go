@@ -269,6 +269,8 @@ func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
+	s.stats.bytesRead.Add(c.read.Swap(0))
+	s.stats.written.Add(c.written.Swap(0))
 	if c.watching != 0 {
 		s.unionWatch()
 	}

@@ -17,9 +17,21 @@ type serverStats struct {
 	total     atomic.Uint64 // connections ever served
 	rejected  atomic.Uint64 // turned away at MaxConns
 	slow      atomic.Uint64 // dropped for sending slowly when room was scarce
-	bytesRead atomic.Uint64
+	bytesRead atomic.Uint64 // by connections that have ended, as written
 	written   atomic.Uint64
 	cmdFlush  atomic.Uint64
+}
+
+// resetStats sets all back to 0.
+func (s *Server) resetStats() {
+	s.store.ResetCounters()
+	s.stats.reset()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.read.Store(0)
+		c.written.Store(0)
+	}
 }
 
 func (s *serverStats) reset() {
@@ -29,6 +41,17 @@ func (s *serverStats) reset() {
 	s.bytesRead.Store(0)
 	s.written.Store(0)
 	s.cmdFlush.Store(0)
+}
+
+// traffic is the bytes of all connections there have been.
+func (s *Server) traffic() (read, written uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	read, written = s.stats.bytesRead.Load(), s.stats.written.Load()
+	for c := range s.conns {
+		read, written = read+c.read.Load(), written+c.written.Load()
+	}
+	return read, written
 }
 
 // statsCommand answers stats [what].
@@ -48,8 +71,7 @@ func (c *conn) statsCommand(args []byte) {
 	case "conns":
 		c.statsConns()
 	case "reset":
-		c.srv.store.ResetCounters()
-		c.srv.stats.reset()
+		c.srv.resetStats()
 		c.line("RESET")
 		return
 	case "detail":
@@ -79,6 +101,7 @@ func (c *conn) statsGeneral() {
 	s.mu.Lock()
 	conns := len(s.conns)
 	s.mu.Unlock()
+	read, written := s.traffic()
 	now := s.clock.now()
 	user, system := cpuTimes()
 	c.statNum("pid", s.pid)
@@ -98,8 +121,8 @@ func (c *conn) statsGeneral() {
 	for _, n := range countedStats {
 		c.statNum(n.name, st.Counters[n.counter])
 	}
-	c.statNum("bytes_read", s.stats.bytesRead.Load())
-	c.statNum("bytes_written", s.stats.written.Load())
+	c.statNum("bytes_read", read)
+	c.statNum("bytes_written", written)
 	c.statNum("limit_maxbytes", uint64(s.store.MaxBytes()))
 	c.statNum("accepting_conns", 1)
 	c.statNum("threads", uint64(runtime.GOMAXPROCS(0)))
