@@ -37,10 +37,25 @@ func (l *lives) join(cas uint64, v item.Version) uint64 {
 		return 0
 	}
 	t := l.known.Load()
-	if t == nil || t.number[v] == 0 {
+	if t == nil {
 		t = l.add(v)
 	}
-	return uint64(t.number[v])<<countBits | cas
+	n := t.find(v)
+	if n == 0 {
+		n = l.add(v).number[v]
+	}
+	return uint64(n)<<countBits | cas
+}
+
+// find returns v's number, 0 if it has none. In most fleets it is among the last few, and comparing the
+// same string with itself is faster than hashing it.
+func (t *table) find(v item.Version) uint16 {
+	for i := len(t.of) - 1; i >= max(0, len(t.of)-8); i-- {
+		if t.of[i].Life == v.Life && t.of[i].Node == v.Node {
+			return uint16(i + 1)
+		}
+	}
+	return t.number[v]
 }
 
 // add gives v a number: the oldest one when there is none left.

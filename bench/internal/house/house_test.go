@@ -34,6 +34,22 @@ func TestClientPullsInLittle(t *testing.T) {
 	assert.Empty(t, Closure(CoreDeps, deps))
 }
 
+// Nor does anything else that a program imports for its cache pull in what observes it, or gomemcache.
+func TestNothingPullsInTheObservers(t *testing.T) {
+	var deps []string
+	for _, folder := range []string{"/client", "/client/discovery", "/client/journal", "/loader", "/loader/journal", "/client/observe/timing", "/client/observe/metrics", "/client/observe/events"} {
+		d, err := Deps(root(t), Module+folder)
+		require.NoError(t, err)
+		deps = append(deps, d...)
+	}
+	require.Contains(t, deps, Module+"/client/observe/timing")
+	for _, d := range deps {
+		for _, o := range Observers {
+			assert.False(t, d == o || strings.HasPrefix(d, o+"/"), d)
+		}
+	}
+}
+
 func TestTopLevel(t *testing.T) {
 	bad, err := TopLevel(root(t))
 	require.NoError(t, err)

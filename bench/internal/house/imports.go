@@ -54,7 +54,7 @@ var rules = []rule{
 	{"client/discovery", []string{"client", "client/item", "ring"}, []string{fsnotify}},
 	{"client/journal", []string{"client"}, []string{"go.etcd.io/bbolt"}},
 	{"client/gomc", []string{"client", "client/item", "ring", "hotkey"}, []string{gomemc}},
-	{"client/observe/...", []string{"client", "client/item", "client/observe/..."}, []string{"github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
+	{"client/observe/...", []string{"client", "client/item", "hotkey", "ring", "client/observe/..."}, []string{"github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
 	{"loader", []string{"client/item", "loader/internal/..."}, []string{xsync, xrate}},
 	{"loader/internal/...", []string{"client/item", "loader/internal/..."}, []string{xsync, xrate}},
 	{"loader/journal", []string{"loader"}, []string{"go.etcd.io/bbolt", "github.com/tidwall/wal"}},
@@ -85,6 +85,9 @@ var rules = []rule{
 	{"bench/rivals/loaders", []string{"ring", "hotkey", "client", "loader", "bench/internal/...", "nodeserver/..."}, []string{gomemc, xsync, "github.com/golang/groupcache/singleflight", "github.com/viccon/sturdyc"}},
 	{"bench/internal/...", []string{"ring", "hotkey", "client/...", "loader/...", "nodeserver/...", "bench/internal/..."}, []string{hdr, progress, xsync, xrate}},
 }
+
+// Observers are the libraries that nobody should inherit who imports client and loader.
+var Observers = []string{"github.com/prometheus/client_golang", "go.opentelemetry.io/otel", gomemc}
 
 // CoreDeps is all that importing client may pull in beside the standard library.
 var CoreDeps = rule{"client", []string{"ring", "hotkey/...", "client", "client/item", "client/memproto", "client/internal/..."}, []string{xxhash, lru}}
