@@ -10,7 +10,7 @@ KILLS     ?=
 # Real lookups where they are, else the trace that is shipped.
 TRACE     ?= $(firstword $(wildcard ../shared/data/orm-busy.keys.gz) testdata/traces/zipf.keys.gz)
 # Modules of their own inside this one.
-NESTED     = bench/rivals loader/examples
+NESTED     = bench/rivals bench/e2e loader/examples
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help

@@ -18,6 +18,7 @@ type demoCmd struct {
 	Workers  int           `short:"c" name:"concurrency" default:"32" help:"Operations under way at a time."`
 	Seed     uint64        `default:"1" help:"Seed of rows and requests."`
 	Write    string        `default:"through" enum:"through,around" help:"Write policy: through or around."`
+	HTTP     string        `name:"http" help:"Serve the live page at this address meanwhile, as 127.0.0.1:8080; anybody who reaches it sees it." placeholder:"ADDR"`
 	JSON     string        `name:"json" help:"Also write the results as JSON to this file (- is stdout; the table then goes to stderr)." placeholder:"OUT"`
 }
 
@@ -40,7 +41,16 @@ func (c *demoCmd) Run(e *env) error {
 	out := e.people(c.JSON)
 	fmt.Fprintf(out, "memherd: 5 nodes in this process, 2 copies of each key, in front of %s rows\n"+
 		"in SQLite; Zipf 0.99 reads with 5 %% writes (write-%s), %d at a time, seed %d\n\n", report.Count(int64(c.Rows)), c.Write, c.Workers, c.Seed)
-	res, err := demo.Run(e.ctx, demo.Config{Duration: c.Duration, Rows: c.Rows, Workers: c.Workers, Seed: c.Seed, Write: policy}, e.stderr)
+	cfg := demo.Config{Duration: c.Duration, Rows: c.Rows, Workers: c.Workers, Seed: c.Seed, Write: policy}
+	if c.HTTP != "" {
+		page, err := servePage(c.HTTP, out)
+		if err != nil {
+			return usageError{err}
+		}
+		defer page.close()
+		cfg.Serve = page.show
+	}
+	res, err := demo.Run(e.ctx, cfg, e.stderr)
 	if len(res.Phases) > 0 {
 		report.Table(out, append(res.Phases, res)...)
 		report.HotKeys(out, "hottest at the end of the storm", stormKeys(res), 5)

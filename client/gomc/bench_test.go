@@ -33,7 +33,7 @@ func BenchmarkDropIn(b *testing.B) {
 	}
 	const rounds, round = 9, 250 * time.Millisecond
 	for _, noTokens := range []bool{false, true} {
-		c, err := New(Config{NoTokens: noTokens, Client: client.Config{Nodes: nodes, Timeout: 10 * time.Second}})
+		c, err := New(Config{NoTokens: noTokens, Client: client.Config{Nodes: nodes, Timeout: 10 * time.Second, DialTimeout: 10 * time.Second}})
 		require.NoError(b, err)
 		defer c.Close()
 		under := c.Memherd()

@@ -20,8 +20,11 @@ func TestDeleteAllReachesEveryNode(t *testing.T) {
 	onBoth(t, func(t *testing.T, addr func() string) {
 		servers := []string{addr(), addr(), addr()}
 		theirs := memcache.New(servers...)
+		theirs.Timeout = 10 * time.Second
 		defer theirs.Close()
-		ours, err := NewServers(servers...)
+		nodes, err := Servers(servers...)
+		require.NoError(t, err)
+		ours, err := New(Config{Client: patient(client.Config{Nodes: nodes})})
 		require.NoError(t, err)
 		defer ours.Close()
 		left := func(c methods) (n int) {
@@ -63,7 +66,7 @@ func TestGetReadsACopyWhenTheOwnerIsGone(t *testing.T) {
 	for _, n := range []string{"a", "b"} {
 		start(t, nodeserver.Config{Network: mem, Addr: n + ":11211"})
 	}
-	c, err := New(Config{Client: client.Config{Nodes: ring.Addrs("a", "b"), ReplicationFactor: 2, DialContext: mem.DialContext}})
+	c, err := New(Config{Client: patient(client.Config{Nodes: ring.Addrs("a", "b"), ReplicationFactor: 2, DialContext: mem.DialContext})})
 	require.NoError(t, err)
 	defer c.Close()
 	var keys []string
@@ -95,8 +98,8 @@ func TestNoTokens(t *testing.T) {
 	mem := nodeserver.NewMemNetwork()
 	start(t, nodeserver.Config{Network: mem, Addr: "a:11211"})
 	for _, noTokens := range []bool{false, true} {
-		c, err := New(Config{NoTokens: noTokens, Client: client.Config{
-			Nodes: ring.Addrs("a"), DialContext: mem.DialContext, HotKeys: &hotkey.Config{Staleness: time.Hour}}})
+		c, err := New(Config{NoTokens: noTokens, Client: patient(client.Config{
+			Nodes: ring.Addrs("a"), DialContext: mem.DialContext, HotKeys: &hotkey.Config{Staleness: time.Hour}})})
 		require.NoError(t, err)
 		require.NoError(t, c.Set(&memcache.Item{Key: "hot", Value: []byte("v")}))
 		for range 20_000 {
@@ -118,7 +121,7 @@ func TestNoTokens(t *testing.T) {
 func TestTokensEndWithTheirNode(t *testing.T) {
 	mem := nodeserver.NewMemNetwork()
 	srv := start(t, nodeserver.Config{Network: mem, Addr: "a:11211"})
-	cfg := client.Config{Nodes: ring.Addrs("a"), DialContext: mem.DialContext}
+	cfg := patient(client.Config{Nodes: ring.Addrs("a"), DialContext: mem.DialContext})
 	c, err := New(Config{Client: cfg})
 	require.NoError(t, err)
 	defer c.Close()

@@ -64,7 +64,8 @@ func newPair(t testing.TB, addr func() string, cfg Config) *pair {
 	theirs.Timeout = 10 * time.Second
 	nodes, err := Servers(addr())
 	require.NoError(t, err)
-	cfg.Client.Nodes, cfg.Client.Timeout = nodes, 10*time.Second
+	cfg.Client = patient(cfg.Client)
+	cfg.Client.Nodes = nodes
 	ours, err := New(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -84,6 +85,12 @@ func onBoth(t *testing.T, run func(t *testing.T, addr func() string)) {
 	t.Run("memnode", func(t *testing.T) {
 		run(t, func() string { return start(t, nodeserver.Config{}).Addr().String() })
 	})
+}
+
+// patient is cfg for a busy machine, which is no failure.
+func patient(cfg client.Config) client.Config {
+	cfg.Timeout, cfg.DialTimeout = 10*time.Second, 10*time.Second
+	return cfg
 }
 
 // op is one call.

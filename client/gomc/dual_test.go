@@ -19,7 +19,7 @@ import (
 func newDual(t testing.TB, servers []string, copies int, stage Stage) *Dual {
 	old := memcache.New(servers...)
 	old.Timeout = 10 * time.Second
-	c, err := New(Config{Client: client.Config{Nodes: ring.Addrs(servers...), ReplicationFactor: copies, Timeout: 10 * time.Second}})
+	c, err := New(Config{Client: patient(client.Config{Nodes: ring.Addrs(servers...), ReplicationFactor: copies})})
 	require.NoError(t, err)
 	d, err := NewDual(DualConfig{Old: old, New: c, Stage: stage})
 	require.NoError(t, err)
@@ -41,7 +41,7 @@ func TestDualKeepsTheCacheWarm(t *testing.T) {
 		for copies := 1; copies <= 2; copies++ {
 			servers := []string{addr(), addr(), addr()}
 			first, second := newDual(t, servers, copies, OldFirst), newDual(t, servers, copies, OldFirst)
-			const n = 60
+			const n = 28
 			key := func(i int) string { return fmt.Sprint("k", i) }
 			want := map[string]string{}
 			for i := range n {

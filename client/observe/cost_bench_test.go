@@ -29,7 +29,7 @@ import (
 func BenchmarkCost(b *testing.B) {
 	s := stock.ForTest(b)
 	ctx := context.Background()
-	bare, err := client.New(client.Config{Nodes: ring.Addrs(s.Addr()), Timeout: 10 * time.Second})
+	bare, err := client.New(client.Config{Nodes: ring.Addrs(s.Addr()), Timeout: 10 * time.Second, DialTimeout: 10 * time.Second})
 	require.NoError(b, err)
 	defer bare.Close()
 	timed, err := timing.New(timing.Config{Client: bare})

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"github.com/memherd/memherd/bench/internal/drive"
@@ -29,6 +30,8 @@ type Config struct {
 	Workers  int           // operations under way at a time; 0 is 32
 	Seed     uint64
 	Write    loader.WritePolicy
+	// Serve, if not nil, is given the live page before the load begins.
+	Serve func(http.Handler)
 }
 
 // The fixed parts of the show.
@@ -110,6 +113,9 @@ func Run(ctx context.Context, cfg Config, stderr io.Writer) (res report.Result, 
 		return res, err
 	}
 	defer func() { err = errors.Join(err, d.s.Close()) }()
+	if cfg.Serve != nil {
+		cfg.Serve(d.s.Live)
+	}
 	base, err := workload.NewZipf(cfg.Rows, zipf)
 	if err != nil {
 		return res, err
@@ -127,7 +133,7 @@ func (d *show) subject(db *origin.SQLite) (*subject.Subject, error) {
 	}
 	return subject.New(subject.Config{
 		Nodes: d.fleet.Nodes(), Replicas: replicas, Keys: keys, Size: func(i int) int { return sizes[i] },
-		Origin: db, Prefix: prefix, TTL: time.Hour, Write: d.cfg.Write, OnPromote: d.rising.promoted,
+		Origin: db, Prefix: prefix, TTL: time.Hour, Write: d.cfg.Write, OnPromote: d.rising.promoted, Live: d.cfg.Serve != nil,
 	})
 }
 

@@ -40,6 +40,7 @@ const (
 	rueidis  = "github.com/redis/rueidis"
 	pgx      = "github.com/jackc/pgx/v5"
 	testify  = "github.com/stretchr/testify"
+	chromedp = "github.com/chromedp/chromedp"
 )
 
 // rules is the table of the design, one row a room. The row with the longest
@@ -83,6 +84,7 @@ var rules = []rule{
 	{"bench/rivals/ring", []string{"ring"}, []string{xxhash, "github.com/dgryski/go-jump", "github.com/golang/groupcache/consistenthash", "github.com/serialx/hashring", "stathat.com/c/consistent"}},
 	{"bench/rivals/near", []string{"hotkey", "bench/internal/..."}, []string{xxhash, lru, "github.com/maypok86/otter/v2"}},
 	{"bench/rivals/loaders", []string{"ring", "hotkey", "client", "loader", "bench/internal/...", "nodeserver/..."}, []string{gomemc, xsync, "github.com/golang/groupcache/singleflight", "github.com/viccon/sturdyc"}},
+	{"bench/e2e", nil, nil}, // its tests alone import something
 	{"bench/internal/...", []string{"ring", "hotkey", "client/...", "loader/...", "nodeserver/...", "bench/internal/..."}, []string{hdr, progress, xsync, xrate}},
 }
 

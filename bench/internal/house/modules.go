@@ -9,10 +9,10 @@ import (
 
 // Nested are the folders that are modules of their own, for what nobody who imports
 // this module should inherit. make test, make race and make lint go into each.
-var Nested = []string{"bench/rivals", "loader/examples"}
+var Nested = []string{"bench/rivals", "bench/e2e", "loader/examples"}
 
 // Apart are the modules that only nested ones may require.
-var Apart = []string{grafana, rueidis, pgx, "github.com/pior/memcache"}
+var Apart = []string{grafana, rueidis, pgx, chromedp, "github.com/pior/memcache"}
 
 // modFile is what `go mod edit -json` says about a go.mod.
 type modFile struct {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,9 @@ import (
 	"github.com/memherd/memherd/bench/internal/origin"
 	"github.com/memherd/memherd/bench/internal/value"
 	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/observe/live"
+	"github.com/memherd/memherd/client/observe/metrics"
+	"github.com/memherd/memherd/client/observe/timing"
 	"github.com/memherd/memherd/hotkey"
 	"github.com/memherd/memherd/loader"
 	"github.com/memherd/memherd/ring"
@@ -44,15 +48,19 @@ type Config struct {
 	NoNear bool
 	// OnPromote, if not nil, hears of keys, with Prefix, that rise to a level. Not with NoNear.
 	OnPromote func(key string, level hotkey.Level)
+	// Live makes Subject.Live, for which one call in eight is timed.
+	Live bool
 }
 
 // Subject is the Loader, its client and the bookkeeping of what they answered. Read
 // and Write may be called by many goroutines.
 type Subject struct {
-	Client  *client.Client
-	Loader  *loader.Loader[[]byte]
-	Origin  Origin
-	Keys    []string
+	Client *client.Client
+	Loader *loader.Loader[[]byte]
+	Origin Origin
+	Keys   []string
+	// Live is the page to look at while it runs, nil unless asked for.
+	Live    http.Handler
 	prefix  string
 	size    func(i int) int
 	history *value.History
@@ -72,7 +80,14 @@ func New(cfg Config) (*Subject, error) {
 		return nil, err
 	}
 	s := &Subject{Client: c, Origin: cfg.Origin, Keys: cfg.Keys, prefix: cfg.Prefix, size: cfg.Size, history: value.NewHistory(len(cfg.Keys))}
-	s.Loader, err = loader.New[[]byte](c, loader.Config[[]byte]{
+	cache, timed := loader.Cache(c), (*timing.Client)(nil)
+	if cfg.Live {
+		if timed, err = timing.New(timing.Config{Client: c}); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		cache = timed
+	}
+	s.Loader, err = loader.New[[]byte](cache, loader.Config[[]byte]{
 		Load: func(ctx context.Context, key string) ([]byte, error) {
 			b, err := cfg.Origin.Load(ctx, key)
 			if errors.Is(err, origin.ErrNoRow) {
@@ -89,7 +104,24 @@ func New(cfg Config) (*Subject, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
+	if cfg.Live {
+		if err := s.makeLive(timed); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
 	return s, nil
+}
+
+// makeLive shows the keys: they are the bench's own.
+func (s *Subject) makeLive(timed *timing.Client) error {
+	h, err := live.New(live.Config{Keys: live.KeysShown, Source: metrics.Source{
+		Client: s.Client, Timing: timed, Loaders: map[string]func() any{"rows": func() any { return s.Loader.Counters() }},
+	}})
+	if err != nil {
+		return err
+	}
+	s.Live = h
+	return nil
 }
 
 // Read reads key i through the loader and checks what comes back.

@@ -131,7 +131,7 @@ func TestANodeFails(t *testing.T) {
 	defer srv.Close()
 	log, out := newLog(slog.LevelInfo)
 	up := make(chan struct{}, 1)
-	cfg := client.Config{Nodes: ring.Addrs("node"), DialContext: mem.DialContext, RejoinDelay: client.NoRejoinDelay, Hooks: client.Hooks{NodeUp: func(string, int) { up <- struct{}{} }}}
+	cfg := client.Config{Nodes: ring.Addrs("node"), DialContext: mem.DialContext, RejoinDelay: client.NoRejoinDelay, Timeout: 10 * time.Second, Hooks: client.Hooks{NodeUp: func(string, int) { up <- struct{}{} }}}
 	Attach(&cfg, log)
 	require.Nil(t, cfg.HotKeys, "no near-cache unasked for")
 	c, err := client.New(cfg)

@@ -33,7 +33,7 @@ func newClient(t testing.TB) *client.Client {
 	mem := nodeserver.NewMemNetwork()
 	srv, err := nodeserver.Start(nodeserver.Config{Network: mem, Addr: "node:11211"})
 	require.NoError(t, err)
-	c, err := client.New(client.Config{Nodes: ring.Addrs("node"), DialContext: mem.DialContext, Timeout: 10 * time.Second})
+	c, err := client.New(client.Config{Nodes: ring.Addrs("node"), DialContext: mem.DialContext, Timeout: 10 * time.Second, DialTimeout: 10 * time.Second})
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close(); srv.Close() })
 	return c

@@ -25,7 +25,7 @@ func newSource(t testing.TB) metrics.Source {
 	mem := nodeserver.NewMemNetwork()
 	srv, err := nodeserver.Start(nodeserver.Config{Network: mem, Addr: "node:11211"})
 	require.NoError(t, err)
-	c, err := client.New(client.Config{Nodes: ring.Addrs("node"), DialContext: mem.DialContext, Timeout: 10 * time.Second})
+	c, err := client.New(client.Config{Nodes: ring.Addrs("node"), DialContext: mem.DialContext, Timeout: 10 * time.Second, DialTimeout: 10 * time.Second})
 	require.NoError(t, err)
 	timed, err := timing.New(timing.Config{Client: c, Every: 1})
 	require.NoError(t, err)

@@ -1,0 +1,105 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/observe/live"
+	"github.com/memherd/memherd/client/observe/metrics"
+	"github.com/memherd/memherd/client/observe/timing"
+	"github.com/memherd/memherd/hotkey"
+	"github.com/memherd/memherd/loader"
+	"github.com/memherd/memherd/nodeserver"
+	"github.com/memherd/memherd/ring"
+)
+
+// startFleet is five nodes under load, and the page that shows them. Network.Kill takes a node away.
+func startFleet(t *testing.T) (*nodeserver.MemNetwork, string) {
+	mem := nodeserver.NewMemNetwork()
+	var names []string
+	for i := range 5 {
+		name := fmt.Sprintf("node%d", i+1)
+		srv, err := nodeserver.Start(nodeserver.Config{Network: mem, Addr: name + ":11211"})
+		require.NoError(t, err)
+		t.Cleanup(func() { srv.Close() })
+		names = append(names, name)
+	}
+	c, err := client.New(client.Config{Nodes: ring.Addrs(names...), ReplicationFactor: 2, DialContext: mem.DialContext, HotKeys: &hotkey.Config{}})
+	require.NoError(t, err)
+	timed, err := timing.New(timing.Config{Client: c})
+	require.NoError(t, err)
+	users, err := loader.New(timed, loader.Config[string]{Load: func(_ context.Context, key string) (string, error) { return "value of " + key, nil }, TTL: time.Hour})
+	require.NoError(t, err)
+	h, err := live.New(live.Config{Keys: live.KeysShown, Source: metrics.Source{Client: c, Timing: timed,
+		Loaders: map[string]func() any{"users": func() any { return users.Counters() }}}})
+	require.NoError(t, err)
+	srv := httptest.NewServer(h)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			zipf := rand.NewZipf(rand.New(rand.NewPCG(1, 2)), 1.1, 1, 20_000)
+			for ctx.Err() == nil {
+				users.Get(ctx, fmt.Sprint("user:", zipf.Uint64())) // errors show on the page
+				time.Sleep(100 * time.Microsecond)                 // a load that leaves the browser room
+			}
+		})
+	}
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+		srv.Close()
+		users.Close()
+		c.Close()
+	})
+	return mem, srv.URL + "/"
+}
+
+// TestLivePage: it loads, its numbers move, a killed node turns red and a living one green again, and nothing is
+// complained of. How long it took is logged.
+func TestLivePage(t *testing.T) {
+	mem, url := startFleet(t)
+	b := open(t)
+	b.run(t, chromedp.Navigate(url))
+	b.until(t, `document.querySelectorAll("#nodes tr[data-state=up]").length === 5`)
+	b.until(t, `performance.getEntriesByName("first-contentful-paint").length > 0`)
+	t.Logf("first paint after %.0f ms", eval[float64](t, b, `performance.getEntriesByName("first-contentful-paint")[0].startTime`))
+
+	require.NotEmpty(t, eval[string](t, b, `window.before = document.querySelector("#tiles").innerText`))
+	b.until(t, `document.querySelector("#tiles").innerText !== window.before`)
+	b.until(t, `document.querySelectorAll("#load polyline").length === 5 && document.querySelectorAll("#hits polygon").length === 4`)
+	b.until(t, `document.querySelectorAll("#latency rect").length > 5 && document.querySelectorAll("#hot tr").length > 5`)
+	b.until(t, `document.querySelectorAll("#ring path").length === 5 && document.querySelectorAll("#loaders tr").length > 5`)
+	if shots() != "" {
+		b.until(t, `hist.length > 40`) // something to see
+	}
+
+	mem.Kill("node2:11211")
+	killed := time.Now()
+	b.until(t, `document.querySelector("#nodes tr[data-node=node2]").dataset.state === "down"`)
+	t.Logf("red on the page %v after the kill", time.Since(killed).Round(time.Millisecond))
+	require.True(t, eval[bool](t, b, `getComputedStyle(document.querySelector("#nodes tr[data-node=node2] .badge")).backgroundColor === "rgb(211, 48, 59)" &&
+		document.querySelector("#ring path[data-node=node2]").getAttribute("stroke") === "var(--down)"`), "it is red, in the table and on the ring")
+	b.shoot(t, "live-light")
+	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}})
+	require.NoError(t, err)
+	b.shoot(t, "live-dark")
+	b.run(t, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
+	require.LessOrEqual(t, eval[float64](t, b, `document.documentElement.scrollWidth`), 390.0, "a phone need not scroll sideways")
+	b.shoot(t, "live-phone")
+
+	mem.Revive("node2:11211")
+	b.until(t, `document.querySelector("#nodes tr[data-node=node2]").dataset.state === "up"`)
+	b.clean(t)
+}

@@ -1,0 +1,33 @@
+package live_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/observe/live"
+	"github.com/memherd/memherd/client/observe/metrics"
+	"github.com/memherd/memherd/ring"
+)
+
+func ExampleHandler() {
+	c, err := client.New(client.Config{Nodes: ring.Addrs("10.0.0.1:11211")})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	h, err := live.New(live.Config{Source: metrics.Source{Client: c}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/debug/memherd/", h) // on an address that only operators reach
+
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest("GET", "/debug/memherd/", nil))
+	fmt.Println(w.Code, w.Header().Get("Content-Type"))
+	// Output: 200 text/html; charset=utf-8
+}

@@ -1,0 +1,117 @@
+// Package live is a page to look at while a client runs: the ring with every node's share and state, load per
+// node, hit ratio by level, latencies, hot keys, debt, near-cache and loaders. [Handler] is an
+// http.Handler to put where net/http/pprof is put:
+//
+//	mux.Handle("/debug/memherd/", live)
+//
+// The page is one document without outside resources; data.json below it has the figures. Who may see them is
+// the program's to decide: the Handler knows no log-in, and should be served on an address of the
+// operators, or behind what keeps others out. Keys are hidden unless Config.Keys says otherwise.
+package live
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"path"
+	"sync"
+	"time"
+
+	"github.com/memherd/memherd/client/observe/metrics"
+	"github.com/memherd/memherd/ring"
+)
+
+// Keys says how hot keys are shown.
+type Keys uint8
+
+const (
+	// KeysHidden shows how hot they are, and not what they are.
+	KeysHidden Keys = iota
+	// KeysHashed shows a keyed hash, which is the same as long as the Handler lives: enough to follow a
+	// key, not to guess it.
+	KeysHashed
+	// KeysShown shows them, which are user data.
+	KeysShown
+)
+
+// DefaultHotKeys is Config.HotKeys if that is 0.
+const DefaultHotKeys = 10
+
+// Config is the set-up of a Handler. Source.Client is required.
+type Config struct {
+	// Source is what is shown. Without Source.Timing there is no latency.
+	Source metrics.Source
+	// Keys says how hot keys are shown; zero hides them.
+	Keys Keys
+	// HotKeys is how many are shown; 0 means 10, negative none, 1,000 are the most.
+	HotKeys int
+}
+
+// Handler serves the page and its figures. It keeps nothing between requests but the shares of the ring, starts
+// nothing, and may be used by many at once. Make one with New.
+type Handler struct {
+	cfg     Config
+	secret  []byte // of KeysHashed
+	started time.Time
+
+	mu     sync.Mutex // guards what follows
+	ring   *ring.Ring
+	shares map[string]float64 // of ring, by the node's name
+}
+
+// New checks cfg and returns a Handler.
+func New(cfg Config) (*Handler, error) {
+	if err := cfg.Source.Check(); err != nil {
+		return nil, err
+	}
+	switch {
+	case cfg.Keys > KeysShown:
+		return nil, fmt.Errorf("live: Config.Keys is %d: use KeysHidden, KeysHashed or KeysShown", cfg.Keys)
+	case cfg.HotKeys > 1000:
+		return nil, errors.New("live: Config.HotKeys is over 1000")
+	case cfg.HotKeys == 0:
+		cfg.HotKeys = DefaultHotKeys
+	}
+	return &Handler{cfg: cfg, secret: newSecret(), started: time.Now()}, nil
+}
+
+// ServeHTTP answers GET and HEAD: data.json at any path that ends so, the page at any that ends with a slash or
+// has no dot in its last part.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "GET and HEAD only", http.StatusMethodNotAllowed)
+		return
+	}
+	head := w.Header()
+	head.Set("Cache-Control", "no-store")
+	head.Set("X-Content-Type-Options", "nosniff")
+	head.Set("Referrer-Policy", "no-referrer")
+	switch last := path.Base(r.URL.Path); {
+	case last == "data.json":
+		head.Set("Content-Type", "application/json")
+		h.writeData(w)
+	case path.Ext(last) == "" || r.URL.Path[len(r.URL.Path)-1] == '/':
+		head.Set("Content-Type", "text/html; charset=utf-8")
+		head.Set("Content-Security-Policy", policy)
+		w.Write(page) // the browser has gone if it fails
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// share is each node's part of the keys, by name: computed once for each ring, since it takes a millisecond.
+func (h *Handler) share() map[string]float64 {
+	now := h.cfg.Source.Client.Ring()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ring == now {
+		return h.shares
+	}
+	shares := map[string]float64{}
+	for i, s := range now.Shares() {
+		shares[now.Node(uint16(i)).Name] = s
+	}
+	h.ring, h.shares = now, shares
+	return shares
+}
