@@ -138,7 +138,7 @@ func TestSpansAndDurations(t *testing.T) {
 		require.NotContains(t, text, "hidden")
 		attrs := map[string]string{}
 		for _, a := range s.Attributes() {
-			attrs[string(a.Key)] = a.Value.Emit()
+			attrs[string(a.Key)] = a.Value.String()
 		}
 		require.Equal(t, "memcached", attrs["db.system.name"])
 		require.Equal(t, s.Name(), attrs["db.operation.name"])
