@@ -11,7 +11,7 @@ import (
 
 // Value is what the near-cache holds for a key.
 type Value struct {
-	Bytes []byte        // read-only: every reader gets the same memory
+	Bytes []byte        // read-only: every reader gets the same memory; under -race who changes it makes the Near panic
 	Flags uint32        // the client flags
 	CAS   uint64        // of the home copy, valid on Node in Epoch only
 	TTL   time.Duration // what the node said the value still had to live when it answered; 0 = no bound known
@@ -225,6 +225,7 @@ func (n *Near) dropIf(match func(*entry) bool) {
 // discard takes e out of everything. The deadline goes first, for readers that already hold e or an older table. The
 // caller holds mu.
 func (n *Near) discard(e *entry) {
+	e.unbroken()
 	e.deadline.Store(dead)
 	n.table.Load().remove(e)
 	n.recent.Remove(e.key)

@@ -29,13 +29,14 @@ func (n *Near) Put(hash uint64, key string, v Value, gen uint64, sentAt time.Tim
 		return false
 	}
 	e := &entry{hash: h, ringHash: hash, key: strings.Clone(key), value: v, size: size, sentAt: sent, x: n.staleness(key)}
-	e.value.Bytes = slices.Clone(v.Bytes)
+	e.value.Bytes = slices.Clip(slices.Clone(v.Bytes))
 	if v.Missing {
 		e.value.Bytes, e.x = nil, min(e.x, n.missTTL)
 	}
 	if e.x == 0 {
 		return false
 	}
+	e.seal()
 	if v.TTL > 0 {
 		e.hard = sent + int64(v.TTL)
 	}
@@ -159,6 +160,7 @@ func (n *Near) Renew(e Entry, gen uint64, sentAt time.Time) bool {
 		n.refused.Add(1)
 		return false
 	}
+	held.unbroken()
 	held.hard, held.sentAt = hard, sent
 	held.deadline.Store(deadline)
 	n.exact += uint64(held.reads.Swap(0))
