@@ -8,12 +8,14 @@ import "github.com/cespare/xxhash/v2"
 // matter, that look is taken: when an entry is validated again and when it goes. So the tests of a program that changes
 // what Get gave it fail, if they are run with -race, even where no two goroutines ever meet.
 
-// seal notes what the entry's bytes are.
-func (e *entry) seal() { e.sum = xxhash.Sum64(e.value.Bytes) }
+type seal struct{ sum uint64 }
 
-// unbroken panics if somebody has changed them since.
-func (e *entry) unbroken() {
-	if xxhash.Sum64(e.value.Bytes) != e.sum {
+// put notes what the entry's bytes are.
+func (s *seal) put(b []byte) { s.sum = xxhash.Sum64(b) }
+
+// check panics if somebody has changed them since.
+func (s *seal) check(b []byte) {
+	if xxhash.Sum64(b) != s.sum {
 		panic("hotkey: somebody has changed the bytes of a value from the near-cache; they are shared by all readers and read-only: copy them first")
 	}
 }

@@ -225,7 +225,7 @@ func (n *Near) dropIf(match func(*entry) bool) {
 // discard takes e out of everything. The deadline goes first, for readers that already hold e or an older table. The
 // caller holds mu.
 func (n *Near) discard(e *entry) {
-	e.unbroken()
+	e.seal.check(e.value.Bytes)
 	e.deadline.Store(dead)
 	n.table.Load().remove(e)
 	n.recent.Remove(e.key)

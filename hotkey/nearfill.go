@@ -36,7 +36,7 @@ func (n *Near) Put(hash uint64, key string, v Value, gen uint64, sentAt time.Tim
 	if e.x == 0 {
 		return false
 	}
-	e.seal()
+	e.seal.put(e.value.Bytes)
 	if v.TTL > 0 {
 		e.hard = sent + int64(v.TTL)
 	}
@@ -160,7 +160,7 @@ func (n *Near) Renew(e Entry, gen uint64, sentAt time.Time) bool {
 		n.refused.Add(1)
 		return false
 	}
-	held.unbroken()
+	held.seal.check(held.value.Bytes)
 	held.hard, held.sentAt = hard, sent
 	held.deadline.Store(deadline)
 	n.exact += uint64(held.reads.Swap(0))

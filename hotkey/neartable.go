@@ -18,7 +18,7 @@ type entry struct {
 	x        int64 // how long a validation lasts, in nanoseconds
 	sentAt   int64 // when the validating request was sent, since base. Guarded by Near.mu.
 	kept     Kept
-	sum      uint64 // see guard_race.go
+	seal     seal
 	_        [64]byte
 	// reads counts hits since the last validation, up to readsCounted; then it is only read, so that the hits of a truly
 	// hot entry write nothing.
