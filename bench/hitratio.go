@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/memherd/memherd/bench/internal/nodebench"
 	"github.com/memherd/memherd/bench/internal/progress"
@@ -10,12 +11,12 @@ import (
 )
 
 type hitratioCmd struct {
-	Trace   string    `required:"" help:"File of one key number a line, plain or gzip." placeholder:"FILE"`
+	Trace   string    `required:"" help:"File of one key number a line, plain or gzip; or made up: zipf:0.99, drift:0.99 (the same, but after every tenth of the requests a fifth of the keys are new ones)." placeholder:"FILE"`
 	Shares  []float64 `default:"10,30" help:"Memory of the servers, in percent of all values' bytes."`
 	Size    int       `default:"20480" help:"Mean bytes of a value; each has up to a half more or less."`
 	Limit   int       `help:"Play so many requests of the trace; 0 is all."`
 	Memnode string    `default:"bin/memnode" help:"The memnode to measure." placeholder:"FILE"`
-	Seed    uint64    `default:"1" help:"Seed of the sizes."`
+	Seed    uint64    `default:"1" help:"Seed of the sizes, and of requests that are made up."`
 }
 
 func (c *hitratioCmd) Run(e *env) error {
@@ -30,7 +31,7 @@ func (c *hitratioCmd) Run(e *env) error {
 	if _, err := stock.Find(); err != nil {
 		return usageError{err}
 	}
-	trace, err := nodebench.ReadTrace(c.Trace, c.Limit)
+	trace, err := c.trace()
 	if err != nil {
 		return usageError{fmt.Errorf("-trace: %w", err)}
 	}
@@ -59,6 +60,14 @@ func (c *hitratioCmd) Run(e *env) error {
 		fmt.Fprintln(e.stdout, line)
 	}
 	return nil
+}
+
+// trace is the file, or what its name says is to be made up.
+func (c *hitratioCmd) trace() (nodebench.Trace, error) {
+	if strings.HasPrefix(c.Trace, "zipf:") || strings.HasPrefix(c.Trace, "drift:") {
+		return nodebench.MakeTrace(c.Trace, c.Limit, c.Seed)
+	}
+	return nodebench.ReadTrace(c.Trace, c.Limit)
 }
 
 // play plays the trace to a fresh server.

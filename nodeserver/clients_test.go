@@ -1,6 +1,7 @@
 package nodeserver
 
 import (
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -133,4 +134,41 @@ print("ok")
 	out, err := exec.Command(python, "-c", script, host, port).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	assert.Equal(t, "ok\n", string(out))
+}
+
+// TestTelnet types a dialogue into telnet, which sends a line at a time and has no idea of
+// the protocol, and waits for each answer.
+func TestTelnet(t *testing.T) {
+	path := tool(t, "telnet", "telnet")
+	for _, loops := range []int{0, -1} {
+		host, port, err := net.SplitHostPort(startNode(t, Config{Loops: loops}).Addr().String())
+		require.NoError(t, err)
+		cmd := exec.Command(path, host, port)
+		in, err := cmd.StdinPipe()
+		require.NoError(t, err)
+		out, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		readUntil(t, out, "Escape character is '^]'.\n")
+		for _, line := range []struct{ typed, answer string }{
+			{"set greeting 5 0 5", ""}, {"hello", "STORED"},
+			{"get greeting", "VALUE greeting 5 5\nhello\nEND"},
+			{"mg greeting v f", "VA 5 f5\nhello"},
+			{"set n 0 0 1", ""}, {"9", "STORED"}, {"incr n 3", "12"},
+			{"get", "CLIENT_ERROR bad command line format"}, {"hello?", "ERROR"},
+			{"delete greeting", "DELETED"}, {"get greeting", "END"},
+			{"", "CLIENT_ERROR bad command line format"}, {"mn", "MN"},
+		} {
+			_, err := io.WriteString(in, line.typed+"\n")
+			require.NoError(t, err)
+			if line.answer != "" {
+				got := strings.ReplaceAll(readUntil(t, out, line.answer[strings.LastIndex(line.answer, "\n")+1:]), "\r", "")
+				assert.Equal(t, line.answer[:strings.LastIndex(line.answer, "\n")+1], strings.TrimPrefix(got, "\n"), "after %q", line.typed)
+			}
+		}
+		io.WriteString(in, "quit\n")
+		_, err = io.ReadAll(out)
+		require.NoError(t, err)
+		cmd.Wait() // it calls it an error that the other side has closed
+	}
 }

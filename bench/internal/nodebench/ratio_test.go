@@ -60,3 +60,34 @@ func TestHitRatioOfAServerWithRoom(t *testing.T) {
 	_, err = node(t).HitRatio(ctx, trace, size)
 	require.Error(t, err)
 }
+
+func TestMakeTrace(t *testing.T) {
+	for _, name := range []string{"zipf:0.99", "drift:0.99"} {
+		a, err := MakeTrace(name, 50_000, 1)
+		require.NoError(t, err)
+		require.Len(t, a, 50_000)
+		b, err := MakeTrace(name, 50_000, 1)
+		require.NoError(t, err)
+		assert.Equal(t, a, b, "the same seed, the same requests")
+		other, err := MakeTrace(name, 50_000, 2)
+		require.NoError(t, err)
+		assert.NotEqual(t, a, other)
+		fresh := 0
+		for i, k := range a {
+			if k >= madeKeys {
+				assert.GreaterOrEqual(t, i, 5000, "none is new before the first tenth has passed")
+				fresh++
+			}
+		}
+		if name == "zipf:0.99" {
+			assert.Zero(t, fresh)
+			continue
+		}
+		// Of the requests behind the first tenth 20 %, then 36 %, 49 % and so on are for new keys.
+		assert.InDelta(t, 0.56, float64(fresh)/45_000, 0.15)
+	}
+	for _, bad := range []string{"zipf:", "zipf:x", "zipf:-1", "other:1", "zipf"} {
+		_, err := MakeTrace(bad, 0, 1)
+		require.ErrorContains(t, err, bad)
+	}
+}
