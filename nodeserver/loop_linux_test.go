@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -254,4 +255,29 @@ func TestTrafficIsCounted(t *testing.T) {
 		assert.EqualValues(t, len("mn\r\n"), read)
 		assert.EqualValues(t, len("MN\r\n"), written)
 	}
+}
+
+// TestS16NoUDP: of the process's sockets, while a node serves, none is a UDP socket.
+func TestS16NoUDP(t *testing.T) {
+	ask(t, dialNode(t, startNode(t, Config{})), "")
+	own := map[string]bool{}
+	fds, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	for _, fd := range fds {
+		if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && strings.HasPrefix(to, "socket:[") {
+			own[strings.Trim(to, "socket:[]")] = true
+		}
+	}
+	inode := func(table string) (n int) {
+		text, err := os.ReadFile(table)
+		require.NoError(t, err)
+		for line := range strings.Lines(string(text)) {
+			if f := strings.Fields(line); len(f) > 9 && own[f[9]] {
+				n++
+			}
+		}
+		return n
+	}
+	assert.NotZero(t, inode("/proc/net/tcp"), "the way to look for them finds the TCP sockets")
+	assert.Zero(t, inode("/proc/net/udp"))
 }
