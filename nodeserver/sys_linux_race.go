@@ -2,10 +2,7 @@
 
 package nodeserver
 
-import (
-	"errors"
-	"syscall"
-)
+import "syscall"
 
 // sysRead and sysWrite as the race detector can follow them: through package syscall,
 // which tells it that what is written to one socket comes before what is read from
@@ -21,8 +18,8 @@ func sysWrite(fd int, buf []byte) (int, syscall.Errno) {
 	return n, number(err)
 }
 
-func number(err error) (e syscall.Errno) {
-	errors.As(err, &e)
+func number(err error) syscall.Errno {
+	e, _ := err.(syscall.Errno) // which is what package syscall returns
 	return e
 }
 
