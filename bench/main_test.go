@@ -108,6 +108,7 @@ func TestBadInput(t *testing.T) {
 		"no such load":          {"loads -scenario fire", "no scenario \"fire\": give all or some of stampede, steady"},
 		"no run of a load":      {"loads -kills 0", "-runs, -kills and -schedules must be positive"},
 		"no share":              {"hitratio -shares 0 -trace " + trace, "-shares 0"},
+		"no such law":           {"hitratio -trace zipf:x", "zipf:x"},
 		"no round of a node":    {"node -rounds 0", "-rounds must be positive"},
 		"compare nothing":       {"compare -rounds 0", "must be positive"},
 		"compare on nobody":     {"compare -server " + dead, "cannot reach server"},
