@@ -18,6 +18,7 @@ type demoCmd struct {
 	Workers  int           `short:"c" name:"concurrency" default:"32" help:"Operations under way at a time."`
 	Seed     uint64        `default:"1" help:"Seed of rows and requests."`
 	Write    string        `default:"through" enum:"through,around" help:"Write policy: through or around."`
+	HTML     string        `name:"html" help:"Also write a page with plots to this file." placeholder:"OUT"`
 	HTTP     string        `name:"http" help:"Serve the live page at this address meanwhile, as 127.0.0.1:8080; anybody who reaches it sees it." placeholder:"ADDR"`
 	JSON     string        `name:"json" help:"Also write the results as JSON to this file (- is stdout; the table then goes to stderr)." placeholder:"OUT"`
 }
@@ -32,6 +33,9 @@ func (c *demoCmd) Run(e *env) error {
 		return usagef("-concurrency %d: give a number from 1 to %d", c.Workers, maxWorkers)
 	}
 	if err := report.CheckJSONPath(c.JSON); err != nil {
+		return usageError{err}
+	}
+	if err := report.CheckPath("-html", c.HTML); err != nil {
 		return usageError{err}
 	}
 	policy := loader.WriteThrough
@@ -58,6 +62,11 @@ func (c *demoCmd) Run(e *env) error {
 	}
 	if err != nil {
 		return err
+	}
+	if c.HTML != "" {
+		if err := report.WriteHTML(c.HTML, "memherd demo", res, time.Now()); err != nil {
+			return err
+		}
 	}
 	if c.JSON != "" {
 		if err := report.WriteJSON(c.JSON, e.stdout, res); err != nil {

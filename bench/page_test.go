@@ -79,4 +79,7 @@ func TestDemoRefusesABadAddress(t *testing.T) {
 	var stderr bytes.Buffer
 	require.Equal(t, exitUsage, run(context.Background(), []string{"demo", "-http", "127.0.0.1:port"}, io.Discard, &stderr))
 	require.Contains(t, stderr.String(), "-http")
+	stderr.Reset()
+	require.Equal(t, exitUsage, run(context.Background(), []string{"demo", "-html", t.TempDir()}, io.Discard, &stderr))
+	require.Contains(t, stderr.String(), "-html")
 }

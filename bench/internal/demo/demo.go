@@ -216,6 +216,9 @@ func (d *show) phase(ctx context.Context, i int, p phase) error {
 	}
 	d.done += length
 	res := d.s.Result(p.name, d.cfg.Seed, before, run)
+	if p.begin != nil {
+		res.EventS = event.at.Sub(run.Start).Seconds()
+	}
 	if d.merged == nil {
 		d.merged = measure.Merge()
 	}

@@ -53,6 +53,9 @@ type Result struct {
 	// Slices is the throughput curve: operations that ended in each 100 ms.
 	Slices []uint32 `json:"ops_per_100ms,omitempty"`
 
+	// EventS is when, in seconds after it began, what a phase is about happened; 0 if nothing did.
+	EventS float64 `json:"event_s,omitempty"`
+
 	// FirstErrors are the first few different errors callers saw.
 	FirstErrors []string `json:"first_errors,omitempty"`
 	// Notes are remarks of the run about itself.
@@ -132,6 +135,10 @@ func WriteJSON(path string, stdout io.Writer, v any) error {
 		_, err := stdout.Write(b)
 		return err
 	}
+	return writeWhole(path, b)
+}
+
+func writeWhole(path string, b []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return fmt.Errorf("cannot write the results: %w", err)
@@ -149,11 +156,19 @@ func WriteJSON(path string, stdout io.Writer, v any) error {
 
 // CheckJSONPath finds out before a run whether its results can be written after it.
 func CheckJSONPath(path string) error {
-	if path == "" || path == "-" {
+	if path == "-" {
+		return nil
+	}
+	return CheckPath("-json", path)
+}
+
+// CheckPath is CheckJSONPath for the file of another flag, which can't be stdout.
+func CheckPath(flag, path string) error {
+	if path == "" {
 		return nil
 	}
 	if st, err := os.Stat(path); err == nil && st.IsDir() {
-		return fmt.Errorf("-json %s is a folder: give the path of a file", path)
+		return fmt.Errorf("%s %s is a folder: give the path of a file", flag, path)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
@@ -162,7 +177,7 @@ func CheckJSONPath(path string) error {
 		if errors.As(err, &p) {
 			err = p.Err
 		}
-		return fmt.Errorf("-json %s cannot be written: %w", path, err)
+		return fmt.Errorf("%s %s cannot be written: %w", flag, path, err)
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }

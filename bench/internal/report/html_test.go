@@ -1,0 +1,97 @@
+package report
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/memherd/memherd/bench/internal/measure"
+)
+
+func htmlResult() Result {
+	r := Result{Name: "all", Seed: 7, Ops: 1000, Reads: 900, NearHits: 500, NodeHits: 300, Misses: 100, DurationS: 2, Loads: 100,
+		Latency: measure.Latency{P50: 20, P99: 900, P999: 2000, Max: 30000}}
+	r.Derive()
+	for i, name := range []string{"steady", `<script>alert("x")</script>`} {
+		p := r
+		p.Name, p.NodeOps = name, map[string]int64{"node1": 10, "<b>node2": 20}
+		p.HotKeys = []HotKey{{`<img src="x">`, .2}, {strings.Repeat("k", 100), .1}}
+		for j := range 20 {
+			p.Slices = append(p.Slices, uint32(10*i+j))
+		}
+		p.EventS = float64(i)
+		p.Derive()
+		r.Phases = append(r.Phases, p)
+	}
+	return r
+}
+
+// TestHTML: every plot is there and is well-formed, whatever the names are; nothing comes from outside.
+func TestHTML(t *testing.T) {
+	page, err := HTML("a <title>", htmlResult(), time.Unix(0, 0))
+	require.NoError(t, err)
+	text := string(page)
+	require.Less(t, len(text), 2<<20)
+	for _, bad := range []string{"<script", "<img", "<b>", "http://", "https://", "<title>a <"} {
+		require.NotContains(t, text, bad)
+	}
+	for _, want := range []string{"1970-01-01", "Throughput", "Latency", "Load per node", "What answered", "Origin", "Trouble", "Hot keys", "All figures", `class="event"`, "20.00 %"} {
+		require.Contains(t, text, want)
+	}
+	plots := strings.Split(text, "<svg ")[1:]
+	require.Len(t, plots, 7)
+	for _, p := range plots {
+		svg, _, found := strings.Cut("<svg "+p, "</svg>")
+		require.True(t, found)
+		dec := xml.NewDecoder(strings.NewReader(svg + "</svg>"))
+		for {
+			_, err := dec.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			require.NoError(t, err)
+		}
+		require.NotContains(t, svg, "NaN")
+		require.NotContains(t, svg, "Inf")
+	}
+}
+
+// TestHTMLOfNothing: a run that was stopped at once still has a page.
+func TestHTMLOfNothing(t *testing.T) {
+	page, err := HTML("nothing", Result{Name: "all", Errors: 1}, time.Now())
+	require.NoError(t, err)
+	require.NotContains(t, string(page), "NaN")
+	require.Contains(t, string(page), `class="bad"`)
+}
+
+// TestAxis: every value is inside of the plot, and a larger one is never lower.
+func TestAxis(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		most := rapid.Float64Range(0, 1e12).Draw(t, "most")
+		a := newAxis(most, rapid.Bool().Draw(t, "log"))
+		v := rapid.Float64Range(0, 1).Draw(t, "share") * most
+		if y := a.y(v); y < above-.001 || y > plotHeight-below+.001 || a.y(most) > y+.001 {
+			t.Fatalf("%v of %v is at %v", v, most, y)
+		}
+	})
+}
+
+func TestWriteHTML(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out.html")
+	require.NoError(t, CheckPath("-html", path))
+	require.NoError(t, WriteHTML(path, "demo", htmlResult(), time.Now()))
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Contains(t, string(b), "<title>demo</title>")
+	err = CheckPath("-html", filepath.Dir(path))
+	require.ErrorContains(t, err, fmt.Sprint("-html ", filepath.Dir(path)))
+}
