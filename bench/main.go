@@ -46,6 +46,7 @@ type cli struct {
 	Top     topCmd     `cmd:"" help:"Show the keys that a fleet is asked for most, without touching who asks."`
 	Node    nodeCmd    `cmd:"" help:"Compare memnode with memcached: throughput, CPU time, memory."`
 
+	Scenario scenarioCmd `cmd:"" help:"Play any scenario of fault and loads by its name, or all: pass or fail; -list has them."`
 	Hitratio hitratioCmd `cmd:"" help:"Compare the hit ratios of memnode and memcached on a trace."`
 }
 

@@ -19,16 +19,22 @@ type scenarioReport struct {
 
 // playAll plays scenarios and prints each as soon as it is over. how says with what.
 func playAll(e *env, play []scenario.Scenario, setup scenario.Setup, json, how string) error {
+	_, err := playEach(e, play, setup, json, how)
+	return err
+}
+
+// playEach is playAll and returns what came of those that were played.
+func playEach(e *env, play []scenario.Scenario, setup scenario.Setup, json, how string) ([]scenario.Result, error) {
 	if err := report.CheckJSONPath(json); err != nil {
-		return usageError{err}
+		return nil, usageError{err}
 	}
 	path, err := stock.Find()
 	if err != nil {
-		return usageError{err}
+		return nil, usageError{err}
 	}
 	version, err := stock.Version(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	all := scenarioReport{Setup: setup, Server: "memcached " + version}
 	turns := 0
@@ -44,7 +50,7 @@ func playAll(e *env, play []scenario.Scenario, setup scenario.Setup, json, how s
 		bar.Step(s.Name)
 		res, err := scenario.Play(e.ctx, s, setup, func(word string) { bar.Set(done, word); done++ })
 		if err != nil {
-			return err
+			return nil, err
 		}
 		res.Print(out)
 		all.Scenarios = append(all.Scenarios, res)
@@ -57,12 +63,12 @@ func playAll(e *env, play []scenario.Scenario, setup scenario.Setup, json, how s
 	fmt.Fprintf(out, "%d of %d floors held\n", held, bounds)
 	if json != "" {
 		if err := report.WriteJSON(json, e.stdout, all); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if len(unsafe) > 0 {
 		fmt.Fprintf(out, "what must never be was seen in %s\n", strings.Join(unsafe, ", "))
-		return errFailed
+		return all.Scenarios, errFailed
 	}
-	return nil
+	return all.Scenarios, nil
 }

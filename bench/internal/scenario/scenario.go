@@ -72,6 +72,26 @@ func Loads() []Scenario {
 	return []Scenario{stampede(), steady(), holder(), slowOrigin(), emptied(), killed(), foreign()}
 }
 
+// Group is a list of scenarios that belong together.
+type Group struct {
+	Name      string
+	Scenarios []Scenario
+}
+
+// Groups are all scenarios there are. A new group is registered by adding it here; names are unique over
+// all of them.
+func Groups() []Group {
+	return []Group{{"fault", Faults()}, {"loads", Loads()}}
+}
+
+// All are the scenarios of all groups.
+func All() (all []Scenario) {
+	for _, g := range Groups() {
+		all = append(all, g.Scenarios...)
+	}
+	return all
+}
+
 // Find returns those of all whose names are given; "all" is all of them.
 func Find(all []Scenario, names []string) ([]Scenario, error) {
 	var out []Scenario

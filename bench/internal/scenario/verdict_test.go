@@ -1,0 +1,59 @@
+package scenario
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestGroups: every scenario has a name of its own, a title, and something it promises.
+func TestGroups(t *testing.T) {
+	seen := map[string]bool{"all": true} // which means something else
+	for _, g := range Groups() {
+		require.NotEmpty(t, g.Scenarios, g.Name)
+		for _, s := range g.Scenarios {
+			require.False(t, seen[s.Name], "%s twice", s.Name)
+			seen[s.Name] = true
+			require.NotEmpty(t, s.Title, s.Name)
+			require.NotEmpty(t, s.Promises(), s.Name)
+		}
+	}
+	require.Len(t, All(), len(seen)-1)
+	found, err := Find(All(), []string{"crash", "stampede"})
+	require.NoError(t, err)
+	require.Len(t, found, 2)
+}
+
+// TestPassed: a missed bound fails, a missed bound of safety always; what was not measured is missed.
+func TestPassed(t *testing.T) {
+	speed := Figure{Name: "speed", Format: "%.1f", Bound: least(5)}
+	wrong := Figure{Name: "wrong", Format: "%.0f", Bound: exactly(0), Safety: true}
+	free := Figure{Name: "free", Format: "%.0f"}
+	result := func(values map[string]float64) *Result {
+		r := &Result{}
+		for _, f := range []Figure{speed, wrong, free} {
+			row := Row{Figure: f}
+			if v, ok := values[f.Name]; ok {
+				row.Ours = &Range{v, v}
+			}
+			row.Verdict = f.judge(row.Ours)
+			r.Rows = append(r.Rows, row)
+		}
+		return r
+	}
+	for _, c := range []struct {
+		values       map[string]float64
+		full, safety bool
+		summary      string
+	}{
+		{map[string]float64{"speed": 6, "wrong": 0, "free": 9}, true, true, "2 floors held"},
+		{map[string]float64{"speed": 4, "wrong": 0, "free": 9}, false, true, "speed 4.0 to 4.0 (≥ 5)"},
+		{map[string]float64{"speed": 6, "wrong": 1}, false, false, "wrong 1 to 1 (= 0)"},
+		{map[string]float64{"speed": 6}, false, false, "wrong not measured (= 0)"},
+	} {
+		r := result(c.values)
+		require.Equal(t, c.full, r.Passed(false))
+		require.Equal(t, c.safety, r.Passed(true))
+		require.Equal(t, c.summary, r.Summary())
+	}
+}

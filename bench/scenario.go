@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/memherd/memherd/bench/internal/report"
+	"github.com/memherd/memherd/bench/internal/scenario"
+)
+
+// scenarioCmd plays any scenario by its name; fault and loads have the settings of their own.
+type scenarioCmd struct {
+	Name  []string `arg:"" optional:"" help:"Which to play, by name, or all."`
+	List  bool     `help:"Say which there are, and what each promises, and play none."`
+	Runs  int      `default:"3" help:"Runs of each; the least and the most are shown."`
+	Quick bool     `help:"Play each once, for an instant: only what must never be counts, no figures."`
+	Seed  uint64   `default:"1" help:"Seed of the load and of what happens to it."`
+	JSON  string   `name:"json" help:"Also write the results as JSON to this file (- is stdout; the tables then go to stderr)." placeholder:"OUT"`
+}
+
+func (c *scenarioCmd) Run(e *env) error {
+	if c.List {
+		return c.list(e)
+	}
+	if len(c.Name) == 0 {
+		return usagef("give the name of a scenario, or all; -list has them")
+	}
+	play, err := scenario.Find(scenario.All(), c.Name)
+	if err != nil {
+		return usageError{err}
+	}
+	if c.Runs < 1 {
+		return usagef("-runs must be positive")
+	}
+	setup := scenario.Full
+	if c.Quick {
+		setup = scenario.Quick
+	} else {
+		setup.Runs = c.Runs
+	}
+	setup.Seed = c.Seed
+	results, err := playEach(e, play, setup, c.JSON, fmt.Sprintf("%d copies, %d runs, seed %d", scenario.Copies, setup.Runs, setup.Seed))
+	if err != nil && !errors.Is(err, errFailed) {
+		return err
+	}
+	rows, failed := [][]string(nil), false
+	for i := range results {
+		word := "pass"
+		if !results[i].Passed(c.Quick) {
+			word, failed = "FAIL", true
+		}
+		rows = append(rows, []string{word, results[i].Name, results[i].Summary()})
+	}
+	out := e.people(c.JSON)
+	fmt.Fprintln(out)
+	for _, r := range rows {
+		fmt.Fprintf(out, "%s  %-12s %s\n", r[0], r[1], r[2])
+	}
+	if failed {
+		return errFailed
+	}
+	return err
+}
+
+// list says which scenarios there are: only those named, if some are.
+func (c *scenarioCmd) list(e *env) error {
+	names := c.Name
+	if len(names) == 0 {
+		names = []string{"all"}
+	}
+	play, err := scenario.Find(scenario.All(), names)
+	if err != nil {
+		return usageError{err}
+	}
+	wanted := map[string]bool{}
+	for _, s := range play {
+		wanted[s.Name] = true
+	}
+	for _, g := range scenario.Groups() {
+		for _, s := range g.Scenarios {
+			if wanted[s.Name] {
+				fmt.Fprintf(e.stdout, "%s (%s): %s\n    %s\n", s.Name, g.Name, s.Title, strings.ReplaceAll(s.Promises(), "\n", " "))
+			}
+		}
+	}
+	fmt.Fprintf(e.stdout, "\n%s scenarios\n", report.Count(int64(len(play))))
+	return nil
+}
