@@ -5,6 +5,8 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -82,4 +84,19 @@ func TestDemoRefusesABadAddress(t *testing.T) {
 	stderr.Reset()
 	require.Equal(t, exitUsage, run(context.Background(), []string{"demo", "-html", t.TempDir()}, io.Discard, &stderr))
 	require.Contains(t, stderr.String(), "-html")
+}
+
+// TestRunWritesThePageWithPlots, and finds out before if it can't.
+func TestRunWritesThePageWithPlots(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out.html")
+	code, stdout, stderr := bench(t, "run", "-duration", "300ms", "-keys", "100", "-html", path)
+	require.Equal(t, exitOK, code, stdout+stderr)
+	page, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Less(t, len(page), 2<<20)
+	require.Contains(t, string(page), "Throughput")
+	require.Contains(t, string(page), "zipf")
+	code, _, stderr = bench(t, "run", "-html", filepath.Dir(path))
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "-html")
 }

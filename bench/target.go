@@ -35,6 +35,7 @@ type target struct {
 	ValueSize   int           `default:"100" help:"Bytes of a value where nothing else says it."`
 	Prefix      string        `help:"Put in front of every key in the cache (default: a new one each run, so that what an earlier run left behind is no hit)." placeholder:"TEXT"`
 	Seed        uint64        `default:"1" help:"Seed of everything random."`
+	HTML        string        `name:"html" help:"Also write a page with plots to this file." placeholder:"OUT"`
 	JSON        string        `name:"json" help:"Also write the results as JSON to this file (- is stdout; the table then goes to stderr)." placeholder:"OUT"`
 }
 
@@ -57,6 +58,9 @@ func (t *target) check() error {
 		return usagef("-ttl and -origin-delay must not be negative")
 	case t.ValueSize < 0 || t.ValueSize > 1<<20-1<<11:
 		return usagef("-value-size %d: give 0 to %d bytes", t.ValueSize, 1<<20-1<<11)
+	}
+	if err := report.CheckPath("-html", t.HTML); err != nil {
+		return usageError{err}
 	}
 	if err := report.CheckJSONPath(t.JSON); err != nil {
 		return usageError{err}
@@ -158,6 +162,11 @@ func (t *target) measure(e *env, name string, s *subject.Subject, cfg drive.Conf
 	out := e.people(t.JSON)
 	report.Table(out, res)
 	report.HotKeys(out, "hottest keys", res.HotKeys, 5)
+	if t.HTML != "" {
+		if err := report.WriteHTML(t.HTML, "memherd: "+name, res, time.Now()); err != nil {
+			return err
+		}
+	}
 	if t.JSON != "" {
 		if err := report.WriteJSON(t.JSON, e.stdout, res); err != nil {
 			return err
