@@ -82,6 +82,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	p.number, p.learned = firstNumber, c.born
 	p.keep()
+	p.seen = true
 	c.members = membership{now: p, switched: c.born, numbers: firstNumber, wake: make(chan struct{}, 1)}
 	if err := c.openGutter(); err != nil {
 		c.cancel()

@@ -60,6 +60,7 @@ type listed struct {
 	Settled     int64       `json:"settled"`
 	Doubtful    int64       `json:"doubtful"`
 	Since       int64       `json:"since"` // when reads went over to it
+	Seen        bool        `json:"seen"`
 }
 
 // listing says what is known now. topMu is held.
@@ -75,7 +76,7 @@ func (c *Client) listing(now time.Time) listing {
 	}
 	life := max(window, c.cfg.leftoverWindow()) + 4*announce
 	for _, p := range append(append(append([]*placement(nil), m.past...), m.now), m.next...) {
-		e := listed{Fingerprint: p.print, Nodes: p.ring.Nodes(), Learned: before(p.learned), Left: before(p.left), Settled: before(p.settled), Doubtful: before(p.doubtful), Since: -1}
+		e := listed{Fingerprint: p.print, Nodes: p.ring.Nodes(), Learned: before(p.learned), Left: before(p.left), Settled: before(p.settled), Doubtful: before(p.doubtful), Since: -1, Seen: p.seen}
 		if p == m.now {
 			e.Since = before(m.switched)
 		}

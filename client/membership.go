@@ -165,14 +165,14 @@ func (c *Client) advance(now time.Time, switchNow bool) (after func()) {
 		if i+1 < len(m.past) {
 			next = m.past[i+1]
 		}
+		// It was there for so long that nobody has missed it who asks every half of Announce. Or some client has started with it.
+		p.seen = p.seen || next.learned.Sub(p.learned) >= announce
 		unsettled, since := p.settled.IsZero(), now.Sub(p.settled)
 		t.past = append(t.past, past{
 			placement: p,
 			source:    now.Sub(p.left) < window, told: unsettled || since < window+announce,
 			recent: unsettled || now.Sub(p.left) < announce, left: !unsettled && since >= window+2*announce,
-			// It was there for so long that nobody has missed it who asks every half of Announce, or is the one this client
-			// has started with.
-			seen: next.learned.Sub(p.learned) >= announce || p.number == firstNumber,
+			seen: p.seen,
 		})
 	}
 	t.gather()

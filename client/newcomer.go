@@ -28,6 +28,9 @@ import (
 // errMissing is why the first connection to a node is not used.
 var errMissing = errors.New("memherd: the node has come back to the fleet and has missed changes")
 
+// young reports whether the client may have started after a change that others still remember.
+func (c *Client) young() bool { return time.Since(c.born) <= 2*c.cfg.announce() }
+
 // told takes what a node keeps for lists, of whose life so much is left. What are none are none.
 func (c *Client) told(value []byte, left time.Duration) {
 	if l, err := decodeLists(value, c.cfg.Auth); err == nil {
@@ -38,7 +41,7 @@ func (c *Client) told(value []byte, left time.Duration) {
 // consult reads the lists for a client that has been at work, but not for long.
 func (n *node) consult(ctx context.Context, conn *pipe.Conn) {
 	c := n.c
-	if time.Since(c.born) > 2*c.cfg.announce() {
+	if !c.young() {
 		return
 	}
 	key := memproto.StringBytes(c.cfg.EpochKey + listsSuffix)
@@ -53,7 +56,7 @@ func (n *node) consult(ctx context.Context, conn *pipe.Conn) {
 // it takes to find out that the others are dead. Two nodes don't wait for each other: who
 // asks has been consulted.
 func (c *Client) askOthers(ctx context.Context, n *node) {
-	if time.Since(c.born) > 2*c.cfg.announce() {
+	if !c.young() {
 		return // it has heard of all changes itself
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*c.cfg.Timeout)
@@ -83,17 +86,17 @@ func (c *Client) inform(l listing, age time.Duration) {
 		}
 		return now.Add(-age - time.Duration(ms)*time.Millisecond)
 	}
-	// The list in force is another than the only one that this client has had so far: it goes back to that. Its own counts as
+	// The list in force is another than the one that this client has started with: it goes back to that. Its own counts as
 	// announced, when the others were told, or now if they have left it: then it is late itself, or they have heard
-	// of it again and have yet to say so.
-	other := at != l.Now && m.numbers == firstNumber && len(m.past)+len(m.next) == 0
+	// of it again and have yet to say so. It may have heard of newer ones before it first met a node.
+	other := at != l.Now && m.now.number == firstNumber && len(m.past) == 0
 	before := l.Lists[:at]
 	if other && at < l.Now {
 		before = l.Lists
 	}
 	known := map[string]bool{}
 	for _, p := range append(append(slices.Clone(m.past), m.now), m.next...) {
-		known[p.print] = !other
+		known[p.print] = !other || p != m.now
 	}
 	var past, next []*placement
 	var force *placement
@@ -109,6 +112,7 @@ func (c *Client) inform(l listing, age time.Duration) {
 		}
 		p.number = m.now.number - uint64(len(before)-i)
 		p.learned, p.left, p.settled, p.doubtful = ago(e.Learned), ago(e.Left), ago(e.Settled), ago(e.Doubtful)
+		p.seen = e.Seen
 		p.keep()
 		met := nodes
 		entering = append(entering, func() { c.enter(p, met) })
@@ -132,7 +136,8 @@ func (c *Client) inform(l listing, age time.Duration) {
 	for _, enter := range entering {
 		enter()
 	}
-	if m.numbers == firstNumber {
+	// Of nodes that came back before this client started it has to be told; later it sees so itself.
+	if c.young() {
 		for _, e := range l.Missing {
 			for _, n := range nodes {
 				if n.Addr == e.Addr && !n.missing.Load() {
@@ -152,7 +157,7 @@ func (c *Client) inform(l listing, age time.Duration) {
 			m.now.learned = ago(l.Lists[at].Learned)
 		}
 		m.switched = ago(l.Lists[l.Now].Since)
-		m.now, m.next = force, append(next, m.now)
+		m.now, m.next = force, append(append(next, m.now), m.next...)
 	}
 	m.past = append(past, m.past...)
 	slices.SortStableFunc(m.past, func(a, b *placement) int { return cmp.Compare(a.number, b.number) })

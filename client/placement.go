@@ -20,6 +20,7 @@ type placement struct {
 	// when this client went over to a newer one, and settled when the last client did, more
 	// or less, and doubtful when some client may first have taken it for that. Zero if not yet.
 	learned, superseded, left, settled, doubtful time.Time
+	seen                                         bool // see past
 }
 
 // firstNumber is the number of a client's first list.

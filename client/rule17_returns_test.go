@@ -86,7 +86,14 @@ func TestRule17WhatWasMissedIsNotRead(t *testing.T) {
 				require.True(t, c.Nodes()[at].DebtOverflow)
 				_, err = c.Get(t.Context(), key)
 				require.Error(t, err)
-				closeFleet(t, f, c)
+				// Nor by who starts now, and hears of another list before it meets a node.
+				starts := f.client(client.Config{MigrationWindow: window, Nodes: back})
+				heavier := slices.Clone(back)
+				heavier[2].Weight = 2
+				require.NoError(t, starts.SetNodes(heavier))
+				_, err = starts.Get(t.Context(), key)
+				require.Error(t, err)
+				closeFleet(t, f, c, starts)
 			})
 		})
 	}
