@@ -64,6 +64,7 @@ type conn struct {
 	// ignore: this is a watcher; what it sends is not looked at.
 	ignore   bool
 	watching watchKind // guarded by srv.mu
+	mayWatch bool      // it counts as a watcher; guarded by srv.mu
 
 	state    atomic.Uint32 // connState, for stats conns
 	lastCmd  atomic.Uint32 // second of the last batch

@@ -271,7 +271,8 @@ func (s *Server) forget(c *conn) {
 	delete(s.conns, c)
 	s.stats.bytesRead.Add(c.read.Swap(0))
 	s.stats.written.Add(c.written.Swap(0))
-	if c.watching != 0 {
+	if c.mayWatch {
+		s.watch.taken--
 		s.unionWatch()
 	}
 }

@@ -38,6 +38,7 @@ type watchers struct {
 	gid     atomic.Uint64
 	dropped atomic.Uint64
 	sent    atomic.Uint64
+	taken   int // connections that watch or are about to; guarded by the server's mu
 }
 
 func (s *Server) watched(k watchKind) bool { return watchKind(s.watch.kinds.Load())&k != 0 }
@@ -57,7 +58,7 @@ func (c *conn) startWatch(words [][]byte) {
 		kinds = watchFetchers
 	}
 	s := c.srv
-	if s.watcherCount() >= maxWatchers {
+	if !s.mayWatch(c) {
 		c.line("WATCHER_TOO_MANY log watcher limit reached")
 		return
 	}
@@ -77,15 +78,24 @@ func (c *conn) startWatch(words [][]byte) {
 	s.unionWatch()
 }
 
-func (s *Server) watcherCount() (n int) {
+// mayWatch takes a watcher's place for c, if one is free: it is c's until it is closed.
+func (s *Server) mayWatch(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.conns {
-		if c.watching != 0 {
-			n++
+	if !c.mayWatch {
+		if s.watch.taken >= maxWatchers {
+			return false
 		}
+		s.watch.taken++
+		c.mayWatch = true
 	}
-	return n
+	return true
+}
+
+func (s *Server) watcherCount() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.watch.taken
 }
 
 // unionWatch is called with s.mu held whenever a watcher comes or goes.
