@@ -31,8 +31,7 @@ func TestRule17ANewcomerMeetsANodeThatHasRestarted(t *testing.T) {
 				m.change()
 				m.switched()
 				f.kill(owner)
-				time.Sleep(2 * time.Second)
-				require.True(t, down())
+				require.Eventually(t, down, time.Minute, 100*time.Millisecond)
 				f.restart(owner)
 				for othersFirst && down() {
 					time.Sleep(time.Millisecond)
