@@ -78,6 +78,7 @@ func TestOtherWaysToOrphanAStub(t *testing.T) {
 		b := l.client(cfg)
 		_, took := patient(t, b, "k")
 		require.LessOrEqual(t, took, 4*client.DefaultTimeout)
+		synctest.Wait() // b may see the stub gone before a has read that it is
 		require.EqualValues(t, 1, a.Counters().Orphans)
 		l.closeAll(a, b)
 	}
