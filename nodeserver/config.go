@@ -41,9 +41,9 @@ type Config struct {
 	// 1,024.
 	MaxConns int
 	// Loops is how many goroutines, each with a thread of its own, serve TCP and Unix
-	// connections on Linux, all of them together. Default one a processor (GOMAXPROCS).
-	// Negative: none; every connection has a goroutine, as it has with TLS or Intercept, on
-	// a Network, and on other systems.
+	// connections on Linux, all of them together; memnode has one a processor. 0 or less: none; every connection has a goroutine,
+	// as it has with TLS or Intercept, on a Network, and on other systems. A process that does more than serve is better
+	// off without: threads that wait for their connections take processors from its other goroutines.
 	Loops int
 	// IdleTimeout closes connections that send nothing for so long. 0 is never.
 	IdleTimeout time.Duration

@@ -49,11 +49,8 @@ const (
 
 func (ls *loops) init(s *Server) {
 	ls.srv, ls.n = s, s.cfg.Loops
-	switch {
-	case s.cfg.Intercept != nil:
-		ls.n = -1 // whatever it waits for, it must not keep other connections waiting
-	case ls.n == 0:
-		ls.n = runtime.GOMAXPROCS(0)
+	if s.cfg.Intercept != nil {
+		ls.n = 0 // whatever it waits for, it must not keep other connections waiting
 	}
 }
 

@@ -20,7 +20,7 @@ type seat struct {
 // adopt has c served in a loop instead of by nc, which is closed; false means that it
 // cannot be. It is called before anybody serves c.
 func (ls *loops) adopt(c *conn, nc net.Conn) bool {
-	if ls.n < 0 {
+	if ls.n <= 0 {
 		return false
 	}
 	switch nc.(type) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -318,7 +319,7 @@ func (o *options) config(shutdown func()) (nodeserver.Config, error) {
 		MaxBytes:     int64(o.megabytes) << 20,
 		MaxItemBytes: int64(o.itemBytes),
 		Eviction:     o.eviction,
-		Loops:        o.loops,
+		Loops:        cmp.Or(o.loops, runtime.GOMAXPROCS(0)),
 		NoEvict:      o.noEvict,
 		MaxConns:     o.conns,
 		IdleTimeout:  o.idle,
