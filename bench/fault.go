@@ -19,9 +19,9 @@ type faultCmd struct {
 }
 
 func (c *faultCmd) Run(e *env) error {
-	play, err := scenario.Find(scenario.Faults(), c.Scenario)
+	play, err := found(scenario.Faults(), c.Scenario)
 	if err != nil {
-		return usageError{fmt.Errorf("-scenario: %w", err)}
+		return err
 	}
 	if c.Runs < 1 || c.Rounds < 1 || c.Phase < 10*time.Millisecond || c.Gap < 10*time.Millisecond {
 		return usagef("-runs and -rounds must be positive, -phase and -gap at least 10ms")

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 
-	"github.com/memherd/memherd/bench/internal/report"
 	"github.com/memherd/memherd/bench/internal/scenario"
 )
 
@@ -18,16 +17,12 @@ type hotCmd struct {
 }
 
 func (c *hotCmd) Run(e *env) error {
-	play, err := scenario.Find(scenario.HotKeys(), c.Scenario)
+	play, err := found(scenario.HotKeys(), c.Scenario)
 	if err != nil {
-		return usageError{fmt.Errorf("-scenario: %w", err)}
+		return err
 	}
 	if c.List {
-		var rows [][]string
-		for _, s := range play {
-			rows = append(rows, []string{s.Name, s.Title})
-		}
-		report.Align(e.stdout, rows)
+		listTitles(e, play)
 		return nil
 	}
 	if c.Runs < 1 {

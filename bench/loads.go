@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 
-	"github.com/memherd/memherd/bench/internal/report"
 	"github.com/memherd/memherd/bench/internal/scenario"
 )
 
@@ -19,16 +18,12 @@ type loadsCmd struct {
 }
 
 func (c *loadsCmd) Run(e *env) error {
-	play, err := scenario.Find(scenario.Loads(), c.Scenario)
+	play, err := found(scenario.Loads(), c.Scenario)
 	if err != nil {
-		return usageError{fmt.Errorf("-scenario: %w", err)}
+		return err
 	}
 	if c.List {
-		var rows [][]string
-		for _, s := range play {
-			rows = append(rows, []string{s.Name, s.Title})
-		}
-		report.Align(e.stdout, rows)
+		listTitles(e, play)
 		return nil
 	}
 	if c.Runs < 1 || c.Kills < 1 || c.Schedules < 1 {

@@ -17,6 +17,24 @@ type scenarioReport struct {
 	Scenarios []scenario.Result `json:"scenarios"`
 }
 
+// found are the scenarios of a flag -scenario.
+func found(all []scenario.Scenario, names []string) ([]scenario.Scenario, error) {
+	play, err := scenario.Find(all, names)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("-scenario: %w", err)}
+	}
+	return play, nil
+}
+
+// listTitles says which scenarios there are.
+func listTitles(e *env, play []scenario.Scenario) {
+	var rows [][]string
+	for _, s := range play {
+		rows = append(rows, []string{s.Name, s.Title})
+	}
+	report.Align(e.stdout, rows)
+}
+
 // playAll plays scenarios and prints each as soon as it is over. how says with what.
 func playAll(e *env, play []scenario.Scenario, setup scenario.Setup, json, how string) error {
 	_, err := playEach(e, play, setup, json, how)

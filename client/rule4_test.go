@@ -221,28 +221,34 @@ func TestRule4ADeleteDuringRestoring(t *testing.T) {
 	}
 }
 
+// coldCopy is a fleet of two nodes, two clients of it, and a key with the value "old" on its owner. Its other copy, node1, has
+// restarted, and both clients read there again.
+func coldCopy(t *testing.T) (l *logged, reader, writer *client.Client, key string) {
+	l = newLogged(t, 2)
+	cfg := client.Config{ReplicationFactor: 2, Timeout: 2 * time.Second}
+	reader, writer = l.client(cfg), l.client(cfg)
+	// logged knows a node that was restarted by the name of its last one.
+	for _, k := range keys("k") {
+		if l.placed(2, k)[1] == "node1" {
+			key = k
+		}
+	}
+	set(t, writer, key, "old")
+	require.NoError(t, reader.Ping(t.Context()))
+	l.kill("node1")
+	l.restart("node1")
+	require.Eventually(t, func() bool { return reader.Ping(t.Context()) == nil && writer.Ping(t.Context()) == nil }, time.Minute, time.Millisecond)
+	time.Sleep(5 * time.Second)
+	return l, reader, writer, key
+}
+
 // The schedule that breaks filling a copy that is not the owner right after its token: a delete
 // has passed that copy and is on its way to the owner. The filler takes its token, reads the owner, and
 // stores what the delete then removes from the owner alone.
 func TestRule4ADeleteThatHasPassedTheCopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLogged(t, 2)
-		cfg := client.Config{ReplicationFactor: 2, Timeout: 2 * time.Second}
-		reader, writer := l.client(cfg), l.client(cfg)
-		// logged knows a node that was restarted by the name of its last one.
-		key := ""
-		for _, k := range keys("k") {
-			if l.placed(2, k)[1] == "node1" {
-				key = k
-			}
-		}
-		set(t, writer, key, "old")
-		require.NoError(t, reader.Ping(t.Context()))
+		l, reader, writer, key := coldCopy(t)
 		owner, other := l.placed(2, key)[0], l.placed(2, key)[1]
-		l.kill(other)
-		l.restart(other)
-		require.Eventually(t, func() bool { return reader.Ping(t.Context()) == nil && writer.Ping(t.Context()) == nil }, time.Minute, time.Millisecond)
-		time.Sleep(5 * time.Second) // both read from it again
 		l.decide(func(node string, r *memproto.Request) nodeserver.Verdict {
 			if r.Cmd == memproto.CmdMetaDelete && node == owner {
 				return nodeserver.Verdict{Delay: 600 * time.Millisecond}
@@ -271,21 +277,7 @@ func TestRule4ADeleteThatHasPassedTheCopy(t *testing.T) {
 // its way, when a delete overtakes it.
 func TestRule4ADeleteDuringReviving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLogged(t, 2)
-		cfg := client.Config{ReplicationFactor: 2, Timeout: 2 * time.Second}
-		reader, writer := l.client(cfg), l.client(cfg)
-		key := ""
-		for _, k := range keys("k") {
-			if l.placed(2, k)[1] == "node1" {
-				key = k
-			}
-		}
-		set(t, writer, key, "old")
-		require.NoError(t, reader.Ping(t.Context()))
-		l.kill("node1")
-		l.restart("node1")
-		require.Eventually(t, func() bool { return reader.Ping(t.Context()) == nil && writer.Ping(t.Context()) == nil }, time.Minute, time.Millisecond)
-		time.Sleep(5 * time.Second) // both read from it again
+		l, reader, writer, key := coldCopy(t)
 		arrived := make(chan struct{}, 10)
 		l.decide(func(node string, r *memproto.Request) nodeserver.Verdict {
 			if r.Cmd == memproto.CmdMetaSet && string(r.Key) == key {

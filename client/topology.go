@@ -51,7 +51,7 @@ func (t *topology) wanted() []*node {
 // are over don't count for that: who fills the owner of now doesn't wait for what comes after it there
 // (see shared). Their nodes that no other list has come before all. mem is memory for the nodes.
 func (t *topology) stages(hash uint64, mem []*node, dst [][]*node) [][]*node {
-	if t.settled(hash) {
+	if t.untouched(hash) {
 		all := t.copies(hash, mem[:0])
 		if len(all) > 1 {
 			dst = append(dst, all[1:])
@@ -94,10 +94,10 @@ func (t *topology) stages(hash uint64, mem []*node, dst [][]*node) [][]*node {
 	return dst
 }
 
-// settled reports whether no change that is remembered has touched a key: all placements have it on its copies, in
+// untouched reports whether no change that is remembered has touched a key: all placements have it on its copies, in
 // their order, and those that are over have it on no other node that still hears of it. So it is with most keys, for as long as
 // lists are remembered.
-func (t *topology) settled(hash uint64) bool {
+func (t *topology) untouched(hash uint64) bool {
 	for i := range t.past {
 		p := &t.past[i]
 		if !p.left {
@@ -144,7 +144,7 @@ func (t *topology) current(hash uint64, n *node) bool {
 // reads have left, after, in those that are announced. A write deletes the key on the
 // former, stores it on its copies, and then deletes it on the latter (consistency rule 17).
 func (t *topology) strays(hash uint64) (before, after [][]*node) {
-	if t.settled(hash) {
+	if t.untouched(hash) {
 		return nil, nil
 	}
 	collect := func(p *placement, old *past, into [][]*node) [][]*node {

@@ -15,9 +15,7 @@ import (
 // answer as memcached's.
 func TestEveryFlagAgainstMemcached(t *testing.T) {
 	old := newDuel(t, stock.ForTest(t, "-o", "no_lru_maintainer,no_lru_crawler", "-A").Addr())
-	if v := stockVersion(t); v != "1.6.18" {
-		t.Skipf("memcached %s: the expected differences are known for 1.6.18", v)
-	}
+	need1618(t)
 	node := newDuel(t, startNode(t, Config{}).Addr().String())
 	const (
 		item  = "set k 7 0 5\r\nhello\r\n"

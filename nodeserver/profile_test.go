@@ -77,10 +77,8 @@ func TestProfiles(t *testing.T) {
 // A node of profile 1.6.18 answers the features as that memcached does.
 func TestProfile1618IsLikeMemcached(t *testing.T) {
 	stock.Need(t)
+	need1618(t)
 	version := stockVersion(t)
-	if version != Profile1618.String() {
-		t.Skipf("memcached is %s, not 1.6.18", version)
-	}
 	real := dialogue(t, stock.ForTest(t).Addr(), version, features)
 	node := dialogue(t, startNode(t, Config{Profile: Profile1618}).Addr().String(), Profile1618.Version(), features)
 	for i, cmd := range features {
