@@ -112,6 +112,10 @@ func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
 			w.drop(f.err)
 			return w
 		}
+		if n.barred() && !b.allowed(n) { // see launchRead
+			w.drop(&item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrNodeDown})
+			return w
+		}
 		w.conn, w.life = conn, conn.Stamp()
 		if err = conn.StartBatch(ctx, w.calls); err == nil {
 			return w

@@ -168,7 +168,7 @@ func (n *node) askEpoch(ctx context.Context, nc net.Conn, tier Tier) (string, er
 		if in.sentinel == q.sentinel && len(in.lists) == 0 {
 			n.c.askOthers(ctx, n)
 		}
-		if n.missing.Load() && !n.breaker.Readable() {
+		if n.barred() {
 			// Who waits for this connection, to read, does not know it yet. The mender makes another.
 			return "", errMissing
 		}

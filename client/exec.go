@@ -28,6 +28,17 @@ type flight struct {
 
 // launch sends k to n. A failure is kept for wait.
 func (n *node) launch(ctx context.Context, op string, k *pipe.Call) flight {
+	return n.send(ctx, op, k, false)
+}
+
+// launchRead is launch for a request whose answer is the value. That n may be read has been looked
+// at before; but what it has missed is learned with its first connection, and if that was made meanwhile, for
+// another caller, it is the next connection that we find here.
+func (n *node) launchRead(ctx context.Context, op string, k *pipe.Call) flight {
+	return n.send(ctx, op, k, true)
+}
+
+func (n *node) send(ctx context.Context, op string, k *pipe.Call, read bool) flight {
 	f := flight{n: n, call: k, op: op}
 	// A connection may die between being chosen and being used. Nothing was sent
 	// then, so any operation may take the next one; the dial decides whether the
@@ -36,6 +47,10 @@ func (n *node) launch(ctx context.Context, op string, k *pipe.Call) flight {
 		conn, err := n.conn(ctx, len(k.Req.Value))
 		if err != nil {
 			f.dialFailed(ctx, err)
+			return f
+		}
+		if read && n.barred() {
+			f.dialFailed(ctx, errMissing)
 			return f
 		}
 		f.life = conn.Stamp()

@@ -158,7 +158,7 @@ func (f *flight) post(ctx context.Context, key string, box *answerBox) bool {
 		return false
 	}
 	conn, err := f.n.conn(ctx, 0)
-	if err != nil {
+	if err != nil || f.n.barred() {
 		return false
 	}
 	f.conn, f.life = conn, conn.Stamp()

@@ -109,7 +109,7 @@ func (n *node) askLease(ctx context.Context, op, key string, o readOptions) (fli
 	k := n.newCall()
 	o.request(&k.Req, key)
 	k.Settler, k.SettleKey = lateLease{}, key
-	f := n.launch(ctx, op, k)
+	f := n.launchRead(ctx, op, k)
 	left, err := f.wait(ctx)
 	if err != nil {
 		n.orphanLease(key, o.flags, left, err)
@@ -191,7 +191,7 @@ func (c *Client) collectTokens(ctx context.Context, op string, t *topology, hash
 		k := n.newCall()
 		o.request(&k.Req, l.Key)
 		k.Settler, k.SettleKey = lateLease{}, l.Key
-		flights = append(flights, n.launch(ctx, op, k))
+		flights = append(flights, n.launchRead(ctx, op, k))
 	}
 	var cancelled error
 	for i := range flights {

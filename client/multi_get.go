@@ -224,7 +224,7 @@ func (g *multiGet) launch(ctx context.Context, n *node, asks share) {
 	if ctx.Done() != nil {
 		k.Settler = lateRead{}
 	}
-	f := n.launch(ctx, g.op, k)
+	f := n.launchRead(ctx, g.op, k)
 	if f.err == pipe.ErrNoBurst {
 		for _, i := range asks {
 			g.plain = append(g.plain, target{n, int(i)})

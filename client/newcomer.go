@@ -28,6 +28,9 @@ import (
 // errMissing is why the first connection to a node is not used.
 var errMissing = errors.New("memherd: the node has come back to the fleet and has missed changes")
 
+// barred reports whether reads keep away from the node because it has missed changes.
+func (n *node) barred() bool { return n.missing.Load() && !n.breaker.Readable() }
+
 // young reports whether the client may have started after a change that others still remember.
 func (c *Client) young() bool { return time.Since(c.born) <= 2*c.cfg.announce() }
 

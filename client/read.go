@@ -239,7 +239,7 @@ tries:
 			if ctx.Done() != nil {
 				k.Settler, k.SettleKey = o.settler(), key
 			}
-			f := n.launch(ctx, op, k)
+			f := n.launchRead(ctx, op, k)
 			left, err := false, error(nil)
 			if second := c.second(t, hash, key, copies, i, &o); second != nil {
 				f, left, err = c.hedgedWait(ctx, f, second, key, &o)
@@ -309,7 +309,7 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 	if ctx.Done() != nil {
 		k.Settler, k.SettleKey = lateRead{}, key
 	}
-	f := n.launch(ctx, op, k)
+	f := n.launchRead(ctx, op, k)
 	if _, err := f.wait(ctx); err != nil {
 		return item.Item{}, c.readFailed(err)
 	}

@@ -161,7 +161,7 @@ func (c *Client) readCopy(ctx context.Context, op string, n *node, key string) (
 	if ctx.Done() != nil {
 		k.Settler, k.SettleKey = lateRead{}, key
 	}
-	f := n.launch(ctx, op, k)
+	f := n.launchRead(ctx, op, k)
 	if _, err := f.wait(ctx); err != nil {
 		return pipe.Answer{}, err
 	}
