@@ -8,9 +8,10 @@ import (
 )
 
 // crowded is how many requests under way on every open connection make a further
-// connection worth its system calls: below it one connection merges more callers'
-// requests into each of them.
-const crowded = 128
+// connection worth its system calls: while the replies of one are handed out, the
+// server is at work for the other, and neither falls asleep. With fewer, one connection merges
+// more callers' requests into each system call.
+const crowded = 4
 
 // crowdedBytes is the same in bytes of value that are to come: large replies fill a
 // connection, and a thread of the server, with fewer requests.

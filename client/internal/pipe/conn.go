@@ -123,17 +123,19 @@ type Conn struct {
 	timer     *time.Timer
 
 	// What follows belongs to whoever has the reader's role.
-	mine   []*Call // calls taken off queue, in order
-	mhead  int
-	rbuf   []byte
-	r, w   int
-	resp   memproto.Response
-	lim    memproto.Limits
-	ready  []*Call // completed, their owners not yet told
-	served bool    // a reply was completed
-	inBody bool
-	body   []byte
-	bodyAt int
+	mine     []*Call // calls taken off queue, in order
+	mhead    int
+	rbuf     []byte
+	r, w     int
+	resp     memproto.Response
+	lim      memproto.Limits
+	ready    []*Call // completed, their owners not yet told
+	served   bool    // a reply was completed
+	inBody   bool
+	body     []byte
+	bodyAt   int
+	since    int64 // the clock when the reader last looked for bytes that were not there
+	patience patience
 }
 
 const (

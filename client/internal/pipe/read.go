@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/memherd/memherd/client/item"
@@ -173,34 +172,14 @@ func (c *Conn) got(n int, toBody bool) {
 	}
 }
 
-// With many calls under way replies come in a steady stream, and the next ones are due
-// sooner than it takes to park, be found by the network poller and be woken again.
-const (
-	pollCalls = 16 // calls under way from which it is worth asking a few times
-	pollTries = 48 // how often; other goroutines run in between
-)
-
-// tryFill reads what is there without waiting; false if that was nothing.
-func (c *Conn) tryFill() bool {
-	if c.sock == nil || c.pending.Load() < pollCalls {
-		return false
-	}
-	buf, toBody := c.space()
-	for range pollTries {
-		if n := c.sock.poll(buf); n > 0 {
-			c.got(n, toBody)
-			return true
-		}
-		runtime.Gosched()
-	}
-	return false
-}
-
 // fill reads once from the socket, and waits for it.
 func (c *Conn) fill() error {
 	buf, toBody := c.space()
 	n, err := c.rw.Read(buf)
 	c.got(n, toBody)
+	if n > 0 && c.sock != nil {
+		c.patience.waited(c.sinceAsked())
+	}
 	if n > 0 {
 		return nil // an error, if any, comes again with the next read
 	}

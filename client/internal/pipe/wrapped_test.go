@@ -53,7 +53,7 @@ func TestAWrappedSocketIsReadThroughItsWrapper(t *testing.T) {
 	require.NoError(t, err)
 
 	g := newRigOn(t, shout{ours.(*net.TCPConn)}, shout{theirs.(*net.TCPConn)})
-	const n = 4 * pollCalls
+	const n = 4 * crowdCalls
 	answered := make(chan struct{})
 	g.wg.Go(func() {
 		defer close(answered)

@@ -1,0 +1,93 @@
+package pipe
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func TestPatience(t *testing.T) {
+	var p patience
+	require.True(t, p.worthIt(), "who has never waited tries it")
+	waits := func(n int, d time.Duration) {
+		for range n {
+			p.waited(d)
+		}
+	}
+	waits(100, lingerFor)
+	require.True(t, p.worthIt(), "within the time")
+	p.waited(time.Hour)
+	require.True(t, p.usual < 2*lingerFor, "one wait, however long, is one of eight")
+	waits(8, time.Millisecond)
+	require.False(t, p.worthIt(), "a network")
+	waits(100, time.Second)
+	require.False(t, p.worthIt())
+	waits(20, lingerFor/4)
+	require.True(t, p.worthIt(), "forgiven, after a while")
+}
+
+// What is usual lies between the least and the most that counted, and moves towards what comes.
+func TestPatienceIsAnAverage(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var p patience
+		least, most := time.Duration(0), time.Duration(0)
+		for _, us := range rapid.SliceOf(rapid.IntRange(0, 1e6)).Draw(t, "waits") {
+			d := time.Duration(us) * time.Microsecond
+			counts, was := min(d, 4*lingerFor), p.usual
+			p.waited(d)
+			least, most = min(least, counts), max(most, counts)
+			if p.usual < least || p.usual > most {
+				t.Fatalf("usually %v, between %v and %v", p.usual, least, most)
+			}
+			if (counts-was)*(p.usual-was) < 0 {
+				t.Fatalf("from %v to %v by %v", was, p.usual, counts)
+			}
+		}
+	})
+}
+
+// Who waits on a socket asks it again only while that promises something, and gets its reply either way.
+func TestWhoAsksAgain(t *testing.T) {
+	for name, usual := range map[string]time.Duration{"a server next door": lingerFor / 2, "over a network": 2 * lingerFor} {
+		t.Run(name, func(t *testing.T) {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			defer ln.Close()
+			ours, err := net.Dial("tcp", ln.Addr().String())
+			require.NoError(t, err)
+			theirs, err := ln.Accept()
+			require.NoError(t, err)
+			g := newRigOn(t, ours, theirs)
+			if g.c.sock == nil {
+				t.Skip("no socket is read past its net.Conn on this system")
+			}
+			asked := 0
+			try := g.c.sock.in.try
+			g.c.sock.in.try = func(fd uintptr) bool {
+				if !g.c.sock.in.wait {
+					asked++
+				}
+				return try(fd)
+			}
+			g.c.patience.usual = usual
+			k := g.call(get())
+			require.NoError(t, g.c.Start(context.Background(), k))
+			g.wg.Go(func() {
+				if r, err := g.request(); err == nil {
+					io.WriteString(g.peer, answer(r))
+				}
+			})
+			require.True(t, g.c.Wait(context.Background(), k))
+			require.NoError(t, k.Err)
+			require.Equal(t, "value of key", string(k.Value))
+			require.Equal(t, usual <= lingerFor, asked > 0)
+			require.NotEqual(t, usual, g.c.patience.usual, "how long it took was taken in")
+			g.close()
+		})
+	}
+}
