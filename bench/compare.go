@@ -43,7 +43,8 @@ func (c *compareCmd) Run(e *env) (err error) {
 	}
 	defer closing(&err, stop)
 	arena := contest.Arena{Players: func(int) []contest.Player {
-		return []contest.Player{contest.Gomemcache(contest.Base, cpu, addr), contest.Memherd(cpu, addr), contest.Gomemcache(contest.Noise, cpu, addr)}
+		return []contest.Player{contest.Gomemcache(contest.Base, cpu, addr), contest.Memherd(cpu, addr),
+			contest.Gomemcache(contest.Noise, cpu, addr), contest.Bare(cpu, addr)}
 	}}
 	table := c.table(what)
 	bar := progress.New(e.stderr, int64(arena.Turns(table)*c.Rounds))

@@ -59,6 +59,11 @@ func Gomemcache(name string, cpu func() (time.Duration, error), servers ...strin
 	}}
 }
 
+// Bare plays on one server, as a yardstick: about what a client without a single safety reaches here.
+func Bare(cpu func() (time.Duration, error), server string) Player {
+	return Player{Name: "bare prototype", ServerCPU: cpu, Open: func(int) (Cache, error) { return rival.NewBare(server) }}
+}
+
 type memherd struct{ c *client.Client }
 
 func (m memherd) Get(ctx context.Context, key string) ([]byte, error) {
