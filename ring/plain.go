@@ -60,9 +60,11 @@ func (p plain) fill3(out []uint16, first, last int) {
 }
 
 // bestThree returns the three best draws, best first. It and betterThree are
-// functions of their own because the compiler then has registers for all they use.
+// functions of their own because the compiler then has registers for all they use. They
+// share nothing with anybody (compile.go).
 //
 //go:noinline
+//go:norace
 func bestThree(members []member, sa, sb uint64) (a, b, c uint64) {
 	for i := range members {
 		d := draw(&members[i], sa, sb)
@@ -78,6 +80,7 @@ func bestThree(members []member, sa, sb uint64) (a, b, c uint64) {
 // than that comparison. It is what a fleet of 1,000 spends its time on.
 //
 //go:noinline
+//go:norace
 func betterThree(members []member, sa, sb, a, b, c uint64) (uint64, uint64, uint64) {
 	least := c &^ 0xffff
 	for i := range members {

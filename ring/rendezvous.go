@@ -100,6 +100,8 @@ func (r *rendezvous) fill(out []uint16, first, last int) {
 }
 
 // rank puts the best of members into l, which is empty and holds at most l.max.
+//
+//go:norace
 func (r *rendezvous) rank(l *topList, members []member, sa, sb uint64) {
 	head := min(l.max, len(members))
 	for i := range members[:head] {
@@ -142,6 +144,7 @@ func (r *rendezvous) rank(l *topList, members []member, sa, sb uint64) {
 	}
 }
 
+//go:norace
 func (r *rendezvous) draw(m *member, h uint64) candidate {
 	if r.logs == nil {
 		return candidate{hash: h, node: m.node}
@@ -174,6 +177,7 @@ type topList struct {
 	max   int
 }
 
+//go:norace
 func (l *topList) insert(c candidate) {
 	n := len(l.items)
 	if n < l.max {
@@ -191,6 +195,8 @@ func (l *topList) insert(c candidate) {
 }
 
 // limit is the worst kept candidate's cost per unit of weight, rounded up.
+//
+//go:norace
 func (l *topList) limit() uint64 {
 	c := &l.items[len(l.items)-1]
 	return c.cost/uint64(c.weight) + 1
