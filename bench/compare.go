@@ -92,9 +92,9 @@ func (c *compareCmd) server(e *env) (addr, what string, cpu func() (time.Duratio
 	if err == nil {
 		version, err := fleet.Version(e.ctx, m.Addr())
 		if err != nil {
-			return "", "", nil, nil, errors.Join(err, m.Stop())
+			return "", "", nil, nil, errors.Join(err, m.Kill())
 		}
-		return m.Addr(), "memcached " + version, cputime.Reader(m.Pid()), m.Stop, nil
+		return m.Addr(), "memcached " + version, cputime.Reader(m.Pid()), m.Kill, nil
 	}
 	f, err2 := fleet.Start(1, 0)
 	if err2 != nil {

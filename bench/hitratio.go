@@ -77,5 +77,5 @@ func (c *hitratioCmd) play(e *env, cfg stock.Config, trace nodebench.Trace, size
 		return 0, fmt.Errorf("%s: %w", cfg.Path, err)
 	}
 	ratio, err := nodebench.Server{Name: cfg.Path, Addr: s.Addr()}.HitRatio(e.ctx, trace, size)
-	return ratio, errors.Join(err, s.Stop())
+	return ratio, errors.Join(err, s.Kill())
 }

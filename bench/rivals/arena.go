@@ -50,7 +50,7 @@ func start(ctx context.Context, stderr io.Writer) (s *servers, err error) {
 func (s *servers) stop() error {
 	var errs []error
 	for _, m := range s.memcached {
-		errs = append(errs, m.Stop())
+		errs = append(errs, m.Kill()) // an orderly end takes a second each
 	}
 	if s.redis != nil {
 		errs = append(errs, s.redis.stop())

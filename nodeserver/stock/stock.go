@@ -156,7 +156,16 @@ func (s *Server) launch() error {
 // waitReady returns when the process answers that it is the one.
 func (s *Server) waitReady(gone <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.StartTimeout)
+	var watch sync.WaitGroup
+	defer watch.Wait()
 	defer cancel()
+	watch.Go(func() {
+		select {
+		case <-gone: // whoever has the port may never answer
+			cancel()
+		case <-ctx.Done():
+		}
+	})
 	for {
 		err := s.ping(ctx)
 		select {
@@ -184,9 +193,8 @@ func (s *Server) ping(ctx context.Context) error {
 		return err
 	}
 	defer nc.Close()
-	if d, ok := ctx.Deadline(); ok {
-		nc.SetDeadline(d)
-	}
+	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
 	if _, err := nc.Write([]byte("stats\r\n")); err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func compare(ctx context.Context, o options, t *trace.Trace, stdout, stderr io.W
 		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, m.Stop()) }()
+		defer func() { err = errors.Join(err, m.Kill()) }()
 		servers = append(servers, m.Addr())
 	}
 	fmt.Fprintf(stdout, "%d requests of %d keys from %s; %d processes with %d workers each, a load takes %v; %d memcached %s, empty at first; %d rounds\n\n",
