@@ -11,6 +11,9 @@ KILLS     ?=
 TRACE     ?= $(firstword $(wildcard ../shared/data/orm-busy.keys.gz) testdata/traces/zipf.keys.gz)
 # Modules of their own inside this one.
 NESTED     = bench/rivals bench/e2e loader/examples
+# Packages whose tests take longest come first, lest they end alone on one processor. go vet is lint's.
+SLOW       = ./client ./bench/internal/scenario ./bench ./loader
+ORDER      = $(addprefix -first ,$(SLOW)) $(addprefix -also ,$(NESTED))
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
@@ -30,11 +33,10 @@ demo: ## five nodes, a real database, a hot-key storm, a node killed and back: a
 	@$(GO) run ./bench
 
 test: tools ## all tests; the last two lines say what was skipped and why, and how many passed
-	@$(GO) run ./bench/internal/testsum $(addprefix -also ,$(NESTED)) -timeout 10m ./...
+	@$(GO) run ./bench/internal/testsum $(ORDER) -vet=off -timeout 10m ./...
 
-race: ## all tests under the race detector, randomised counts scaled by SCALE
-	MEMHERD_SCALE=$(SCALE) $(GO) test -race -timeout 20m ./...
-	@set -e; for m in $(NESTED); do MEMHERD_SCALE=$(SCALE) $(GO) -C $$m test -race -timeout 20m ./...; done
+race: tools ## all tests under the race detector, randomised counts scaled by SCALE; the last lines as of test
+	@MEMHERD_SCALE=$(SCALE) $(GO) run ./bench/internal/testsum $(ORDER) -race -vet=off -timeout 20m ./...
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@set -e; for pkg in $$($(GO) list ./...); do \

@@ -2,7 +2,9 @@
 // one line per package, the whole output of whatever failed, and at the end why
 // tests were skipped and how many passed, failed and were skipped. Its exit status
 // is that of the tests. With -also DIR before the arguments, any number of times, it
-// does the same in nested modules and sums up all of them.
+// does the same in nested modules, one after the other beside the main one, and sums up all
+// of them. -first PACKAGE names a package of the main module that is to be tested before others,
+// because its tests take long.
 package main
 
 import (
@@ -11,6 +13,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
+	"sync"
 )
 
 func main() {
@@ -18,21 +22,53 @@ func main() {
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
-	dirs := []string{""}
-	for len(args) > 1 && args[0] == "-also" {
-		dirs, args = append(dirs, args[1]), args[2:]
+	var nested, first []string
+	for ; len(args) > 1; args = args[2:] {
+		if args[0] == "-also" {
+			nested = append(nested, args[1])
+		} else if args[0] == "-first" {
+			first = append(first, args[1])
+		} else {
+			break
+		}
 	}
-	s, code := newSummary(stdout), 0
-	for _, dir := range dirs {
-		if c := test(s, dir, args, stderr); code == 0 {
+	s, errs := newSummary(stdout), &oneByOne{w: stderr}
+	var wg sync.WaitGroup
+	root, code := 0, 0
+	// Packages that are named twice are tested once, where they are named first.
+	wg.Go(func() { root = test(s, "", insert(args, first), errs) })
+	for _, dir := range nested {
+		if c := test(s, dir, args, errs); code == 0 {
 			code = c
 		}
+	}
+	wg.Wait()
+	if root != 0 {
+		code = root
 	}
 	s.print(code != 0)
 	if code == 0 && s.failed > 0 {
 		return 1
 	}
 	return code
+}
+
+// insert puts packages before the last argument, which is one.
+func insert(args, packages []string) []string {
+	last := max(len(args)-1, 0)
+	return slices.Concat(args[:last], packages, args[last:])
+}
+
+// oneByOne is a writer for several commands at once.
+type oneByOne struct {
+	mu sync.Mutex // guards w
+	w  io.Writer
+}
+
+func (o *oneByOne) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.w.Write(p)
 }
 
 // test runs the tests of the module in dir into s and returns the exit status.

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // event is one line of `go test -json` (go doc test2json).
@@ -27,6 +28,7 @@ type testKey struct{ pkg, test string }
 // summary folds the events of one run. A test with subtests counts by its subtests
 // alone, unless it failed while none of them did.
 type summary struct {
+	mu      sync.Mutex // guards all that follows: commands run at the same time
 	out     io.Writer
 	output  map[testKey][]string // what each running test printed; test "" is the package
 	build   map[string][]string  // compiler output by import path
@@ -47,13 +49,7 @@ func (s *summary) read(r io.Reader) error {
 	for {
 		line, err := br.ReadString('\n')
 		if strings.TrimSpace(line) != "" {
-			var e event
-			if json.Unmarshal([]byte(line), &e) != nil {
-				// Not an event: go itself had something to say (a bad flag, a broken go.mod).
-				fmt.Fprint(s.out, line)
-			} else {
-				s.add(e)
-			}
+			s.line(line)
 		}
 		if err != nil {
 			if err == io.EOF {
@@ -62,6 +58,18 @@ func (s *summary) read(r io.Reader) error {
 			return err
 		}
 	}
+}
+
+func (s *summary) line(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var e event
+	if json.Unmarshal([]byte(line), &e) != nil {
+		// Not an event: go itself had something to say (a bad flag, a broken go.mod).
+		fmt.Fprint(s.out, line)
+		return
+	}
+	s.add(e)
 }
 
 func (s *summary) add(e event) {
