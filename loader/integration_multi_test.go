@@ -1,12 +1,8 @@
 package loader_test
 
 import (
-	"context"
-	"maps"
 	"sync"
 	"testing"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/memherd/memherd/loader"
 	"github.com/memherd/memherd/ring"
@@ -23,18 +19,9 @@ func TestGetMultiOnNodes(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 40 {
 			l := []*loader.Loader[string]{a, b}[i%2]
-			wg.Go(func() {
-				keys := span(i%10, i%10+50)
-				got, err := l.GetMulti(context.Background(), keys)
-				if err != nil || !maps.Equal(got, values(keys)) {
-					t.Errorf("%v %v", got, err)
-				}
-			})
+			wg.Go(func() { readAll(t, l, span(i%10, i%10+50)) })
 		}
 		wg.Wait()
-		for k, n := range r.loads {
-			require.Equal(t, 1, n, k)
-		}
-		require.Len(t, r.loads, 59)
+		r.loadedOnce(t, 59)
 	})
 }

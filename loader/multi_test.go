@@ -100,6 +100,23 @@ func values(keys []string) map[string]string {
 	return out
 }
 
+// readAll reads keys, all of which are there. It may run beside the test's own goroutine.
+func readAll(t *testing.T, l *loader.Loader[string], keys []string) {
+	got, err := l.GetMulti(context.Background(), keys)
+	if err != nil || !maps.Equal(got, values(keys)) {
+		t.Errorf("%v %v", got, err)
+	}
+}
+
+// loadedOnce requires that n keys were loaded, and each of them once.
+func (r *rows) loadedOnce(t *testing.T, n int) {
+	t.Helper()
+	for k, times := range r.loads {
+		require.Equal(t, 1, times, k)
+	}
+	require.Len(t, r.loads, n)
+}
+
 // What is missing is loaded by one query, what is not there is remembered, and what was loaded is
 // found by all afterwards, whatever the cache and the loader can do at once.
 func TestGetMulti(t *testing.T) {
@@ -161,18 +178,11 @@ func TestGetMultiStampede(t *testing.T) {
 					}
 					return
 				}
-				keys := span(i%10, i%10+20)
-				got, err := l.GetMulti(context.Background(), keys)
-				if err != nil || !maps.Equal(got, values(keys)) {
-					t.Errorf("%v %v", got, err)
-				}
+				readAll(t, l, span(i%10, i%10+20))
 			})
 		}
 		wg.Wait()
-		for k, n := range r.loads {
-			require.Equal(t, 1, n, k)
-		}
-		require.Len(t, r.loads, 29)
+		r.loadedOnce(t, 29)
 	}
 }
 
