@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -28,6 +29,9 @@ func TestEveryScenario(t *testing.T) {
 	stock.Need(t)
 	// At a smaller scale, for the race detector, those whose goroutines are like another's are left out.
 	alike := []string{"hang", "slow", "late", "cut", "stray", "flap", "zombie-behind", "empty", "rolling-off", "replace-off", "replace-single", "steady", "slow-origin"}
+	// In these, nodes die or leave, which shows at once. One that is well and late, because the machine is busy, must not pass for
+	// down: it would for one process and not for another, which goes on reading there what it misses.
+	dying := []string{"rolling", "rolling-off", "replace", "replace-off", "replace-single"}
 	scale, err := strconv.ParseFloat(os.Getenv("MEMHERD_SCALE"), 64)
 	few := err == nil && scale < 1
 	seen := map[string]bool{}
@@ -41,10 +45,14 @@ func TestEveryScenario(t *testing.T) {
 			if slices.ContainsFunc(Loads(), func(l Scenario) bool { return l.Name == s.Name }) {
 				t.Parallel() // they mostly wait for TTLs
 			}
+			setup := Quick
+			if slices.Contains(dying, s.Name) {
+				setup.Timeout = 5 * time.Second
+			}
 			turns := 0
-			res, err := Play(t.Context(), s, Quick, func(string) { turns++ })
+			res, err := Play(t.Context(), s, setup, func(string) { turns++ })
 			require.NoError(t, err)
-			assert.Equal(t, s.Turns(Quick), turns)
+			assert.Equal(t, s.Turns(setup), turns)
 			safe := 0
 			for _, row := range res.Rows {
 				assert.NotNil(t, row.Ours, row.Name)
