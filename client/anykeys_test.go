@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -163,29 +164,33 @@ func TestAWinOfAnyKeyIsHandedBack(t *testing.T) {
 
 // What a node missed it hears under the same name, and until then nobody reads it.
 func TestDebtOfAnyKeyIsPaid(t *testing.T) {
-	f := newMemFleet(t, 2, nodeserver.Config{})
-	c := f.client(client.Config{ReplicationFactor: 2, Timeout: 50 * time.Millisecond, Keys: client.AnyKeys})
-	ctx := context.Background()
-	for _, key := range hostile() {
-		set(t, c, key, "old")
-	}
-	f.network.Partition("node0", true)
-	for _, key := range hostile() {
-		_, err := c.Delete(ctx, key)
-		require.NoError(t, err)
-	}
-	require.Equal(t, len(hostile()), c.Nodes()[0].Debt)
-	f.network.Partition("node0", false)
-	for stateOf(c, "node0") != "up" || c.Nodes()[0].Debt > 0 {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 2, nodeserver.Config{})
+		c := f.client(client.Config{ReplicationFactor: 2, Timeout: 50 * time.Millisecond, RejoinDelay: soon, Keys: client.AnyKeys})
+		ctx := context.Background()
 		for _, key := range hostile() {
-			_, err := c.Get(ctx, key)
-			require.ErrorIs(t, err, client.ErrCacheMiss)
+			set(t, c, key, "old")
 		}
-	}
-	alone := f.client(client.Config{Nodes: f.nodes()[:1], Keys: client.AnyKeys})
-	found, err := alone.GetMulti(ctx, hostile())
-	require.NoError(t, err)
-	require.Empty(t, found, "the node itself has heard every delete")
+		f.network.Partition("node0", true)
+		for _, key := range hostile() {
+			_, err := c.Delete(ctx, key)
+			require.NoError(t, err)
+		}
+		require.Equal(t, len(hostile()), c.Nodes()[0].Debt)
+		f.network.Partition("node0", false)
+		for stateOf(c, "node0") != "up" || c.Nodes()[0].Debt > 0 {
+			for _, key := range hostile() {
+				_, err := c.Get(ctx, key)
+				require.ErrorIs(t, err, client.ErrCacheMiss)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		alone := f.client(client.Config{Nodes: f.nodes()[:1], Keys: client.AnyKeys})
+		found, err := alone.GetMulti(ctx, hostile())
+		require.NoError(t, err)
+		require.Empty(t, found, "the node itself has heard every delete")
+		closeFleet(t, f, c, alone)
+	})
 }
 
 func TestAnyKeyGetsHot(t *testing.T) {

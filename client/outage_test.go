@@ -81,7 +81,7 @@ func TestAHungNodeTripsAfterTimeout(t *testing.T) {
 // context, a Set is owed, and nothing is an error.
 func TestAStoppedProcessBoundsEveryCall(t *testing.T) {
 	s, other := stock.ForTest(t), stock.ForTest(t)
-	c := newClient(t, client.Config{Nodes: ring.Addrs(s.Addr(), other.Addr()), ReplicationFactor: 2})
+	c := newClient(t, client.Config{Nodes: ring.Addrs(s.Addr(), other.Addr()), ReplicationFactor: 2, RejoinDelay: soon})
 	var all []string
 	for i := range 50 {
 		all = append(all, fmt.Sprint("k", i))
@@ -112,7 +112,7 @@ func TestAStoppedProcessBoundsEveryCall(t *testing.T) {
 // sees a value that was deleted or overwritten.
 func TestFlappingNodesAreNoError(t *testing.T) {
 	f := newMemFleet(t, 3, nodeserver.Config{})
-	c := f.client(client.Config{ReplicationFactor: 2, Timeout: 5 * time.Second})
+	c := f.client(client.Config{ReplicationFactor: 2, Timeout: 5 * time.Second, RejoinDelay: soon})
 	l := startLoad(c)
 	watch := startVersions(c)
 	for i := range scaled(t, 12) {

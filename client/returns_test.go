@@ -153,43 +153,47 @@ func TestRule11ARefusedSetDropsTheNearEntry(t *testing.T) {
 // A node crashes as far as this client can see and comes back with its memory: keys
 // deleted or written meanwhile are never read with their old values.
 func TestRule14ANodeReturnsWithItsMemory(t *testing.T) {
-	f := newMemFleet(t, 2, nodeserver.Config{})
-	c := f.client(client.Config{ReplicationFactor: 2, Timeout: 500 * time.Millisecond})
-	const n = 200
-	var all []string
-	for i := range n {
-		all = append(all, fmt.Sprint("k", i))
-		set(t, c, all[i], "old")
-	}
-	f.network.Kill("node0")
-	_, err := c.DeleteMulti(context.Background(), all[:n/2])
-	require.NoError(t, err)
-	for _, key := range all[n/2:] {
-		set(t, c, key, "new")
-	}
-	f.network.Revive("node0")
-	up := func() bool { return stateOf(c, "node0") == "up" && c.Nodes()[0].Debt == 0 }
-	for last := false; ; {
-		found, err := c.GetMulti(context.Background(), all)
-		require.NoError(t, err)
-		for _, it := range found {
-			require.Equal(t, "new", string(it.Value))
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 2, nodeserver.Config{})
+		c := f.client(client.Config{ReplicationFactor: 2, Timeout: 500 * time.Millisecond, RejoinDelay: soon})
+		const n = 200
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprint("k", i))
+			set(t, c, all[i], "old")
 		}
-		for _, key := range all {
-			if it, err := c.Get(context.Background(), key); !errors.Is(err, client.ErrCacheMiss) {
-				require.NoError(t, err)
+		f.network.Kill("node0")
+		_, err := c.DeleteMulti(context.Background(), all[:n/2])
+		require.NoError(t, err)
+		for _, key := range all[n/2:] {
+			set(t, c, key, "new")
+		}
+		f.network.Revive("node0")
+		up := func() bool { return stateOf(c, "node0") == "up" && c.Nodes()[0].Debt == 0 }
+		for last := false; ; {
+			found, err := c.GetMulti(context.Background(), all)
+			require.NoError(t, err)
+			for _, it := range found {
 				require.Equal(t, "new", string(it.Value))
 			}
+			for _, key := range all {
+				if it, err := c.Get(context.Background(), key); !errors.Is(err, client.ErrCacheMiss) {
+					require.NoError(t, err)
+					require.Equal(t, "new", string(it.Value))
+				}
+			}
+			if last {
+				break
+			}
+			last = up()
+			time.Sleep(time.Millisecond)
 		}
-		if last {
-			break
+		h := &herd{t: t, nodes: f.nodes(), dial: f.dial}
+		for _, key := range all {
+			h.holdNo(key, "old")
 		}
-		last = up()
-	}
-	h := &herd{t: t, nodes: f.nodes(), dial: f.dial}
-	for _, key := range all {
-		h.holdNo(key, "old")
-	}
+		closeFleet(t, f, c)
+	})
 }
 
 // A read is under way while this client writes the key: what it brings is not held.

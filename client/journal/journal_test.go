@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -125,106 +126,110 @@ func TestDebtOutlivesTheProcess(t *testing.T) {
 	ctx := context.Background()
 	for _, kept := range []bool{true, false} {
 		t.Run(fmt.Sprint("kept=", kept), func(t *testing.T) {
-			network, nodes := fleet(t)
-			path := filepath.Join(t.TempDir(), "debt")
-			process := func() (c *client.Client, end func()) {
-				cfg := client.Config{Nodes: nodes, DialContext: network.DialContext, Timeout: 50 * time.Millisecond}
-				var j *journal.Journal
-				if kept {
-					j = open(t, path)
-					cfg.DebtJournal = j
-				}
-				c, err := client.New(cfg)
-				require.NoError(t, err)
-				return c, func() {
-					require.NoError(t, c.Close())
+			synctest.Test(t, func(t *testing.T) {
+				network, nodes := fleet(t)
+				path := filepath.Join(t.TempDir(), "debt")
+				process := func() (c *client.Client, end func()) {
+					cfg := client.Config{Nodes: nodes, DialContext: network.DialContext, Timeout: 50 * time.Millisecond}
+					var j *journal.Journal
 					if kept {
-						require.NoError(t, j.Close())
+						j = open(t, path)
+						cfg.DebtJournal = j
+					}
+					c, err := client.New(cfg)
+					require.NoError(t, err)
+					return c, func() {
+						require.NoError(t, c.Close())
+						if kept {
+							require.NoError(t, j.Close())
+						}
 					}
 				}
-			}
-			c, end := process()
-			const keys = 300
-			for i := range keys {
-				_, err := c.Set(ctx, client.Item{Key: fmt.Sprint("k", i), Value: []byte("old")})
-				require.NoError(t, err)
-			}
-			network.Partition("node0:1", true)
-			owed := 0
-			for i := range keys {
-				out, _ := c.Delete(ctx, fmt.Sprint("k", i))
-				owed += out.Owed
-			}
-			require.Greater(t, owed, keys/4)
-			end()
-			network.Partition("node0:1", false)
-
-			c, end = process()
-			old := 0
-			for i := range keys {
-				if _, err := c.Get(ctx, fmt.Sprint("k", i)); err == nil {
-					old++
+				c, end := process()
+				const keys = 300
+				for i := range keys {
+					_, err := c.Set(ctx, client.Item{Key: fmt.Sprint("k", i), Value: []byte("old")})
+					require.NoError(t, err)
 				}
-			}
-			if !kept {
-				require.Greater(t, old, owed/2) // a delete on its way during the partition arrives after it
+				network.Partition("node0:1", true)
+				owed := 0
+				for i := range keys {
+					out, _ := c.Delete(ctx, fmt.Sprint("k", i))
+					owed += out.Owed
+				}
+				require.Greater(t, owed, keys/4)
 				end()
-				return
-			}
-			require.Zero(t, old)
-			require.Eventually(t, func() bool {
-				for _, s := range c.Nodes() {
-					if s.Debt > 0 {
-						return false
+				network.Partition("node0:1", false)
+
+				c, end = process()
+				old := 0
+				for i := range keys {
+					if _, err := c.Get(ctx, fmt.Sprint("k", i)); err == nil {
+						old++
 					}
 				}
-				return true
-			}, time.Minute, time.Millisecond)
-			other, err := client.New(client.Config{Nodes: nodes, DialContext: network.DialContext})
-			require.NoError(t, err)
-			for i := range keys {
-				_, err := other.Get(ctx, fmt.Sprint("k", i))
-				require.ErrorIs(t, err, client.ErrCacheMiss)
-			}
-			require.NoError(t, other.Close())
-			end()
-			j := open(t, path)
-			left, err := j.Load()
-			require.NoError(t, err)
-			require.Empty(t, left, "what is paid is struck out")
-			require.NoError(t, j.Close())
+				if !kept {
+					require.Greater(t, old, owed/2) // a delete on its way during the partition arrives after it
+					end()
+					return
+				}
+				require.Zero(t, old)
+				require.Eventually(t, func() bool {
+					for _, s := range c.Nodes() {
+						if s.Debt > 0 {
+							return false
+						}
+					}
+					return true
+				}, time.Minute, time.Millisecond)
+				other, err := client.New(client.Config{Nodes: nodes, DialContext: network.DialContext})
+				require.NoError(t, err)
+				for i := range keys {
+					_, err := other.Get(ctx, fmt.Sprint("k", i))
+					require.ErrorIs(t, err, client.ErrCacheMiss)
+				}
+				require.NoError(t, other.Close())
+				end()
+				j := open(t, path)
+				left, err := j.Load()
+				require.NoError(t, err)
+				require.Empty(t, left, "what is paid is struck out")
+				require.NoError(t, j.Close())
+			})
 		})
 	}
 }
 
 // An overflow is remembered, too: the node is not read until somebody says so.
 func TestOverflowOutlivesTheProcess(t *testing.T) {
-	ctx := context.Background()
-	network, nodes := fleet(t)
-	j := open(t, filepath.Join(t.TempDir(), "debt"))
-	cfg := client.Config{Nodes: nodes[:1], DialContext: network.DialContext, Timeout: 50 * time.Millisecond, DebtLimit: 10, DebtJournal: j}
-	c, err := client.New(cfg)
-	require.NoError(t, err)
-	require.NoError(t, c.Ping(ctx))
-	network.Partition("node0:1", true)
-	for i := range 50 {
-		_, _ = c.Delete(ctx, fmt.Sprint("k", i))
-	}
-	require.True(t, c.Nodes()[0].DebtOverflow)
-	require.NoError(t, c.Close())
-	network.Partition("node0:1", false)
-	c, err = client.New(cfg)
-	require.NoError(t, err)
-	require.True(t, c.Nodes()[0].DebtOverflow)
-	_, err = c.Get(ctx, "k")
-	require.ErrorIs(t, err, client.ErrNodeDown)
-	require.NoError(t, c.Readmit("node0"))
-	require.Eventually(t, func() bool { return c.Nodes()[0].State == "up" }, time.Minute, time.Millisecond)
-	require.NoError(t, c.Close())
-	left, err := j.Load()
-	require.NoError(t, err)
-	require.Empty(t, left)
-	require.NoError(t, j.Close())
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		network, nodes := fleet(t)
+		j := open(t, filepath.Join(t.TempDir(), "debt"))
+		cfg := client.Config{Nodes: nodes[:1], DialContext: network.DialContext, Timeout: 50 * time.Millisecond, DebtLimit: 10, DebtJournal: j}
+		c, err := client.New(cfg)
+		require.NoError(t, err)
+		require.NoError(t, c.Ping(ctx))
+		network.Partition("node0:1", true)
+		for i := range 50 {
+			_, _ = c.Delete(ctx, fmt.Sprint("k", i))
+		}
+		require.True(t, c.Nodes()[0].DebtOverflow)
+		require.NoError(t, c.Close())
+		network.Partition("node0:1", false)
+		c, err = client.New(cfg)
+		require.NoError(t, err)
+		require.True(t, c.Nodes()[0].DebtOverflow)
+		_, err = c.Get(ctx, "k")
+		require.ErrorIs(t, err, client.ErrNodeDown)
+		require.NoError(t, c.Readmit("node0"))
+		require.Eventually(t, func() bool { return c.Nodes()[0].State == "up" }, time.Minute, time.Millisecond)
+		require.NoError(t, c.Close())
+		left, err := j.Load()
+		require.NoError(t, err)
+		require.Empty(t, left)
+		require.NoError(t, j.Close())
+	})
 }
 
 // failing is a journal that takes nothing for a while.
@@ -254,24 +259,26 @@ func (f *failing) Write(changes []client.DebtRecord) error {
 func TestAJournalThatFails(t *testing.T) {
 	ctx := context.Background()
 	for _, fails := range []int{1, 1000} {
-		network, nodes := fleet(t)
-		j, told := &failing{fails: fails}, make(chan error, 100)
-		c, err := client.New(client.Config{Nodes: nodes[:1], DialContext: network.DialContext, Timeout: 50 * time.Millisecond, DebtJournal: j,
-			Hooks: client.Hooks{JournalFailed: func(err error) { told <- err }}})
-		require.NoError(t, err)
-		network.Partition("node0:1", true)
-		for i := range 20 {
-			out, _ := c.Delete(ctx, fmt.Sprint("k", i))
-			require.Equal(t, 1, out.Owed)
-		}
-		require.ErrorIs(t, <-told, errFull)
-		err = c.Close()
-		if fails > 1 {
-			require.ErrorIs(t, err, errFull)
-			continue
-		}
-		require.NoError(t, err)
-		require.Len(t, j.written, 20)
+		synctest.Test(t, func(t *testing.T) {
+			network, nodes := fleet(t)
+			j, told := &failing{fails: fails}, make(chan error, 100)
+			c, err := client.New(client.Config{Nodes: nodes[:1], DialContext: network.DialContext, Timeout: 50 * time.Millisecond, DebtJournal: j,
+				Hooks: client.Hooks{JournalFailed: func(err error) { told <- err }}})
+			require.NoError(t, err)
+			network.Partition("node0:1", true)
+			for i := range 20 {
+				out, _ := c.Delete(ctx, fmt.Sprint("k", i))
+				require.Equal(t, 1, out.Owed)
+			}
+			require.ErrorIs(t, <-told, errFull)
+			err = c.Close()
+			if fails > 1 {
+				require.ErrorIs(t, err, errFull)
+				return
+			}
+			require.NoError(t, err)
+			require.Len(t, j.written, 20)
+		})
 	}
 }
 
