@@ -69,6 +69,7 @@ func onMoved(t *testing.T, run func(t *testing.T, m *moved)) {
 			})
 		})
 		t.Run(fmt.Sprint("memcached/R=", r), func(t *testing.T) {
+			t.Parallel() // it mostly waits
 			var nodes []ring.Node
 			for range 4 {
 				nodes = append(nodes, ring.Addrs(stock.ForTest(t).Addr())...)
@@ -112,6 +113,7 @@ func (m *moved) switched() {
 // A process that starts within a migration window: the first thing it does reaches the old copies of a key, where
 // everybody else looks for what has not been read since.
 func TestRule17ANewcomerWrites(t *testing.T) {
+	t.Parallel() // it mostly waits
 	ctx := context.Background()
 	writes := map[string]func(c *client.Client, key string) error{
 		"Delete":      func(c *client.Client, key string) error { _, err := c.Delete(ctx, key); return err },
@@ -159,6 +161,7 @@ func TestRule17ANewcomerWrites(t *testing.T) {
 
 // It reads what has moved, counts on, and takes no lock that is held.
 func TestRule17ANewcomerReads(t *testing.T) {
+	t.Parallel() // it mostly waits
 	ctx := context.Background()
 	onMoved(t, func(t *testing.T, m *moved) {
 		value, counter, lock := m.key(0), m.key(1), m.key(2)

@@ -40,6 +40,7 @@ func TestPausedProcess(t *testing.T) {
 		pausedProcess(t, strings.Split(nodes, ","))
 		return
 	}
+	t.Parallel() // it mostly waits
 	a, b := stock.ForTest(t), stock.ForTest(t)
 	self, err := os.Executable()
 	require.NoError(t, err)

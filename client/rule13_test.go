@@ -59,6 +59,7 @@ func TestRule13ALateWriteIsUndone(t *testing.T) {
 // A stopped process has 3,000 requests in its buffers, and goes on after they were all given
 // up and owed: none of the values comes back.
 func TestRule13AStoppedNodeUndoesNothing(t *testing.T) {
+	t.Parallel() // it mostly waits
 	servers := []*stock.Server{stock.ForTest(t), stock.ForTest(t)}
 	for round := range scaled(t, 10) {
 		ctx := context.Background()

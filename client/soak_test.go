@@ -148,6 +148,7 @@ func (s *soak) check(key string, it client.Item) {
 // wait for its own: nobody gets another's, nothing else fails, and no connection is
 // lost. make soak-late runs it with 10,000,000 operations.
 func TestSoakLateReplies(t *testing.T) {
+	t.Parallel() // it mostly waits
 	m := &meddler{lateEvery: 100, lateBy: 2 * time.Millisecond}
 	m.start(t, stock.ForTest(t).Addr())
 	s := &soak{t: t, left: 90, keys: 1000}
@@ -166,6 +167,7 @@ func TestSoakLateReplies(t *testing.T) {
 // A peer sends one stray reply in a thousand, a copy of an earlier one: nobody gets a
 // wrong value; the connections die of it. make soak-stray runs it at length.
 func TestSoakStrayReplies(t *testing.T) {
+	t.Parallel() // it mostly waits
 	m := &meddler{strayEvery: 1000}
 	m.start(t, stock.ForTest(t).Addr())
 	s := &soak{t: t, left: 100, keys: 1000}
