@@ -66,6 +66,8 @@ func BenchmarkNew(b *testing.B) {
 		{"rendezvous-3", 3, 2, Rendezvous, nil},
 		{"rendezvous-10", 10, 2, Rendezvous, nil},
 		{"rendezvous-100", 100, 2, Rendezvous, nil},
+		{"rendezvous-5-weighted", 5, 2, Rendezvous, weights},
+		{"rendezvous-12-weighted", 12, 2, Rendezvous, weights},
 		{"rendezvous-1000", 1000, 3, Rendezvous, nil},
 		{"rendezvous-1000-weighted", 1000, 3, Rendezvous, weights},
 		{"rendezvous-1000-zones", 1000, 3, Rendezvous, zones},

@@ -3,6 +3,7 @@ package scenario
 import (
 	"bytes"
 	"context"
+	"flag"
 	"os"
 	"slices"
 	"strconv"
@@ -20,6 +21,10 @@ import (
 
 func TestMain(m *testing.M) {
 	part.Main(Parts())
+	// A default only: the command line, parsed later, goes before it.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -31,7 +36,9 @@ func TestEveryScenario(t *testing.T) {
 	alike := []string{"hang", "slow", "late", "cut", "stray", "flap", "zombie-behind", "empty", "rolling-off", "replace-off", "replace-single", "steady", "slow-origin"}
 	// In these, nodes die or leave, which shows at once. One that is well and late, because the machine is busy, must not pass for
 	// down: it would for one process and not for another, which goes on reading there what it misses.
-	dying := []string{"rolling", "rolling-off", "replace", "replace-off", "replace-single"}
+	dying := []string{"empty", "rolling", "rolling-off", "replace", "replace-off", "replace-single"}
+	// Several processes that must learn of the same things at about the same time have the machine to themselves.
+	apart := []string{"rejoin", "rolling", "rolling-off", "replace", "replace-off", "replace-single", "rapid"}
 	scale, err := strconv.ParseFloat(os.Getenv("MEMHERD_SCALE"), 64)
 	few := err == nil && scale < 1
 	seen := map[string]bool{}
@@ -42,8 +49,8 @@ func TestEveryScenario(t *testing.T) {
 			continue
 		}
 		t.Run(s.Name, func(t *testing.T) {
-			if slices.ContainsFunc(Loads(), func(l Scenario) bool { return l.Name == s.Name }) {
-				t.Parallel() // they mostly wait for TTLs
+			if !slices.Contains(apart, s.Name) {
+				t.Parallel() // they last as long whatever they have of the processors
 			}
 			setup := Quick
 			if slices.Contains(dying, s.Name) {
