@@ -46,7 +46,7 @@ func TestReadsGoAroundASlowNode(t *testing.T) {
 						if i == 0 && slow.Load() {
 							return nodeserver.Verdict{Delay: 20 * time.Millisecond}
 						}
-						return nodeserver.Verdict{Delay: 100 * time.Microsecond}
+						return nodeserver.Verdict{Delay: 500 * time.Microsecond}
 					}
 					f.start(f.names[i])
 				}
