@@ -154,9 +154,10 @@ func TestALostNodeIsNoError(t *testing.T) {
 // A node hangs: it takes requests and answers none. The calls that were waiting fail
 // over when their reply is overdue, later ones at once.
 func TestAHungNodeIsNoError(t *testing.T) {
+	t.Parallel() // it mostly waits
 	s := stock.ForTest(t)
 	other := stock.ForTest(t)
-	c := newClient(t, client.Config{Nodes: ring.Addrs(s.Addr(), other.Addr()), ReplicationFactor: 2, RejoinDelay: soon})
+	c := newClient(t, client.Config{Nodes: ring.Addrs(s.Addr(), other.Addr()), ReplicationFactor: 2, RejoinDelay: soon, Timeout: time.Second})
 	require.NoError(t, c.Ping(context.Background()))
 	l := startLoad(c)
 	l.after(t, 1000)

@@ -80,8 +80,9 @@ func TestAHungNodeTripsAfterTimeout(t *testing.T) {
 // The same with a real process, stopped for a second: a Get waits no longer than its
 // context, a Set is owed, and nothing is an error.
 func TestAStoppedProcessBoundsEveryCall(t *testing.T) {
+	t.Parallel() // it mostly waits
 	s, other := stock.ForTest(t), stock.ForTest(t)
-	c := newClient(t, client.Config{Nodes: ring.Addrs(s.Addr(), other.Addr()), ReplicationFactor: 2, RejoinDelay: soon})
+	c := newClient(t, client.Config{Nodes: ring.Addrs(s.Addr(), other.Addr()), ReplicationFactor: 2, RejoinDelay: soon, Timeout: time.Second})
 	var all []string
 	for i := range 50 {
 		all = append(all, fmt.Sprint("k", i))

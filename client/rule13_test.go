@@ -64,7 +64,7 @@ func TestRule13AStoppedNodeUndoesNothing(t *testing.T) {
 	for round := range scaled(t, 10) {
 		ctx := context.Background()
 		c := newClient(t, client.Config{
-			Nodes: ring.Addrs(servers[0].Addr(), servers[1].Addr()), ReplicationFactor: 2, Timeout: 200 * time.Millisecond,
+			Nodes: ring.Addrs(servers[0].Addr(), servers[1].Addr()), ReplicationFactor: 2, Timeout: 500 * time.Millisecond,
 			RejoinDelay: client.NoRejoinDelay, MaxInFlight: 4000,
 		})
 		const n = 3000

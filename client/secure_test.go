@@ -46,7 +46,12 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
+// newClient makes a client that is closed when the test ends. Unless the test says otherwise it waits long: a machine
+// that is busy is no fault of a node's.
 func newClient(t *testing.T, cfg client.Config) *client.Client {
+	if cfg.Timeout == 0 {
+		cfg.Timeout, cfg.DialTimeout = 5*time.Second, 5*time.Second
+	}
 	c, err := client.New(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
