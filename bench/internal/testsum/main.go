@@ -2,8 +2,8 @@
 // one line per package, the whole output of whatever failed, and at the end why
 // tests were skipped and how many passed, failed and were skipped. Its exit status
 // is that of the tests. With -also DIR before the arguments, any number of times, it
-// does the same in nested modules, one after the other beside the main one, and sums up all
-// of them. -first PACKAGE names a package of the main module that is to be tested before others,
+// does the same in nested modules, one package after the other beside the main one, and sums
+// up all of them. -first PACKAGE names a package of the main module that is to be tested before others,
 // because its tests take long.
 package main
 
@@ -38,7 +38,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	// Packages that are named twice are tested once, where they are named first.
 	wg.Go(func() { root = test(s, "", insert(args, first), errs) })
 	for _, dir := range nested {
-		if c := test(s, dir, args, errs); code == 0 {
+		if c := test(s, dir, slices.Concat([]string{"-p=1"}, args), errs); code == 0 {
 			code = c
 		}
 	}
