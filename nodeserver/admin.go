@@ -19,6 +19,9 @@ type Admin struct {
 	// DebugTime allows the command debugtime, which moves the clock that TTLs are counted
 	// on. For tests of other programs.
 	DebugTime bool
+	// TrackSizes has stats sizes count all items (-o track_sizes). Default: those stored
+	// after the command stats sizes_enable.
+	TrackSizes bool
 	// Cluster is what "config get cluster" answers, one "host|ip|port" a node; ip may be
 	// empty. Default nothing: the command is unknown. See Server.SetCluster.
 	Cluster []string

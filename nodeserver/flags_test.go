@@ -83,7 +83,7 @@ func TestEveryFlagAgainstMemcached(t *testing.T) {
 		{"lru_crawler metadump", "lru_crawler metadump none\r\n", "BADCLASS invalid class id\r\n"}, // memcached runs without a crawler
 		{"stats detail", "stats detail on\r\nset a:b 0 0 1\r\nx\r\nget a:b\r\nget a:c\r\nstats detail dump\r\nstats detail off\r\nstats detail\r\n", ""},
 		{"stats reset", "stats reset\r\n", ""},
-		{"stats sizes", "stats sizes\r\n", ""},
+		{"stats sizes", "stats sizes\r\nstats sizes_enable\r\n" + item + "stats sizes\r\nstats sizes_disable\r\nstats sizes\r\n", ""},
 		{"watch", "watch bogus\r\n", ""},
 		{"config get cluster", "config get cluster\r\n", ""},
 	} {

@@ -22,6 +22,10 @@ func feed(t *testing.T, users Users, parts ...[]byte) (out string, quit bool) {
 func feedConn(t *testing.T, users Users, parts ...[]byte) *conn {
 	s, err := New(Config{MaxBytes: 1 << 20, Now: func() time.Time { return recorded }, Users: users})
 	require.NoError(t, err)
+	return feedServer(s, parts...)
+}
+
+func feedServer(s *Server, parts ...[]byte) *conn {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()

@@ -31,7 +31,8 @@ type Server struct {
 	door      *doorkeeper                 // nil: everybody may come in
 	cluster   atomic.Pointer[clusterList] // what config get cluster answers
 	verbosity atomic.Uint32
-	pid       uint64 // what stats shows, see pidOf
+	pid       uint64        // what stats shows, see pidOf
+	sizesFrom atomic.Uint64 // stats sizes counts items of this version and newer; 0: off
 
 	// pending is how many bytes of buffers hold half-arrived data blocks.
 	pending atomic.Int64
@@ -78,6 +79,9 @@ func New(cfg Config) (*Server, error) {
 	s.clock.init(cfg.Now)
 	s.loops.init(s)
 	s.door = newDoorkeeper(cfg.Users)
+	if cfg.Admin.TrackSizes {
+		s.enableSizes()
+	}
 	if len(cfg.Admin.Cluster) > 0 {
 		s.SetCluster(cfg.Admin.Cluster)
 	}

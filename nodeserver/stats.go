@@ -67,7 +67,10 @@ func (c *conn) statsCommand(args []byte) {
 	case "slabs":
 		c.statsSlabs()
 	case "sizes":
-		c.stat("sizes_status", "disabled")
+		c.statsSizes()
+	case "sizes_enable", "sizes_disable":
+		c.switchSizes(string(word) == "sizes_enable")
+		return
 	case "conns":
 		c.statsConns()
 	case "reset":
@@ -194,6 +197,7 @@ func (c *conn) statsSettings() {
 	c.stat("flush_enabled", yesNo(!cfg.Admin.NoFlush))
 	c.stat("dump_enabled", "yes")
 	c.statNum("idle_timeout", uint64(cfg.IdleTimeout/time.Second))
+	c.stat("track_sizes", yesNo(c.srv.sizesFrom.Load() != 0))
 	c.stat("ssl_enabled", yesNo(cfg.TLS != nil))
 	c.stat("eviction", cfg.Eviction.String())
 }

@@ -37,6 +37,7 @@ func TestParseOptions(t *testing.T) {
 		{"-MFA -a 0770 -P /run/x.pid -Y /etc/users -l 0.0.0.0 -o eviction=s3fifo,idle_timeout=30",
 			options{mask: 0o770, port: 11211, listen: "0.0.0.0", megabytes: 64, conns: 1024, itemBytes: 1 << 20, noEvict: true, noFlush: true, shutdown: true,
 				pidFile: "/run/x.pid", users: "/etc/users", eviction: store.S3FIFO, idle: 30 * time.Second}},
+		{"-o track_sizes,eviction=lfu", options{mask: defaultMask, port: 11211, listen: "127.0.0.1", megabytes: 64, conns: 1024, itemBytes: 1 << 20, trackSizes: true, eviction: store.LFU}},
 		{"-o loops=3", options{mask: defaultMask, port: 11211, listen: "127.0.0.1", megabytes: 64, conns: 1024, itemBytes: 1 << 20, loops: 3}},
 		{"-o loops=0", options{mask: defaultMask, port: 11211, listen: "127.0.0.1", megabytes: 64, conns: 1024, itemBytes: 1 << 20, loops: -1}},
 		{"-s /run/x.sock", options{mask: defaultMask, port: 11211, listen: "127.0.0.1", socket: "/run/x.sock", megabytes: 64, conns: 1024, itemBytes: 1 << 20}},

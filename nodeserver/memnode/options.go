@@ -36,7 +36,8 @@ const usage = `Usage: memnode [options]
   -o <list>     suboptions, with commas between:
                 eviction=lru|s3fifo|lfu, loops=<n> (epoll loops that serve connections, on
                 Linux; default -t; 0: a goroutine for each connection),
-                idle_timeout=<seconds>, ssl_chain_cert=<file>, ssl_key=<file>, ssl_ca_cert=<file>, ssl_verify_mode=0..3,
+                idle_timeout=<seconds>, track_sizes (stats sizes counts from
+                the start), ssl_chain_cert=<file>, ssl_key=<file>, ssl_ca_cert=<file>, ssl_verify_mode=0..3,
                 ssl_min_version=tlsv1.2; memcached's others are accepted and do nothing
   -U 0          no UDP; any other port is refused
   -u <user>, -B ascii|auto, -b <n>, -R <n>, -n <n>, -f <factor>, -D <char>, -k, -r, -L, -C
@@ -68,6 +69,7 @@ type options struct {
 	version, help  bool
 	idle           time.Duration
 	loops          int
+	trackSizes     bool
 	eviction       store.Policy
 	insecurePublic bool
 	profile        nodeserver.Profile
@@ -324,7 +326,7 @@ func (o *options) config(shutdown func()) (nodeserver.Config, error) {
 		MaxConns:     o.conns,
 		IdleTimeout:  o.idle,
 		Profile:      o.profile,
-		Admin:        nodeserver.Admin{NoFlush: o.noFlush},
+		Admin:        nodeserver.Admin{NoFlush: o.noFlush, TrackSizes: o.trackSizes},
 		Addr:         "unix:" + o.socket,
 	}
 	if o.shutdown {

@@ -16,7 +16,7 @@ var ignored = []string{
 	"no_hashexpand", "slab_reassign", "no_slab_reassign", "slab_automove", "slab_automove_ratio",
 	"slab_automove_window", "slab_automove_freeratio", "slab_chunk_max", "slab_sizes", "lru_crawler",
 	"no_lru_crawler", "lru_crawler_sleep", "lru_crawler_tocrawl", "lru_maintainer", "no_lru_maintainer",
-	"hot_lru_pct", "warm_lru_pct", "hot_max_factor", "warm_max_factor", "temporary_ttl", "track_sizes",
+	"hot_lru_pct", "warm_lru_pct", "hot_max_factor", "warm_max_factor", "temporary_ttl",
 	"drop_privileges", "no_drop_privileges", "resp_obj_mem_limit", "read_buf_mem_limit", "inline_ascii_response",
 	"no_inline_ascii_resp", "worker_logbuf_size", "watcher_logbuf_size", "no_chunked_items", "ext_item_size",
 	"ssl_session_cache", "ssl_ciphers", "ssl_wbuf_size", "relaxed_privileges", "expirezero_does_not_evict",
@@ -57,6 +57,8 @@ func (o *options) suboption(name, value string, has bool) (err error) {
 		if o.loops, err = number(value, 0, 1<<10); o.loops == 0 && err == nil {
 			o.loops = -1 // none, where Config has the default
 		}
+	case "track_sizes":
+		o.trackSizes = true
 	case "eviction":
 		o.eviction, err = store.ParsePolicy(value)
 	case "ssl_chain_cert":
