@@ -63,13 +63,15 @@ func (u Users) check() error {
 type doorkeeper struct {
 	key    [32]byte
 	hashes [][sha256.Size]byte
+	// equal is subtle.ConstantTimeCompare; a test counts its calls.
+	equal func(x, y []byte) int
 }
 
 func newDoorkeeper(users Users) *doorkeeper {
 	if len(users) == 0 {
 		return nil
 	}
-	g := &doorkeeper{}
+	g := &doorkeeper{equal: subtle.ConstantTimeCompare}
 	rand.Read(g.key[:])
 	for name, password := range users {
 		g.hashes = append(g.hashes, g.hash([]byte(name), []byte(password)))
@@ -86,11 +88,13 @@ func (g *doorkeeper) hash(name, password []byte) (out [sha256.Size]byte) {
 	return out
 }
 
+// admits compares what was sent with every user's, also when one of them has been found: when
+// it ends says neither whether the name is known nor whose it is.
 func (g *doorkeeper) admits(name, password []byte) bool {
 	sent := g.hash(name, password)
 	ok := 0
 	for i := range g.hashes {
-		ok |= subtle.ConstantTimeCompare(sent[:], g.hashes[i][:])
+		ok |= g.equal(sent[:], g.hashes[i][:])
 	}
 	return ok == 1
 }

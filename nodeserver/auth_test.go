@@ -1,6 +1,9 @@
 package nodeserver
 
 import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -67,6 +70,45 @@ func TestLoginBoundsWhatItKeeps(t *testing.T) {
 			assert.Equal(t, want == "", closed, "%.40q", send)
 		}
 	})
+}
+
+// TestLoginComparesAlike: whoever logs in, with whatever, is compared with every user, over
+// as many bytes each time, by the function whose time does not depend on what they are.
+func TestLoginComparesAlike(t *testing.T) {
+	users := Users{"bob": "secret", "al": "x", "carol": strings.Repeat("p", 200)}
+	g := newDoorkeeper(users)
+	assert.Equal(t, reflect.ValueOf(subtle.ConstantTimeCompare).Pointer(), reflect.ValueOf(g.equal).Pointer())
+	calls, right := 0, 0
+	g.equal = func(x, y []byte) int {
+		calls++
+		assert.Len(t, x, sha256.Size)
+		assert.Len(t, y, sha256.Size)
+		n := subtle.ConstantTimeCompare(x, y)
+		right += n
+		return n
+	}
+	type attempt struct {
+		name, password string
+		in             bool
+	}
+	attempts := []attempt{{"", "", false}, {"bob", "", false}, {"bob", "secre", false}, {"bob", "Secret", false}, {"bob", "secrets", false}, {"bobsecret", "", false},
+		{"bo", "bsecret", false}, {"nobody", "secret", false}, {"al", "secret", false}, {strings.Repeat("n", 1000), strings.Repeat("p", 1000), false}, {"carol", "x", false}}
+	for name, password := range users {
+		attempts = append(attempts, attempt{name, password, true})
+	}
+	for _, a := range attempts {
+		calls, right = 0, 0
+		assert.Equal(t, a.in, g.admits([]byte(a.name), []byte(a.password)), "%q", a.name)
+		assert.Equal(t, len(users), calls, "%q: compared with every user, found or not", a.name)
+		if a.in {
+			assert.Equal(t, 1, right)
+		}
+	}
+	seen := map[[sha256.Size]byte]bool{}
+	for _, h := range append(g.hashes, newDoorkeeper(users).hashes...) {
+		assert.False(t, seen[h], "each server has a key of its own, and nobody's hash is another's")
+		seen[h] = true
+	}
 }
 
 func TestReadUsers(t *testing.T) {
