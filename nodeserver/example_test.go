@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -73,4 +74,105 @@ func ExampleMemNetwork() {
 	// Output:
 	// NF
 	// true
+}
+
+// A node that lets in only who logs in, as memcached's -Y does.
+func ExampleReadUsers() {
+	users, err := nodeserver.ReadUsers(strings.NewReader("reporting:not-a-real-secret\n"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(converse(nodeserver.Config{Users: users},
+		"get k\r\nset auth 0 0 27\r\nreporting not-a-real-secret\r\nget k\r\n"))
+	// Output:
+	// CLIENT_ERROR unauthenticated
+	// STORED
+	// END
+}
+
+// A node that speaks the protocol of an older memcached, for tests of clients.
+func ExampleProfile() {
+	old, err := nodeserver.ParseProfile("1.5.22")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(converse(nodeserver.Config{Profile: old}, "version\r\nmg k v\r\n"))
+	// Output:
+	// VERSION 1.5.22-memherd
+	// ERROR
+}
+
+// A node that tells clients of a cluster, and lets tests move its clock.
+func ExampleAdmin() {
+	fmt.Println(converse(nodeserver.Config{Admin: nodeserver.Admin{
+		DebugTime: true, Cluster: []string{"a.example|10.0.0.1|11211", "b.example|10.0.0.2|11211"},
+	}}, "set k 0 60 1\r\nv\r\ndebugtime 61\r\nget k\r\nconfig get cluster\r\n"))
+	// Output:
+	// STORED
+	// OK
+	// END
+	// CONFIG cluster 0 52
+	// 1
+	// a.example|10.0.0.1|11211 b.example|10.0.0.2|11211
+	//
+	// END
+}
+
+// A node that loses the reply to a set, and answers a get with an error.
+func ExampleVerdict() {
+	fmt.Println(converse(nodeserver.Config{Intercept: func(_ net.Addr, r *memproto.Request) nodeserver.Verdict {
+		switch r.Cmd {
+		case memproto.CmdGet:
+			return nodeserver.Verdict{Reply: []byte("SERVER_ERROR out of order\r\n")}
+		case memproto.CmdSet:
+			return nodeserver.Verdict{DropAfter: true}
+		}
+		return nodeserver.Verdict{}
+	}}, "get k\r\nset k 0 0 1\r\nv\r\nget k\r\n"))
+	// Output:
+	// SERVER_ERROR out of order
+}
+
+// A server that stops as a process should: no new connections, what was asked is
+// answered.
+func ExampleServer_Shutdown() {
+	srv, err := nodeserver.Start(nodeserver.Config{Addr: "127.0.0.1:0"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer srv.Close() // whatever Shutdown could not end in time
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	fmt.Println(srv.Shutdown(ctx))
+	_, err = net.Dial("tcp", srv.Addr().String())
+	fmt.Println(err != nil)
+	// Output:
+	// <nil>
+	// true
+}
+
+// converse starts a node, says the lines to it, and returns what it answers until it
+// has closed the connection.
+func converse(cfg nodeserver.Config, lines string) string {
+	mem := nodeserver.NewMemNetwork()
+	cfg.Addr, cfg.Network = "node", mem
+	srv, err := nodeserver.Start(cfg)
+	if err != nil {
+		return err.Error()
+	}
+	defer srv.Close()
+	nc, err := mem.DialContext(context.Background(), "tcp", "node")
+	if err != nil {
+		return err.Error()
+	}
+	defer nc.Close()
+	fmt.Fprint(nc, lines+"quit\r\n")
+	answer, err := io.ReadAll(nc)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.ReplaceAll(string(answer), "\r\n", "\n")
 }
