@@ -63,7 +63,7 @@ func checkShard(t require.TestingT, sh *shard) {
 		}
 	}
 	require.Zero(t, listed, "every segment is in a list")
-	require.Equal(t, sh.held, held+sh.index.held())
+	require.Equal(t, sh.held, held+sh.index.held()+sh.ghosts.held())
 	require.Equal(t, sh.queueHeld, queued)
 	require.Equal(t, sh.dead, dead)
 	require.Equal(t, sh.bytes, size)

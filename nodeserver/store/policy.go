@@ -11,9 +11,10 @@ const (
 	// others go by the segment: its items that were used since it was filled stay, the
 	// latest three quarters at most.
 	LRU Policy = iota
-	// S3FIFO keeps new items in a queue of a tenth of the memory, from which only those
+	// S3FIFO keeps new items in a queue of a fifth of the memory, from which only those
 	// go on to the main queue that were used again, or come back soon after they went
-	// (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023).
+	// (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023; there
+	// the queue is a tenth, and two uses are asked for).
 	S3FIFO
 	// LFU drops what was used least, counted with a memory that fades: a count is
 	// halved whenever its item has been passed over.
@@ -41,8 +42,18 @@ func ParsePolicy(name string) (Policy, error) {
 	return 0, fmt.Errorf("store: no eviction policy %q: there are lru, s3fifo and lfu", name)
 }
 
-// maxFrequency is how far S3FIFO counts the uses of an item.
-const maxFrequency = 3
+const (
+	// maxFrequency is how far S3FIFO counts the uses of an item.
+	maxFrequency = 3
+	// smallShare of the memory is S3FIFO's small queue. With a tenth, and two uses before
+	// an item goes on, popular keys that are new are thrown out too often where the keys
+	// drift: half a point below memcached at 30 % of the bytes, where this is above it.
+	// The price is half a point where keys stay the same, of three or more above memcached.
+	smallShare = 5
+	// ghostShare of as many items as are stored is how many dropped ones are remembered.
+	// Older ones come back by chance.
+	ghostShare = 2
+)
 
 // firstQueue is where a new item goes.
 func (sh *shard) firstQueue(h uint64) queue {
@@ -90,10 +101,6 @@ func (sh *shard) worth(s *segment, r record) stamp {
 			return at
 		}
 		return 0
-	case S3FIFO:
-		if s.queue == smallQueue && r.rank() < 2 {
-			return 0
-		}
 	}
 	return stamp(r.rank())
 }
@@ -121,26 +128,46 @@ type ghosts struct {
 // ghostBytes is how much memory of a shard there is per remembered item.
 const ghostBytes = 1024
 
-func (g *ghosts) note(h uint64, maxBytes int64) {
+// dropped is called for an item that leaves segment s for want of room, before it goes.
+func (sh *shard) dropped(s *segment, h uint64) {
+	if s.queue != smallQueue {
+		return
+	}
+	g := &sh.ghosts
 	if g.table == nil {
-		n := int64(64)
-		for n < maxBytes/ghostBytes {
-			n *= 2
-		}
-		g.table = make([]uint64, n)
+		g.table = make([]uint64, ghostsHold(sh.maxBytes)/8)
+		sh.held += g.held()
 	}
 	g.drops++
 	g.table[int(h)&(len(g.table)-1)] = h>>32<<32 | uint64(g.drops)
 }
 
-// take reports whether h was among the latest drops, as many as are stored now, and
-// forgets it.
+// ghostsHold is how many bytes the table of a shard of so many bytes has.
+func ghostsHold(maxBytes int64) int64 {
+	n := int64(16)
+	for n < maxBytes/ghostBytes {
+		n *= 2
+	}
+	return 8 * n
+}
+
+// forgetDropped gives the memory of what is remembered back.
+func (sh *shard) forgetDropped() {
+	sh.held -= sh.ghosts.held()
+	sh.ghosts = ghosts{}
+}
+
+// held is the memory of the table in bytes.
+func (g *ghosts) held() int64 { return int64(len(g.table)) * 8 }
+
+// take reports whether h was among the latest drops, and forgets it; items is how many
+// are stored now.
 func (g *ghosts) take(h uint64, items int) bool {
 	if g.table == nil {
 		return false
 	}
 	e := &g.table[int(h)&(len(g.table)-1)]
-	if *e>>32 != h>>32 || int(g.drops-uint32(*e)) > items {
+	if *e>>32 != h>>32 || int(g.drops-uint32(*e)) > items/ghostShare {
 		return false
 	}
 	*e = 0

@@ -132,7 +132,7 @@ func ratios(t testing.TB, trace []int, mean int, share float64, p Policy) (got, 
 }
 
 // TestHitRatio: LRU is within 1.5 points of an exact one, and S3FIFO is not worse, but where keys
-// drift.
+// drift all the time.
 func TestHitRatio(t *testing.T) {
 	const keys = 50_000
 	plain := zipf(400_000, keys, 1)

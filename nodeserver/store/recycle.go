@@ -58,7 +58,7 @@ func (sh *shard) victim() (id uint32, keepAll bool) {
 		return 0, false
 	}
 	q := mainQueue
-	if sh.policy == S3FIFO && (sh.queueHeld[smallQueue] > sh.maxBytes/10 || sh.segs[mainQueue].prev == uint32(mainQueue)) {
+	if sh.policy == S3FIFO && (sh.queueHeld[smallQueue] > sh.maxBytes/smallShare || sh.segs[mainQueue].prev == uint32(mainQueue)) {
 		q = smallQueue
 	}
 	id = sh.segs[q].prev
@@ -102,9 +102,7 @@ func (sh *shard) recycleLarge(id uint32, now uint32, hard bool) {
 		sh.unlink(id)
 		sh.pushFront(id, mainQueue)
 	default:
-		if s.queue == smallQueue {
-			sh.ghosts.note(h, sh.maxBytes)
-		}
+		sh.dropped(s, h)
 		sh.evict(h, addr, r)
 	}
 }
@@ -141,9 +139,7 @@ func (sh *shard) survivors(id uint32, now uint32, keepAll, hard bool) []found {
 			stay = append(stay, f)
 			continue
 		}
-		if s.queue == smallQueue {
-			sh.ghosts.note(f.hash, sh.maxBytes)
-		}
+		sh.dropped(s, f.hash)
 		sh.evict(f.hash, sh.addr(id, f.off), r)
 	}
 	return stay

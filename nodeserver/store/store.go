@@ -125,7 +125,11 @@ func (s *Store) MaxBytes() int64 { return s.maxBytes.Load() }
 // the largest item would not fit into one of the store's parts, or nothing may be evicted.
 func (s *Store) SetMaxBytes(n int64, now uint32) bool {
 	each := n / int64(len(s.shards))
-	if each < int64(s.maxItemBytes)+chunkBytes {
+	least := int64(s.maxItemBytes) + chunkBytes
+	if s.shards[0].policy == S3FIFO {
+		least += ghostsHold(each)
+	}
+	if each < least {
 		return false
 	}
 	ok := true
@@ -134,6 +138,7 @@ func (s *Store) SetMaxBytes(n int64, now uint32) bool {
 		sh.mu.Lock()
 		sh.maxBytes = each
 		sh.spare = nil
+		sh.forgetDropped() // as much of it as the new bound asks for comes with the next drop
 		tries := 0
 		for ok && sh.held > each {
 			ok = sh.recycle(now, tries)
