@@ -40,10 +40,12 @@ type Config struct {
 	// MaxConns bounds the open connections (-c); more are told so and closed. Default
 	// 1,024.
 	MaxConns int
-	// Loops is how many goroutines, each with a thread of its own, serve TCP and Unix
-	// connections on Linux, all of them together; memnode has one a processor. 0 or less: none; every connection has a goroutine,
-	// as it has with TLS or Intercept, on a Network, and on other systems. A process that does more than serve is better
-	// off without: threads that wait for their connections take processors from its other goroutines.
+	// Loops is how many goroutines, each with a thread of its own, serve all TCP and Unix
+	// connections on Linux. Default none, and so is a negative number: every connection has a
+	// goroutine, as it has with TLS or Intercept, on a Network, and on other systems. memnode
+	// has a loop a processor, and GOMAXPROCS one higher, without which the runtime takes the
+	// loops' Ps away all the time. A process that does more than serve is better off without
+	// loops: threads that wait for connections keep processors from its other goroutines.
 	Loops int
 	// IdleTimeout closes connections that send nothing for so long. 0 is never.
 	IdleTimeout time.Duration

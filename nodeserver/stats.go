@@ -97,6 +97,14 @@ func (c *conn) stat(name, value string) {
 
 func (c *conn) statNum(name string, n uint64) { c.stat(name, strconv.FormatUint(n, 10)) }
 
+// threads is how many processors serve at most.
+func (s *Server) threads() uint64 {
+	if s.cfg.Loops > 0 {
+		return uint64(s.cfg.Loops)
+	}
+	return uint64(runtime.GOMAXPROCS(0))
+}
+
 func (c *conn) statsGeneral() {
 	s := c.srv
 	s.store.Sweep(c.now)
@@ -128,7 +136,7 @@ func (c *conn) statsGeneral() {
 	c.statNum("bytes_written", written)
 	c.statNum("limit_maxbytes", uint64(s.store.MaxBytes()))
 	c.statNum("accepting_conns", 1)
-	c.statNum("threads", uint64(runtime.GOMAXPROCS(0)))
+	c.statNum("threads", c.srv.threads())
 	c.statNum("log_worker_dropped", s.watch.dropped.Load())
 	c.statNum("log_watcher_sent", s.watch.sent.Load())
 	c.statNum("log_watchers", uint64(s.watcherCount()))
@@ -185,7 +193,7 @@ func (c *conn) statsSettings() {
 	c.stat("evictions", onOff(!cfg.NoEvict))
 	c.stat("domain_socket", socket)
 	c.stat("shutdown_command", yesNo(cfg.Admin.Shutdown != nil))
-	c.statNum("num_threads", uint64(runtime.GOMAXPROCS(0)))
+	c.statNum("num_threads", c.srv.threads())
 	c.stat("stat_key_prefix", ":")
 	c.stat("detail_enabled", yesNo(c.srv.prefixes.on.Load()))
 	c.stat("cas_enabled", "yes")

@@ -61,6 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "memnode:", err)
 		return exitError
 	}
+	defer opt.processors(cfg.Loops)()
 	level := slog.LevelWarn
 	if opt.verbose > 0 {
 		level = slog.LevelInfo

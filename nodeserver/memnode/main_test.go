@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,30 @@ func TestParseOptions(t *testing.T) {
 	cfg, err := o.config(nil)
 	require.NoError(t, err)
 	assert.Equal(t, "[::1]:7", cfg.Addr)
+}
+
+// TestProcessors: loops have one P to spare, and what -t asks for, and stop asking for it.
+func TestProcessors(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	for args, want := range map[string]struct{ loops, procs int }{
+		"":                  {before, before + 1},
+		"-t 3":              {3, 4},
+		"-t 1 -o loops=5":   {5, 6},
+		"-t 4 -o loops=2":   {2, 5},
+		"-t 3 -o loops=0":   {-1, 3},
+		"-o loops=0":        {-1, before},
+		"-o loops=1,modern": {1, before + 1},
+	} {
+		o, err := parseOptions(strings.Fields(args))
+		require.NoError(t, err)
+		cfg, err := o.config(nil)
+		require.NoError(t, err)
+		assert.Equal(t, want.loops, cfg.Loops, "%q", args)
+		undo := o.processors(cfg.Loops)
+		assert.Equal(t, want.procs, runtime.GOMAXPROCS(0), "%q", args)
+		undo()
+		assert.Equal(t, before, runtime.GOMAXPROCS(0), "%q", args)
+	}
 }
 
 func TestBadOptions(t *testing.T) {

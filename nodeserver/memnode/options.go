@@ -311,17 +311,27 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// config is the node's configuration; -t takes effect at once. shutdown is what -A lets
-// clients call.
-func (o *options) config(shutdown func()) (nodeserver.Config, error) {
-	if o.threads > 0 {
-		runtime.GOMAXPROCS(o.threads)
+// processors has the runtime use as many processors as -t and loops want, and returns what
+// undoes that.
+func (o *options) processors(loops int) (undo func()) {
+	n := cmp.Or(o.threads, runtime.GOMAXPROCS(0))
+	if loops > 0 {
+		// As long as there is one to spare, the runtime lets a loop that waits in the kernel
+		// keep its P. Else it looks every 20 µs for one to take away: a 14th of the processor
+		// time, and the loop has to get another when it wakes.
+		n = max(n, loops) + 1
 	}
+	before := runtime.GOMAXPROCS(n)
+	return func() { runtime.GOMAXPROCS(before) }
+}
+
+// config is the node's configuration. shutdown is what -A lets clients call.
+func (o *options) config(shutdown func()) (nodeserver.Config, error) {
 	cfg := nodeserver.Config{
 		MaxBytes:     int64(o.megabytes) << 20,
 		MaxItemBytes: int64(o.itemBytes),
 		Eviction:     o.eviction,
-		Loops:        cmp.Or(o.loops, runtime.GOMAXPROCS(0)),
+		Loops:        cmp.Or(o.loops, o.threads, runtime.GOMAXPROCS(0)),
 		NoEvict:      o.noEvict,
 		MaxConns:     o.conns,
 		IdleTimeout:  o.idle,
