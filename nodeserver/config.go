@@ -40,12 +40,12 @@ type Config struct {
 	// MaxConns bounds the open connections (-c); more are told so and closed. Default
 	// 1,024.
 	MaxConns int
-	// Loops is how many goroutines, each with a thread of its own, serve all TCP and Unix
-	// connections on Linux. Default none, and so is a negative number: every connection has a
-	// goroutine, as it has with TLS or Intercept, on a Network, and on other systems. memnode
-	// has a loop a processor, and GOMAXPROCS one higher, without which the runtime takes the
-	// loops' Ps away all the time. A process that does more than serve is better off without
-	// loops: threads that wait for connections keep processors from its other goroutines.
+	// Loops says who serves TCP and Unix connections on Linux. Default: GOMAXPROCS
+	// goroutines that look after all of them together. More than 0: so many, each with a
+	// thread of its own, for a process that does nothing else, like memnode, which has one a
+	// processor, and GOMAXPROCS one higher, without which the runtime takes the loops' Ps away
+	// all the time. Negative: every connection has a goroutine, as it has with TLS or
+	// Intercept, on a Network, and on other systems.
 	Loops int
 	// IdleTimeout closes connections that send nothing for so long. 0 is never.
 	IdleTimeout time.Duration

@@ -34,21 +34,29 @@ func served(s *Server) (inLoops, byGoroutines int) {
 	return inLoops, byGoroutines
 }
 
-// ways are the ways to serve TCP.
-var ways = []int{1, 3, 0}
+// ways are the ways to serve TCP: loops with threads, without, and goroutines.
+var ways = []int{1, 3, 0, -1}
+
+// inLoops runs a test in a loop with a thread of its own, and in those that park.
+func inLoops(t *testing.T, f func(t *testing.T, cfg Config)) {
+	t.Run("thread", func(t *testing.T) { f(t, Config{Loops: 1}) })
+	t.Run("parked", func(t *testing.T) { f(t, Config{}) })
+}
 
 func TestWhoServesWhom(t *testing.T) {
 	for _, loops := range ways {
 		s := startNode(t, Config{Loops: loops})
 		ask(t, dialNode(t, s), "")
 		in, out := served(s)
-		assert.Equal(t, loops > 0, in == 1, "%d loops: %d, %d", loops, in, out)
+		assert.Equal(t, loops >= 0, in == 1, "%d loops: %d, %d", loops, in, out)
 		assert.Equal(t, 1, in+out)
 	}
-	s := startNode(t, Config{Loops: 1, Addr: "unix:" + filepath.Join(t.TempDir(), "s")})
-	ask(t, dialNode(t, s), "")
-	in, _ := served(s)
-	assert.Equal(t, 1, in, "Unix sockets, too")
+	for _, loops := range []int{1, 0} {
+		s := startNode(t, Config{Loops: loops, Addr: "unix:" + filepath.Join(t.TempDir(), "s")})
+		ask(t, dialNode(t, s), "")
+		in, _ := served(s)
+		assert.Equal(t, 1, in, "Unix sockets, too")
+	}
 }
 
 // TestGoldenRepliesOverTCP: the recorded dialogues, in loops and without.
@@ -101,8 +109,10 @@ func TestManyConnectionsInLoops(t *testing.T) {
 
 // TestNobodyWaitsForASlowReader: one that does not take its replies leaves the loop it
 // shares, is served on, and the others are not kept.
-func TestNobodyWaitsForASlowReader(t *testing.T) {
-	s := startNode(t, Config{Loops: 1})
+func TestNobodyWaitsForASlowReader(t *testing.T) { inLoops(t, testNobodyWaitsForASlowReader) }
+
+func testNobodyWaitsForASlowReader(t *testing.T, cfg Config) {
+	s := startNode(t, cfg)
 	slow, other := dialNode(t, s), dialNode(t, s)
 	v := strings.Repeat("v", 1<<20-1000)
 	ask(t, slow, fmt.Sprintf("set big 0 0 %d\r\n%s\r\n", len(v), v))
@@ -127,8 +137,11 @@ func TestNobodyWaitsForASlowReader(t *testing.T) {
 
 // TestQuitBehindMuch: the last replies of a connection that ends in a loop are sent, even
 // when the socket does not take them at once.
-func TestQuitBehindMuch(t *testing.T) {
-	s := startNode(t, Config{Loops: 1, MaxItemBytes: 16 << 20})
+func TestQuitBehindMuch(t *testing.T) { inLoops(t, testQuitBehindMuch) }
+
+func testQuitBehindMuch(t *testing.T, cfg Config) {
+	cfg.MaxItemBytes = 16 << 20
+	s := startNode(t, cfg)
 	nc := dialNode(t, s)
 	v := strings.Repeat("v", 15<<20)
 	go fmt.Fprintf(nc, "set big 0 0 %d\r\n%s\r\nget big\r\nquit\r\n", len(v), v)
@@ -138,8 +151,10 @@ func TestQuitBehindMuch(t *testing.T) {
 }
 
 // TestWatcherLeavesItsLoop, and so does who has everything listed.
-func TestWatcherLeavesItsLoop(t *testing.T) {
-	s := startNode(t, Config{Loops: 1})
+func TestWatcherLeavesItsLoop(t *testing.T) { inLoops(t, testWatcherLeavesItsLoop) }
+
+func testWatcherLeavesItsLoop(t *testing.T, cfg Config) {
+	s := startNode(t, cfg)
 	watcher, lister, other := dialNode(t, s), dialNode(t, s), dialNode(t, s)
 	io.WriteString(watcher, "watch mutations\r\n")
 	readUntil(t, watcher, "OK\r\n")
@@ -150,8 +165,11 @@ func TestWatcherLeavesItsLoop(t *testing.T) {
 	assert.Equal(t, []int{1, 2}, []int{in, out})
 }
 
-func TestIdleInALoop(t *testing.T) {
-	s := startNode(t, Config{Loops: 1, IdleTimeout: 20 * time.Millisecond})
+func TestIdleInALoop(t *testing.T) { inLoops(t, testIdleInALoop) }
+
+func testIdleInALoop(t *testing.T, cfg Config) {
+	cfg.IdleTimeout = 20 * time.Millisecond
+	s := startNode(t, cfg)
 	silent, half := dialNode(t, s), dialNode(t, s)
 	io.WriteString(half, "get ha")
 	for _, nc := range []net.Conn{silent, half} {
@@ -165,7 +183,7 @@ func TestIdleInALoop(t *testing.T) {
 // may meet connections that come at that moment.
 func TestEndsOfLoops(t *testing.T) {
 	for i := range scaled(60) {
-		s, err := Start(Config{Loops: 1 + i%3})
+		s, err := Start(Config{Loops: i % 4})
 		require.NoError(t, err)
 		var wg sync.WaitGroup
 		for range 8 {
@@ -198,8 +216,10 @@ func TestEndsOfLoops(t *testing.T) {
 
 // TestHalfACommandIsKept: what has come of a command when the loop turns to others is the
 // connection's own.
-func TestHalfACommandIsKept(t *testing.T) {
-	s := startNode(t, Config{Loops: 1})
+func TestHalfACommandIsKept(t *testing.T) { inLoops(t, testHalfACommandIsKept) }
+
+func testHalfACommandIsKept(t *testing.T, cfg Config) {
+	s := startNode(t, cfg)
 	a, b := dialNode(t, s), dialNode(t, s)
 	v := strings.Repeat("0123456789", 4_000)
 	text := fmt.Sprintf("set a 0 0 %d\r\n%s\r\n", len(v), v)
@@ -220,8 +240,10 @@ func TestHalfACommandIsKept(t *testing.T) {
 }
 
 // TestLoopsDoNotAllocate: requests and replies over TCP cost the collector nothing.
-func TestLoopsDoNotAllocate(t *testing.T) {
-	s := startNode(t, Config{Loops: 1})
+func TestLoopsDoNotAllocate(t *testing.T) { inLoops(t, testLoopsDoNotAllocate) }
+
+func testLoopsDoNotAllocate(t *testing.T, cfg Config) {
+	s := startNode(t, cfg)
 	nc := dialNode(t, s)
 	ask(t, nc, "set k 0 0 5\r\nvalue\r\n")
 	in, got := []byte("get k\r\nms k 5\r\nvalue\r\n"), make([]byte, len("VALUE k 0 5\r\nvalue\r\nEND\r\nHD\r\n"))
