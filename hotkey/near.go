@@ -125,7 +125,7 @@ func (n *Near) read(hash uint64, key string) (*entry, int64) {
 	}
 	if e.reads.Load() < readsCounted {
 		e.reads.Add(1)
-	} else if r := (uint64(now) ^ h) * 0x9e3779b97f4a7c15; r>>58 == 0 {
+	} else if r := (uint64(now) ^ h) * 0x9e3779b97f4a7c15; r>>58 == 0 && !e.value.Missing {
 		// The clock's nanoseconds are the coin: a random number would cost a third of the hit.
 		n.hits[r>>55&(hitStripes-1)].n.Add(hitSample)
 	}

@@ -345,3 +345,19 @@ func TestNearFromManyGoroutines(t *testing.T) {
 	n.check(t)
 	require.Positive(t, n.Stats().Evictions)
 }
+
+// A remembered miss that is read all the time is counted among the misses alone.
+func TestRememberedMissesAreNoHits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, err := NewNear(&Config{Staleness: time.Hour})
+		require.NoError(t, err)
+		require.True(t, n.Put(7, "k", Value{Missing: true}, n.Generation(7), time.Now()))
+		for range 10_000 {
+			time.Sleep(time.Nanosecond) // the clock decides which hits are counted
+			v, ok := n.Get(7, "k")
+			require.True(t, ok && v.Missing)
+		}
+		require.Zero(t, n.Stats().Hits)
+		require.EqualValues(t, 10_000, n.Stats().Misses)
+	})
+}
