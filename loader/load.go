@@ -13,9 +13,11 @@ const (
 	// The pause between two lease requests while another process loads is a quarter of
 	// the wait so far, from the first to the last, and a random half of it is left out so that processes do
 	// not ask in step. So a value is seen at most a quarter later than it was waited for, and no
-	// later than the last pause after it was filled.
+	// later than the last pause after it was filled. As long as the wait is no longer than two loads usually take, the pause is
+	// at most a usualPart of one: that is how late most waiters see a value, and twenty requests are what it costs.
 	firstPause = time.Millisecond
 	lastPause  = 50 * time.Millisecond
+	usualPart  = 10
 	// corruptTries is how many times one flight deletes what it cannot read before it
 	// loads without the cache: somebody keeps writing foreign values.
 	corruptTries = 3
@@ -24,9 +26,23 @@ const (
 	lateTries = 2
 )
 
-// nextPause is the pause of who has waited since began.
-func nextPause(began time.Time) time.Duration {
-	return min(max(time.Since(began)/4, firstPause), lastPause)
+// nextPause is the pause of who has waited since began, where loads usually take so long, 0 if that is not known.
+func nextPause(began time.Time, usual time.Duration) time.Duration {
+	waited := time.Since(began)
+	pause := waited / 4
+	if waited < 2*usual {
+		pause = min(pause, usual/usualPart)
+	}
+	return min(max(pause, firstPause), lastPause)
+}
+
+// learnUsual takes down how long a load took: of the usual time a new one is an eighth. Two at one moment may count as one.
+func (l *Loader[V]) learnUsual(took time.Duration) {
+	usual := l.usual.Load()
+	if usual == 0 {
+		usual = int64(took)
+	}
+	l.usual.Store(usual + (int64(took)-usual)/8)
 }
 
 // fly runs one flight from start to landing.
@@ -120,7 +136,7 @@ func (l *Loader[V]) resolve(s *shard[V], f *flight[V], st start) result[V] {
 				// leases, or its holders fail one after the other.
 				return l.loadOpen(s, f, errWaitedOut)
 			}
-			h, err := l.pause(s, f, nextPause(began))
+			h, err := l.pause(s, f, nextPause(began, time.Duration(l.usual.Load())))
 			switch {
 			case err == errAbandoned:
 				return result[V]{err: err} // who attaches all the same starts over

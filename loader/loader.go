@@ -21,6 +21,7 @@ type Loader[V any] struct {
 	doors    *doors        // what loads pass through
 	seq      atomic.Uint64 // points in time, see result
 	count    counters
+	usual    atomic.Int64  // nanoseconds that a load takes, moving; 0 before the first
 	closing  chan struct{} // closed by Close: flights that wait give up
 	back     *flusher[V]   // nil without Back.Journal
 	audit    *auditor      // nil without Audit.Share
