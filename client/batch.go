@@ -118,6 +118,7 @@ func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
 		}
 		w.conn, w.life = conn, conn.Stamp()
 		if err = conn.StartBatch(ctx, w.calls); err == nil {
+			n.countAsked(len(w.calls))
 			return w
 		}
 		if err == pipe.ErrStamp {

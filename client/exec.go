@@ -43,6 +43,7 @@ func (n *node) send(ctx context.Context, op string, k *pipe.Call, read bool) fli
 	// A connection may die between being chosen and being used. Nothing was sent
 	// then, so any operation may take the next one; the dial decides whether the
 	// node is there at all.
+	asks := max(1, len(k.Asked()))
 	for try := 0; ; try++ {
 		conn, err := n.conn(ctx, len(k.Req.Value))
 		if err != nil {
@@ -55,6 +56,7 @@ func (n *node) send(ctx context.Context, op string, k *pipe.Call, read bool) fli
 		}
 		f.life = conn.Stamp()
 		if err = conn.Start(ctx, k); err == nil {
+			n.countAsked(asks)
 			f.conn = conn
 			return f
 		}

@@ -27,6 +27,7 @@ func (c *Client) maintain() {
 		}
 		c.thaw()
 		c.measure()
+		c.forgetAsked()
 		var wg sync.WaitGroup
 		t := c.top.Load()
 		for _, n := range c.everyone() {

@@ -44,6 +44,7 @@ type node struct {
 	conns []atomic.Pointer[pipe.Conn]
 
 	inFlight atomic.Int64 // requests under way on all connections
+	asked    atomic.Int64 // requests sent of late, see spread.go
 	failures atomic.Uint64
 
 	spare bool // a gutter node, which holds other keys than the fleet's

@@ -14,6 +14,7 @@ import (
 	"github.com/memherd/memherd/client/memproto"
 	"github.com/memherd/memherd/hotkey"
 	"github.com/memherd/memherd/nodeserver"
+	"github.com/memherd/memherd/ring"
 )
 
 // warmest makes key hot for a client and returns the reads of it that each node has had since.
@@ -119,6 +120,51 @@ func TestRule12TheLessBusyCopyIsAsked(t *testing.T) {
 		require.Greater(t, n["node1"], 2*n["node0"], "%v", n)
 		l.closeAll(c)
 	})
+}
+
+// Of two copies with as many requests under way the one is asked that was asked less of late, whatever for: reads of a hot
+// key make up for those of cold keys, and a node of three times the weight bears three times as much.
+func TestRule12TheCopyThatWasAskedLessIsAsked(t *testing.T) {
+	for weight, share := range map[int]float64{1: 0.5, 3: 0.75} {
+		t.Run(fmt.Sprint(weight), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 2)
+				nodes := l.nodes()
+				nodes[0].Weight = weight
+				c := l.client(client.Config{Nodes: nodes, ReplicationFactor: 2, HotKeys: spreading()})
+				set(t, c, "hot", "v")
+				warmest(t, c, "hot")
+				first := nodes[0].Name
+				var cold []string // of the lighter node
+				owners := ringOf(t, ring.Config{Nodes: nodes, Copies: 2})
+				for i := 0; len(cold) < 200; i++ {
+					if k := fmt.Sprint("cold", i); owners.Owner(k).Name != first {
+						cold = append(cold, k)
+						set(t, c, k, "v")
+					}
+				}
+				time.Sleep(20 * time.Second) // what was asked so far is forgotten
+				before := map[string]uint64{}
+				for _, s := range c.Nodes() {
+					before[s.Node.Name] = s.Ops
+				}
+				// Every fourth read is of a cold key, which the lighter node has to bear.
+				for i := range 2000 {
+					if i%4 == 0 {
+						get(t, c, cold[i/4%len(cold)])
+					} else {
+						get(t, c, "hot")
+					}
+				}
+				ops := map[string]float64{}
+				for _, s := range c.Nodes() {
+					ops[s.Node.Name] = float64(s.Ops - before[s.Node.Name])
+				}
+				require.InDelta(t, share, ops[first]/2000, 0.02, "%v", ops)
+				l.closeAll(c)
+			})
+		})
+	}
 }
 
 // What another copy does not have the owner is asked for: a miss there is none.

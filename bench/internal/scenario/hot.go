@@ -54,7 +54,7 @@ var (
 	fullHot = Hot{Universe: 1_000_000, Requests: 1_000_000, Top: 461, Steady: 2_500_000, Hostile: 1_000_000,
 		Herds: 8, Trials: 25, Warm: 2 * time.Second, Rounds: 15, Accesses: 2_000_000,
 		Readers: 8, Reads: 10_000_000, Keys: 16, Every: time.Millisecond, Fault: 8 * time.Second, Stopped: 2 * time.Second,
-		Stored: 200_000, Slot: 2 * time.Second, Simulated: 200_000, Crowd: 100}
+		Stored: 200_000, Slot: 2 * time.Second, Simulated: 1_000_000, Crowd: 100}
 	quickHot = Hot{Universe: 20_000, Requests: 50_000, Top: 46, Steady: 100_000, Hostile: 50_000,
 		Herds: 1, Trials: 2, Warm: 300 * time.Millisecond, Rounds: 3, Accesses: 50_000,
 		Readers: 2, Reads: 20_000, Keys: 4, Every: 2 * time.Millisecond, Fault: 400 * time.Millisecond, Stopped: 200 * time.Millisecond,
