@@ -96,6 +96,11 @@ func (c *Client) fillWon(ctx context.Context, l item.Lease, req memproto.Request
 		c.giveBack(&l)
 		return out, c.leaseLost(op, "")
 	}
+	hash := t.ring.Hash(l.Key)
+	near := c.holds(c.detector.Level(hash, l.Key))
+	if near {
+		req.Flags |= memproto.FlagLc // what memory holds is compared by it later
+	}
 	var mem [maxCopies]flight
 	flights := mem[:0]
 	homeLost := true
@@ -120,6 +125,9 @@ func (c *Client) fillWon(ctx context.Context, l item.Lease, req memproto.Request
 			err = f.refusal()
 			if err == nil && f.call.Resp.Status == memproto.StatusHD {
 				out.Confirmed++
+				if near && f.n.Name == l.Tokens[0].Node {
+					c.keepFilled(*f, &req, hash, &l)
+				}
 				f.call.Free()
 				continue
 			}

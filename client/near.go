@@ -74,6 +74,39 @@ func (c *Client) fillNear(f flight, a *pipe.Answer, hash uint64, key string, gen
 	c.startSweeper()
 }
 
+// keepFilled holds in memory what the home copy has just confirmed to have stored under its token: from then on until somebody
+// changes it that is what a read there would bring, and the request that stored it was sent after any it could bring back. A write
+// of this client since the lease was asked for has moved the key's generation.
+func (c *Client) keepFilled(f flight, req *memproto.Request, hash uint64, l *item.Lease) {
+	v := hotkey.Value{Bytes: req.Value, Flags: flagsIn(req.ClientFlags), CAS: f.call.Resp.CAS, Node: f.n.Name, Epoch: f.life}
+	switch {
+	case req.Exptime < 0:
+		return
+	case req.Exptime > 0:
+		// Counted from now at the earliest, in the node's seconds, one of which may be over.
+		if v.TTL = exptimeLeft(req.Exptime) - time.Second; v.TTL <= 0 {
+			return
+		}
+	}
+	t := c.top.Load()
+	if f.late || !c.stillHome(&f, hash, l.Key) || !c.near.Put(hash, l.Key, v, l.Generation, f.conn.Time(f.call.SentAt())) {
+		return
+	}
+	if f.n.life.Load() != f.life || c.top.Load() != t {
+		c.near.Drop(hash, l.Key) // as in fillNear
+		return
+	}
+	c.startSweeper()
+}
+
+// exptimeLeft is how long an item with an exptime of above 0 lives from now on.
+func exptimeLeft(exptime int64) time.Duration {
+	if exptime > memproto.MaxRelative {
+		return time.Until(time.Unix(exptime, 0))
+	}
+	return time.Duration(exptime) * time.Second
+}
+
 // home is the copy that reads of key go to now, nil if there is none.
 func (c *Client) home(t *topology, hash uint64, key string) *node {
 	for _, i := range t.ring.LookupHash(hash) {

@@ -153,3 +153,49 @@ func TestNearAllHoldsEveryKey(t *testing.T) {
 		closeFleet(t, f, a, b)
 	})
 }
+
+// What a lease's winner has stored is held in memory with no further request, and is as old as that request: another client's write is
+// seen X later, an own one at once, and one that came while the value was loaded keeps it out.
+func TestNearHoldsWhatWasFilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const x = time.Second
+		f := newMemFleet(t, 2, nodeserver.Config{})
+		a := f.client(client.Config{ReplicationFactor: 2, HotKeys: &hotkey.Config{Staleness: x, NearAll: true}})
+		b := f.client(client.Config{ReplicationFactor: 2})
+		fill := func(key, v string, ttl time.Duration) {
+			l := won(t, a, key)
+			_, err := a.Fill(t.Context(), l, client.Item{Value: []byte(v), TTL: ttl, Flags: 7})
+			require.NoError(t, err)
+		}
+		hits := func() uint64 { return a.Counters().NearHits }
+		set(t, a, "other", "v") // to meet both nodes: what is on its way while a node's epoch is learned is not held
+		fill("k", "1", 0)
+		before := hits()
+		it, err := a.Get(t.Context(), "k")
+		require.NoError(t, err)
+		require.Equal(t, "1", string(it.Value))
+		require.EqualValues(t, 7, it.Flags)
+		require.Equal(t, before+1, hits())
+		set(t, b, "k", "2")
+		require.Equal(t, "1", get(t, a, "k"), "within the bound")
+		time.Sleep(x)
+		require.Equal(t, "2", get(t, a, "k"), "at the bound")
+
+		fill("own", "1", 0)
+		set(t, a, "own", "2")
+		require.Equal(t, "2", get(t, a, "own"))
+
+		l := won(t, a, "late")
+		set(t, a, "late", "new")
+		_, err = a.Fill(t.Context(), l, client.Item{Value: []byte("old")})
+		require.ErrorIs(t, err, client.ErrLeaseLost)
+		require.Equal(t, "new", get(t, a, "late"))
+
+		fill("short", "1", 2*time.Second)
+		time.Sleep(time.Second)
+		before = hits()
+		_, _ = a.Get(t.Context(), "short")
+		require.Equal(t, before, hits(), "it may be gone from the node")
+		closeFleet(t, f, a, b)
+	})
+}

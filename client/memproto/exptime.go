@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// maxRelative is the longest exptime a node counts from now, in seconds: anything
+// MaxRelative is the longest exptime a node counts from now, in seconds: anything
 // above it is taken for an absolute Unix time (memcached's REALTIME_MAXDELTA).
-const maxRelative = 30 * 24 * 60 * 60
+const MaxRelative = 30 * 24 * 60 * 60
 
 // ErrNegativeTTL refuses a negative TTL; ExptimeExpired is how to ask for one.
 var ErrNegativeTTL = errors.New("memproto: negative TTL")
@@ -33,7 +33,7 @@ func Exptime(ttl time.Duration, now time.Time) (int64, error) {
 	if ttl%time.Second != 0 {
 		sec++
 	}
-	if sec <= maxRelative {
+	if sec <= MaxRelative {
 		return max(sec, 2), nil
 	}
 	// The sum is rounded, not its parts: now has a fraction of a second, too.

@@ -84,7 +84,7 @@ func TestExptimeNeverEndsEarly(t *testing.T) {
 		require.NoError(t, err)
 		require.Positive(t, exp)
 		left := time.Duration(exp) * time.Second
-		if exp > maxRelative {
+		if exp > MaxRelative {
 			left = time.Unix(exp, 0).Sub(now)
 		}
 		require.GreaterOrEqual(t, left, ttl)
