@@ -38,6 +38,8 @@ type Client struct {
 	born      time.Time
 	without   parts // nothing, except in the benchmark that measures what parts cost
 
+	scattering scattering // see scatter.go
+
 	// topMu serialises changes of the topology; it is held while a new one is built
 	// and published, never across I/O. Before it: nothing. Under it: a node's mu and debt.
 	topMu   sync.Mutex
@@ -95,7 +97,15 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	if cfg.HotKeys != nil {
-		c.nearAll = cfg.HotKeys.NearAll
+		hot := *cfg.HotKeys
+		hot.Prefixes = slices.Clone(hot.Prefixes) // chooseScattered looks at them later
+		c.cfg.HotKeys, c.nearAll = &hot, hot.NearAll
+		if s := cfg.HotKeys.Scatter; s != nil {
+			if c.scattering.cfg, err = s.WithDefaults(); err != nil {
+				c.cancel()
+				return nil, err
+			}
+		}
 		if c.near, err = hotkey.NewNear(cfg.HotKeys); err != nil {
 			c.cancel()
 			return nil, err

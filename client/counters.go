@@ -15,6 +15,7 @@ type counters struct {
 	gutterReads, gutterWrites    atomic.Uint64
 	quarantines                  atomic.Uint64
 	spread, revalidated          atomic.Uint64
+	scattered, scatterFills      atomic.Uint64
 }
 
 // Counters are a Client's totals since New.
@@ -39,6 +40,8 @@ type Counters struct {
 	// Spread counts reads of hot keys that another copy than the owner served, for the sake of the load. Revalidated
 	// counts the requests by which the near-cache asked whether what it holds is still so.
 	Spread, Revalidated uint64
+	// Scattered counts reads that a suffix copy answered, ScatterFills the times that one was filled. See hotkey.Scatter.
+	Scattered, ScatterFills uint64
 	// Differed counts the comparisons that found another client to place keys differently: a
 	// few while a change is under way, and one a second and node as long as it lasts.
 	Differed uint64
@@ -61,6 +64,7 @@ type Counters struct {
 func (c *Client) Counters() Counters {
 	near := c.near.Stats()
 	n := Counters{
+		Scattered: c.counters.scattered.Load(), ScatterFills: c.counters.scatterFills.Load(),
 		NearHits: near.Hits, Spread: c.counters.spread.Load(), Revalidated: c.counters.revalidated.Load(),
 		NodeHits: c.counters.nodeHits.Load(), Misses: c.counters.misses.Load() + near.Misses,
 		Sets: c.counters.sets.Load(), Deletes: c.counters.deletes.Load(), Fills: c.counters.fills.Load(),

@@ -25,7 +25,7 @@ func (c *Client) Delete(ctx context.Context, key string) (item.Outcome, error) {
 	t := c.top.Load()
 	hash := t.ring.Hash(key)
 	c.near.Drop(hash, key)
-	defer c.near.Drop(hash, key)
+	defer c.wrote(hash, key)
 	out, err := c.deleteKey(ctx, op, key, hash)
 	if err != nil {
 		c.counters.errors.Add(1)
@@ -95,7 +95,7 @@ func (c *Client) DeleteMulti(ctx context.Context, keys []string) ([]item.Outcome
 	c.tellSpares(ctx, op, keys)
 	d.run(ctx)
 	for _, key := range keys {
-		c.near.Drop(t.ring.Hash(key), key)
+		c.wrote(t.ring.Hash(key), key)
 	}
 	return d.outcomes, c.acksError(op, d.outcomes, d.failed)
 }
@@ -112,7 +112,7 @@ func (c *Client) deleteCopies(ctx context.Context, t *topology, keys []string, n
 	d.paid = make([]bool, len(keys))
 	d.run(ctx)
 	for _, key := range keys {
-		c.near.Drop(t.ring.Hash(key), key)
+		c.wrote(t.ring.Hash(key), key)
 	}
 	return d.paid
 }

@@ -178,7 +178,7 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 	t := c.top.Load()
 	hash := t.ring.Hash(l.Key)
 	c.near.Drop(hash, l.Key)
-	defer c.near.Drop(hash, l.Key)
+	defer c.wrote(hash, l.Key)
 	var mem [maxCopies]*node
 	copies := t.copies(hash, mem[:0])
 

@@ -36,6 +36,12 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 	}
 	l.Placement, l.Copies = t.number, t.ring.Copies()
 	l.Generation = c.near.Generation(hash)
+	if !o.NoNear && !o.Home && o.Refresh == 0 {
+		if it, ok := c.readScattered(ctx, op, hash, key); ok {
+			l.Item, l.Level = it, item.FromNode
+			return l, nil
+		}
+	}
 	if c.steers() && !o.Home && o.Refresh == 0 {
 		if it, ok := c.readAround(ctx, op, hash, key); ok {
 			l.Item, l.Level = it, item.FromNode
@@ -43,6 +49,10 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 		}
 	}
 	read := c.leaseRead(o.TTL, getFlags|memproto.FlagLc)
+	asks := o.Refresh == 0 && c.detector.AsksElsewhere(hash)
+	if asks {
+		read.flags |= elsewhereFlags
+	}
 	if o.Home {
 		read.hedge, read.alone = false, true
 	}
@@ -63,6 +73,9 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 		return l, c.readFailed(err)
 	}
 	defer f.call.Free()
+	if asks {
+		c.hearElsewhere(&f.call.Answer, hash, key)
+	}
 	c.readLease(&l, &f, hash, o)
 	if !l.Stale && c.cold.nodes.Load() > 0 && t.lacks(hash, f.n) {
 		var it item.Item

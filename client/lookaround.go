@@ -66,8 +66,8 @@ const (
 )
 
 // winStub asks n for the right to fill key, if it lacks it. it is what it has if it doesn't. The error is a failure of n.
-func (n *node) winStub(ctx context.Context, op, key string) (tok item.Token, it item.Item, what stubState, err error) {
-	f, err := n.askLease(ctx, op, key, n.c.leaseRead(0, restoreFlags))
+func (n *node) winStub(ctx context.Context, op, key string, ask readOptions) (tok item.Token, it item.Item, what stubState, err error) {
+	f, err := n.askLease(ctx, op, key, ask)
 	if err != nil {
 		return tok, it, stubNone, err
 	}

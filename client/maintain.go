@@ -28,6 +28,7 @@ func (c *Client) maintain() {
 		c.thaw()
 		c.measure()
 		c.forgetAsked()
+		c.chooseScattered()
 		var wg sync.WaitGroup
 		t := c.top.Load()
 		for _, n := range c.everyone() {

@@ -70,7 +70,7 @@ func (c *Client) bringHome(ctx context.Context, op string, t *topology, hash uin
 
 // bring copies key to owner from where it is, by rule 4. done says that it tried, and had the right to.
 func (c *Client) bring(ctx context.Context, op string, t *topology, hash uint64, key string, owner *node) (done bool, err error) {
-	tok, _, what, err := owner.winStub(ctx, op, key)
+	tok, _, what, err := owner.winStub(ctx, op, key, c.leaseRead(0, restoreFlags))
 	if what != stubWon {
 		return false, err // or somebody else is bringing it, or it is there
 	}

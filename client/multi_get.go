@@ -97,6 +97,7 @@ func (g *multiGet) admit(keys []string) {
 			}
 			continue
 		}
+		g.c.detector.AsksElsewhere(hash) // such a read asks nothing, but is this client's own
 		g.asks = append(g.asks, ask{key: key, hash: hash, gen: g.c.near.Generation(hash), open: true})
 		*slot = int32(len(g.asks))
 	}

@@ -73,7 +73,7 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 		s.setSpares(ctx, t, reqs)
 	}
 	for _, it := range items {
-		c.near.Drop(t.ring.Hash(it.Key), it.Key)
+		c.wrote(t.ring.Hash(it.Key), it.Key)
 	}
 	return s.outcomes, s.finish()
 }

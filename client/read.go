@@ -61,6 +61,12 @@ func (c *Client) GetInto(ctx context.Context, key string, dst []byte) (item.Item
 
 // getFromNode reads from the home copy; into dst unless that is nil.
 func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key string, dst []byte) (item.Item, error) {
+	if it, ok := c.readScattered(ctx, op, hash, key); ok {
+		if dst != nil {
+			it.Value = append(dst[:0], it.Value...)
+		}
+		return it, nil
+	}
 	if c.steers() {
 		if it, ok := c.readAround(ctx, op, hash, key); ok {
 			if dst != nil {
@@ -76,6 +82,10 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 	if c.near != nil && c.detector.Level(hash, key) >= nearLevel {
 		flags |= memproto.FlagLc // what memory holds is compared by it later
 	}
+	asks := c.detector.AsksElsewhere(hash)
+	if asks {
+		flags |= elsewhereFlags
+	}
 	f, err := c.readHome(ctx, op, hash, key, readOptions{flags: flags, borrow: dst != nil, hedge: true})
 	if err != nil && c.gutter != nil && c.retriable(ctx) && !errors.Is(err, errNothing) {
 		if it, ok, err := c.getSpare(ctx, op, hash, key); ok {
@@ -90,6 +100,9 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 	}
 	k := f.call
 	defer k.Free()
+	if asks {
+		c.hearElsewhere(&k.Answer, hash, key)
+	}
 	if k.Resp.Flags.Has(memproto.FlagW) {
 		c.handBack(ctx, f, &f.call.Answer, key)
 	}

@@ -74,7 +74,7 @@ func (c *Client) restore(ctx context.Context, op string, t *topology, hash uint6
 		if found != foundValue {
 			return item.Item{}, false
 		}
-		won, it, what, _ := home.winStub(ctx, op, key)
+		won, it, what, _ := home.winStub(ctx, op, key, c.leaseRead(0, restoreFlags))
 		switch what {
 		case stubNone:
 			return item.Item{}, false
@@ -112,19 +112,24 @@ func (n *node) source(target *node, key string) bool {
 // refill stores it under tok with what is left of its life. Whatever it comes to, the
 // caller has its value; a token that was not used up runs out.
 func (c *Client) refill(ctx context.Context, op string, n *node, tok item.Token, it item.Item) {
+	if c.storeUnderToken(ctx, op, n, tok, it) {
+		c.counters.restored.Add(1)
+	}
+}
+
+// storeUnderToken stores it on n, unless tok is void by now, and reports whether it has.
+func (c *Client) storeUnderToken(ctx context.Context, op string, n *node, tok item.Token, it item.Item) bool {
 	req, err := c.storeRequest(op, it)
 	if err != nil {
-		return
+		return false
 	}
 	f := n.launch(ctx, op, n.storeUnder(req, tok))
 	if _, err := f.wait(ctx); err != nil {
 		n.orphanWin(it.Key, tok)
-		return
+		return false
 	}
-	if f.call.Resp.Status == memproto.StatusHD {
-		c.counters.restored.Add(1)
-	}
-	f.call.Free()
+	defer f.call.Free()
+	return f.call.Resp.Status == memproto.StatusHD
 }
 
 // restoreMany is restore for the keys at these positions of a GetMulti, a few at a time.

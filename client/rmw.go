@@ -104,7 +104,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		return nil, item.Outcome{}, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: item.ErrOwnerDown}
 	}
 	c.near.Drop(hash, key)
-	defer c.near.Drop(hash, key)
+	defer c.wrote(hash, key)
 	if c.cold.nodes.Load() > 0 {
 		if err := c.bringHome(ctx, op, t, hash, key, owner); err != nil {
 			c.counters.errors.Add(1)

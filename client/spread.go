@@ -93,7 +93,7 @@ func (n *node) burden() float64 { return float64(n.asked.Load()) / float64(max(1
 
 // countAsked counts requests sent to n, where they decide anything.
 func (n *node) countAsked(requests int) {
-	if n.c.spreads() {
+	if n.c.spreads() || n.c.scattering.cfg.Copies > 0 {
 		n.asked.Add(int64(requests))
 	}
 }

@@ -46,7 +46,7 @@ func (c *Client) touch(ctx context.Context, op, key string, ttl time.Duration, o
 	hash := t.ring.Hash(key)
 	// An entry in memory may outlive a shortened TTL.
 	c.near.Drop(hash, key)
-	defer c.near.Drop(hash, key)
+	defer c.wrote(hash, key)
 	o.flags |= memproto.FlagLc | memproto.FlagT
 	o.exptime = exp
 

@@ -31,7 +31,7 @@ func (c *Client) Set(ctx context.Context, it item.Item) (item.Outcome, error) {
 	t := c.top.Load()
 	hash := t.ring.Hash(it.Key)
 	c.near.Drop(hash, it.Key)
-	defer c.near.Drop(hash, it.Key)
+	defer c.wrote(hash, it.Key)
 	var mem [maxCopies]*node
 	w := writing{c: c, op: op, key: it.Key}
 	before, after := t.strays(hash)

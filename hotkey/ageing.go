@@ -98,6 +98,15 @@ func (a *ageing) rateNow(d *Detector) float64 {
 // bars are the shares of all accesses from which a key is Hot or Hottest. A key sinks when it falls under half of them.
 type bars struct {
 	hot, hottest float64
+	ranked       float64 // hot, for a key that has been heard of elsewhere
+}
+
+// keepsHot is from how many accesses a key is hot.
+func (b *bars) keepsHot(lb *label, window float64) float64 {
+	if lb.heard >= heardEnough {
+		return max(leastHeard, b.ranked*window)
+	}
+	return max(leastHot, b.hot*window)
 }
 
 // What a resident must have been seen to do, whatever the bars say: chance alone does not do that often.
@@ -136,7 +145,7 @@ func (d *Detector) review(total uint64) (told []change, done bool) {
 			if now == LevelHottest && float64(sl.count) < max(leastHottest, old.hottest*window)/2 {
 				now = LevelHot
 			}
-			if now == LevelHot && float64(sl.count) < max(leastHot, old.hot*window)/2 {
+			if now == LevelHot && float64(sl.count) < old.keepsHot(&s.labels[j], window)/2 {
 				now = LevelCold
 			}
 			if now != was {
@@ -151,8 +160,10 @@ func (d *Detector) review(total uint64) (told []change, done bool) {
 		d.levels[l].Store(pop[l])
 	}
 	l := d.limits.Load()
+	ranked := min(l.heavyShare, a.rank(l.hot)/window)
 	d.bars.Store(&bars{
-		hot:     max(leastHot/window, min(l.heavyShare, a.rank(l.hot)/window)),
+		ranked:  ranked,
+		hot:     max(leastHot/window, ranked),
 		hottest: max(leastHottest/window, min(l.heavyShare, a.rank(l.hottest)/window)),
 	})
 	return told, true

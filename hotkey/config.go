@@ -28,6 +28,8 @@ type Config struct {
 	// process's memory in front of the nodes, for readers that can live with a Staleness of seconds. What was validated
 	// longest ago makes room. False = the hottest keys alone.
 	NearAll bool
+	// Scatter has keys that are hotter than their copies can bear read from further copies on other nodes. nil = not.
+	Scatter *Scatter
 	// HotKeys is the number of keys at LevelHot and above. 0 = max(1024, 8·n·ln n) for n nodes.
 	HotKeys int
 	// HottestKeys is the number of keys at LevelHottest. 0 = max(128, n·ln n) for n nodes.
@@ -43,6 +45,11 @@ type Config struct {
 	// Budget is the number of accesses a second that are counted in full; above it they are sampled, one in two, in
 	// four, … 0 = 125,000, about 1 % of a core. Negative = count every access.
 	Budget int
+	// AskNodes has reads ask the node when the key was read last, by whomever (flags h and l of a meta get), one in so
+	// many of those that could tell: of keys not read by this client for some seconds. So the many processes of a fleet, none of which
+	// sees much, find the same keys hot, and a key on a fifth of the reads that are else needed. Costs the node a lock
+	// for each. Get and Lease ask; nodes without meta commands know nothing. 0 = not. 1 = all of them. At most 65,536.
+	AskNodes int
 	// Seed makes detection repeatable in tests. 0 = random for each Detector, as it must be where an adversary may
 	// choose keys.
 	Seed uint64
@@ -94,6 +101,13 @@ func (c *Config) withDefaults(nodes int) (Config, error) {
 		return v, err
 	}
 	v.Prefixes = slices.Clone(v.Prefixes)
+	if v.Scatter != nil {
+		s, err := v.Scatter.WithDefaults()
+		if err != nil {
+			return v, err
+		}
+		v.Scatter = &s
+	}
 	if v.Staleness == 0 {
 		v.Staleness = 50 * time.Millisecond
 	}
@@ -153,6 +167,8 @@ func (c *Config) check() error {
 	case c.HeavyBytes != 0 && max(c.HotKeys, c.HottestKeys) > mostHot(ceilPow2(c.HeavyBytes)):
 		return fmt.Errorf("hotkey: Config.HeavyBytes %d has room for %d hot keys, not for %d; leave it 0 to have it derived",
 			c.HeavyBytes, mostHot(ceilPow2(c.HeavyBytes)), max(c.HotKeys, c.HottestKeys))
+	case c.AskNodes < 0 || c.AskNodes > 1<<16:
+		return fmt.Errorf("hotkey: Config.AskNodes %d is not within 0 to 65,536", c.AskNodes)
 	case c.Window != 0 && (c.Window < 1<<10 || c.Window > 1<<30):
 		return fmt.Errorf("hotkey: Config.Window %d is not within 2^10 to 2^30 accesses", c.Window)
 	}

@@ -34,6 +34,8 @@ type Detector struct {
 	_       [64]byte
 	ageing  ageing
 	stripes [stripes]stripe
+
+	elsewhere *elsewhere // nil without Config.AskNodes
 }
 
 // limits derive from the fleet's size and do not change otherwise.
@@ -50,6 +52,7 @@ func NewDetector(cfg *Config, nodes int) (*Detector, error) {
 		return nil, err
 	}
 	d := &Detector{cfg: c, mixer: newMixer(c.Seed), base: time.Now()}
+	d.elsewhere = newElsewhere(c.AskNodes)
 	for c.Window>>d.shifted >= 1<<15 {
 		d.shifted++
 	}

@@ -69,3 +69,18 @@ func ExampleNear() {
 	// Alice true
 	// false
 }
+
+// One key may take half of the traffic. Readers that can live with values up to four seconds old are served by
+// eight more copies of it, on other nodes; keys of prices, which nobody may see late, are not.
+func ExampleScatter() {
+	cfg := hotkey.Config{
+		Scatter:  &hotkey.Scatter{Staleness: 4 * time.Second},
+		Prefixes: []hotkey.Prefix{{Prefix: "price:", Staleness: -1}},
+	}
+	s, err := cfg.Scatter.WithDefaults()
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(s.Copies, s.Staleness, cfg.MayScatter("front page"), cfg.MayScatter("price:1"))
+	// Output: 8 4s true false
+}

@@ -28,6 +28,7 @@ type label struct {
 	key   string // own copy; "" until the second access while resident, so that passers-by cost no allocation
 	mixed uint64
 	since time.Time // of the present level
+	heard uint8     // see elsewhere.go
 }
 
 // stripe is a sixteenth of the detector: its share of the sketch and of the heavy table's sets.

@@ -24,6 +24,12 @@ const (
 	fReadsSec  = "reads a second"
 	fSingle    = "throughput ÷ that of uniform traffic"
 	fUniform   = "reads a second, uniform"
+
+	fScattered     = fSingle + ", scattered"
+	fUnscattered   = fSingle + ", not scattered"
+	fBySuffix      = "served by suffix copies, % of the reads"
+	fScatterLoad   = "load of the nodes, max ÷ mean, scattered"
+	fUnscatterLoad = "load of the nodes, max ÷ mean, not scattered"
 )
 
 // zipfs are the laws that the load of the nodes is measured with.
@@ -48,6 +54,10 @@ func bearing() []Scenario {
 		{Name: "single", Title: "half of the reads are of one key, five memcached processes",
 			Figures: []Figure{{Name: fSingle, Format: "%.2f", Bound: least(1)}, {Name: fReadsSec, Format: "%.0f"}, {Name: fUniform, Format: "%.0f"}, {Name: fCostRate, Format: "%.0f"}},
 			play:    (*run).single},
+		{Name: "scatter", Title: "half of the reads are of one key, five memcached processes, two copies, no near-cache",
+			Figures: []Figure{{Name: fScattered, Format: "%.2f"}, {Name: fUnscattered, Format: "%.2f"},
+				{Name: fBySuffix, Format: "%.1f"}, {Name: fScatterLoad, Format: "%.3f"}, {Name: fUnscatterLoad, Format: "%.3f"}, {Name: fCostRate, Format: "%.0f"}},
+			play: (*run).scatter},
 	}
 }
 
@@ -264,5 +274,67 @@ func (r *run) single() (err error) {
 	r.put(fReadsSec, medianOf(hot))
 	r.put(fUniform, medianOf(plain))
 	r.put(fCostRate, float64(c.HotKeyStats().SampleOneIn))
+	return nil
+}
+
+// scatter is single without a near-cache: what a key costs that memory can't take off the nodes.
+func (r *run) scatter() (err error) {
+	s, err := r.hotFleet(5, r.Hot.Stored)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, s.close)
+	names := keys(r.Hot.Stored)
+	uniform, err := workload.NewUniform(r.Hot.Stored)
+	if err != nil {
+		return err
+	}
+	rate := 0
+	for i, cfg := range []*hotkey.Scatter{{}, nil} {
+		c, err := r.client(s.straight(), nil, hotly(&hotkey.Config{Staleness: -1, Scatter: cfg}))
+		if err != nil {
+			return err
+		}
+		err = r.scatterOf(s, c, names, uniform, uint64(i))
+		rate = max(rate, c.HotKeyStats().SampleOneIn)
+		if err := errors.Join(err, c.Close()); err != nil {
+			return err
+		}
+	}
+	r.put(fCostRate, float64(rate))
+	return nil
+}
+
+// scatterOf measures one client: a scattered key is read from suffix copies from four seconds on after it became hot.
+func (r *run) scatterOf(s *stage, c *client.Client, names []string, uniform workload.Chooser, turn uint64) error {
+	n, err := r.readAll(c, names, uniform, 2*r.Hot.Slot, 200+4*turn)
+	if err != nil {
+		return err
+	}
+	if _, err := r.readAll(c, names, half{uniform}, 3*r.Hot.Slot, 201+4*turn); err != nil {
+		return err
+	}
+	loads, err := s.gets(r.ctx)
+	if err != nil {
+		return err
+	}
+	before := c.Counters()
+	m, err := r.readAll(c, names, half{uniform}, 2*r.Hot.Slot, 202+4*turn)
+	if err != nil {
+		return err
+	}
+	served := c.Counters().Scattered - before.Scattered
+	after, err := s.gets(r.ctx)
+	if err != nil {
+		return err
+	}
+	for i := range after {
+		after[i] -= loads[i]
+	}
+	r.put([]string{fScattered, fUnscattered}[turn], ratio(float64(m), float64(n)))
+	r.put([]string{fScatterLoad, fUnscatterLoad}[turn], uneven(after))
+	if turn == 0 {
+		r.put(fBySuffix, 100*ratio(float64(served), float64(m)))
+	}
 	return nil
 }

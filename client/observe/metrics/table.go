@@ -78,6 +78,8 @@ func Table() []Metric {
 		counted("failovers", "{read}", "Reads that left a node for the next copy.", func(r *Reading) uint64 { return r.Counters.Failovers }),
 		counted("steered", "{read}", "Reads served by another copy because the owner was slow, or in another zone.", func(r *Reading) uint64 { return r.Counters.Steered }),
 		counted("spread", "{read}", "Reads of hot keys served by another copy than the owner, for the sake of the load.", func(r *Reading) uint64 { return r.Counters.Spread }),
+		counted("scattered", "{read}", "Reads of keys hotter than their copies can bear that a suffix copy answered.", func(r *Reading) uint64 { return r.Counters.Scattered }),
+		counted("scatter.fills", "{copy}", "Suffix copies filled.", func(r *Reading) uint64 { return r.Counters.ScatterFills }),
 		counted("revalidated", "{request}", "Requests by which the near-cache asked whether what it holds is still so.", func(r *Reading) uint64 { return r.Counters.Revalidated }),
 		{"memherd.client.hedges", "{read}", Sum, []string{"event"}, "Reads asked of a second copy: sent, and of these won by it.",
 			func(r *Reading, emit emitter) {
