@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -88,7 +89,7 @@ func TestScatterIsNeverOlderThanItsBound(t *testing.T) {
 				f.config.Intercept = func(_ net.Addr, r *memproto.Request) nodeserver.Verdict {
 					v := nodeserver.Verdict{Delay: 100 * time.Microsecond}
 					if r.Cmd == memproto.CmdMetaSet && hasSuffix(r, "k") && asked.Add(1)%3 != 0 {
-						v.Delay = time.Duration(asked.Load()%7) * 300 * time.Millisecond
+						v.Delay = time.Duration(asked.Load()%7) * 500 * time.Millisecond
 					}
 					return v
 				}
@@ -101,22 +102,33 @@ func TestScatterIsNeverOlderThanItsBound(t *testing.T) {
 				set(t, a, "k", "0")
 				scatter(t, a, "k")
 				began := time.Now()
+				var mu sync.Mutex               // guards confirmed
 				confirmed := []time.Duration{0} // when each version was
-				owner := time.Now()
-				for time.Since(began) < time.Minute {
+				var wg sync.WaitGroup
+				wg.Go(func() { // while reads are under way, however long they take
+					for v := 1; time.Since(began) < 2*time.Minute; v++ {
+						time.Sleep(700 * time.Millisecond)
+						if _, err := b.Set(context.Background(), client.Item{Key: "k", Value: []byte(strconv.Itoa(v))}); err != nil {
+							t.Error(err)
+							return
+						}
+						mu.Lock()
+						confirmed = append(confirmed, time.Since(began))
+						mu.Unlock()
+					}
+				})
+				for time.Since(began) < 2*time.Minute {
 					at := time.Since(began)
 					v, err := strconv.Atoi(get(t, a, "k"))
 					require.NoError(t, err)
+					mu.Lock()
 					for newer := v + 1; newer < len(confirmed); newer++ {
 						require.Less(t, at-scatterX, confirmed[newer], "version %d read %v after %d was confirmed", v, at-confirmed[newer], newer)
 					}
-					if time.Since(owner) > 700*time.Millisecond {
-						owner = time.Now()
-						set(t, b, "k", fmt.Sprint(len(confirmed)))
-						confirmed = append(confirmed, time.Since(began))
-					}
+					mu.Unlock()
 					time.Sleep(5 * time.Millisecond)
 				}
+				wg.Wait()
 				require.Greater(t, a.Counters().Scattered, uint64(200))
 				require.Greater(t, a.Counters().ScatterFills, uint64(10))
 				// Its own writes, at once and later.

@@ -2,6 +2,7 @@ package hotkey
 
 import (
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -74,8 +75,11 @@ func (d *Detector) Elsewhere(hash uint64, key string, read bool) {
 	}
 	s.catchUp(d.epoch.Load())
 	var ch change
-	if at, tag := s.find(m); at >= 0 && s.labels[at].key == key {
+	if at, tag := s.find(m); at >= 0 && (s.labels[at].key == key || s.labels[at].key == "") {
 		lb, sl := &s.labels[at], &s.slots[at]
+		if lb.key == "" {
+			lb.key = strings.Clone(key) // it is read the second time, which is counted later
+		}
 		if !read {
 			lb.heard = 0
 		} else if lb.heard < heardEnough {
