@@ -101,12 +101,12 @@ func TestScatterIsNeverOlderThanItsBound(t *testing.T) {
 				b := f.client(client.Config{ReplicationFactor: 2, HotKeys: scattering(4), Timeout: 5 * time.Second})
 				set(t, a, "k", "0")
 				scatter(t, a, "k")
-				began := time.Now()
+				began, lasts := time.Now(), time.Duration(max(30, scaled(t, 120)))*time.Second
 				var mu sync.Mutex               // guards confirmed
 				confirmed := []time.Duration{0} // when each version was
 				var wg sync.WaitGroup
 				wg.Go(func() { // while reads are under way, however long they take
-					for v := 1; time.Since(began) < 2*time.Minute; v++ {
+					for v := 1; time.Since(began) < lasts; v++ {
 						time.Sleep(700 * time.Millisecond)
 						if _, err := b.Set(context.Background(), client.Item{Key: "k", Value: []byte(strconv.Itoa(v))}); err != nil {
 							t.Error(err)
@@ -117,7 +117,7 @@ func TestScatterIsNeverOlderThanItsBound(t *testing.T) {
 						mu.Unlock()
 					}
 				})
-				for time.Since(began) < 2*time.Minute {
+				for time.Since(began) < lasts {
 					at := time.Since(began)
 					v, err := strconv.Atoi(get(t, a, "k"))
 					require.NoError(t, err)
@@ -129,8 +129,8 @@ func TestScatterIsNeverOlderThanItsBound(t *testing.T) {
 					time.Sleep(5 * time.Millisecond)
 				}
 				wg.Wait()
-				require.Greater(t, a.Counters().Scattered, uint64(200))
-				require.Greater(t, a.Counters().ScatterFills, uint64(10))
+				require.Greater(t, a.Counters().Scattered, uint64(50))
+				require.Greater(t, a.Counters().ScatterFills, uint64(5))
 				// Its own writes, at once and later.
 				for i := range 20 {
 					v := fmt.Sprint("own", i)
