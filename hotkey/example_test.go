@@ -84,3 +84,46 @@ func ExampleScatter() {
 	fmt.Println(s.Copies, s.Staleness, cfg.MayScatter("front page"), cfg.MayScatter("price:1"))
 	// Output: 8 4s true false
 }
+
+// Entries that readers still use are asked about before they end, and live on if their node says that nothing has changed.
+func ExampleEntry() {
+	near, err := hotkey.NewNear(&hotkey.Config{Staleness: time.Minute, Prefixes: []hotkey.Prefix{{Prefix: "price:", Staleness: time.Second}}})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(near.Staleness("user:1"), near.Staleness("price:1"))
+	hash := xxhash.Sum64String("user:1")
+	near.Put(hash, "user:1", hotkey.Value{Bytes: []byte("Alice"), CAS: 1}, near.Generation(hash), time.Now())
+	for range 20 {
+		near.Get(hash, "user:1")
+	}
+
+	var used []hotkey.Entry = near.InUse(16) // read 16 times and more
+	sentAt := time.Now()
+	for _, e := range used {
+		fmt.Println(e.Key, near.Renew(e, near.Generation(e.Hash), sentAt)) // its node still has CAS e.CAS
+	}
+	var seen hotkey.Seen
+	seen, ok := near.Look(hash, "user:1")
+	fmt.Println(string(seen.Bytes), ok)
+	var stats hotkey.NearStats = near.Stats()
+	fmt.Println(stats.Entries, "value held")
+	// Output:
+	// 1m0s 1s
+	// user:1 true
+	// Alice true
+	// 1 value held
+}
+
+func ExampleDetector_Stats() {
+	d, err := hotkey.NewDetector(&hotkey.Config{Budget: -1}, 5) // count every access
+	if err != nil {
+		panic(err)
+	}
+	for range 1000 {
+		d.Observe(xxhash.Sum64String("a"), "a", 100)
+	}
+	var s hotkey.DetectorStats = d.Stats()
+	fmt.Println(s.Counted, "counted, one in", s.SampleOneIn)
+	// Output: 1000 counted, one in 1
+}

@@ -36,8 +36,7 @@ func Example_readme() {
 	if err := readme(context.Background(), addrs...); err != nil {
 		panic(err)
 	}
-	// Output: Ada (42)
-	// Grace
+	// Output: Grace <nil>
 }
 
 func readme(ctx context.Context, addrs ...string) error {
@@ -50,7 +49,6 @@ func readme(ctx context.Context, addrs ...string) error {
 		return err
 	}
 	defer c.Close()
-
 	users, err := loader.New(c, loader.Config[User]{
 		Prefix: "user:",
 		TTL:    10 * time.Minute,
@@ -63,16 +61,10 @@ func readme(ctx context.Context, addrs ...string) error {
 	}
 	defer users.Close()
 
-	u, err := users.Get(ctx, "42") // near-cache → owner → replica → one load in the whole fleet
-	if err != nil {
-		return err
-	}
-	fmt.Println(u.Name)
-
 	if err := users.Put(ctx, "42", User{Name: "Grace"}); err != nil { // database, then every copy
 		return err
 	}
-	u, err = users.Get(ctx, "42") // own writes are seen at once
-	fmt.Println(u.Name)
+	u, err := users.Get(ctx, "42") // near-cache → owner → replica → one load in the whole fleet
+	fmt.Println(u.Name, err)
 	return err
 }

@@ -1,6 +1,7 @@
 package memproto_test
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/memherd/memherd/client/memproto"
@@ -31,4 +32,20 @@ func ExampleDecodeRequest() {
 	n, err := memproto.DecodeRequest([]byte("mg greeting v t\r\nmn\r\n"), nil, &r)
 	fmt.Println(r.Cmd, string(r.Key), r.Flags, n, err)
 	// Output: mg greeting tv 17 <nil>
+}
+
+// A bound on what a peer may announce; what is refused says what to answer, and how to read on.
+func ExampleLimits() {
+	var r memproto.Request
+	_, err := memproto.DecodeRequest([]byte("ms k 4096\r\n"), &memproto.Limits{MaxValue: 1024}, &r)
+	var refused memproto.RequestError
+	fmt.Println(errors.As(err, &refused), refused.Reply(), refused.Close(), r.BodyLen)
+	// Output: true SERVER_ERROR object too large for cache false 4096
+}
+
+// An add, in meta words.
+func ExampleMode() {
+	r := memproto.Request{Cmd: memproto.CmdMetaSet, Key: []byte("k"), Value: []byte("v"), Flags: memproto.FlagM, Mode: memproto.Mode('E')}
+	fmt.Printf("%q\n", r.Append(nil))
+	// Output: "ms k 1 ME\r\nv\r\n"
 }

@@ -73,7 +73,10 @@ func Example() {
 		panic(err)
 	}
 	fmt.Println(table["home"].visits)
+	var written journal.Stats = j.Stats()
+	fmt.Println(written.Records, "record")
 	// Output:
 	// 42 <nil>
 	// 42
+	// 1 record
 }

@@ -23,12 +23,13 @@ func TestREADMECodeIsTheExample(t *testing.T) {
 	code, _, found = strings.Cut(code, "```")
 	require.True(t, found)
 
-	rest := strings.Split(string(example), "\n")
+	rest, lines := strings.Split(string(example), "\n"), 0
 	for _, line := range strings.Split(code, "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" {
 			continue
 		}
+		lines++
 		at := -1
 		for i, have := range rest {
 			if strings.TrimSpace(have) == line {
@@ -39,4 +40,5 @@ func TestREADMECodeIsTheExample(t *testing.T) {
 		require.GreaterOrEqual(t, at, 0, "README.md says %q, loader/readme_test.go does not, or not there", line)
 		rest = rest[at+1:]
 	}
+	require.LessOrEqual(t, lines, 25, "a reader's patience")
 }

@@ -33,5 +33,13 @@ func ExampleClient() {
 	}
 	l := timed.Latency(timing.Get)
 	fmt.Println(l.Count, l.Quantile(0.5) > 0)
-	// Output: 10 true
+	var sum uint64
+	for _, b := range l.Buckets {
+		var bucket timing.Bucket = b
+		sum += bucket.Count
+	}
+	fmt.Println(sum)
+	// Output:
+	// 10 true
+	// 10
 }
