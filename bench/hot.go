@@ -7,13 +7,10 @@ import (
 )
 
 type hotCmd struct {
+	settings `embed:""`
 	Scenario []string `default:"all" help:"Which to play, by name, or all." placeholder:"NAME"`
 	List     bool     `help:"Say which there are, and play none."`
-	Runs     int      `default:"3" help:"Runs of each; the least and the most are shown."`
-	Quick    bool     `help:"Play each once, for an instant: right or wrong, but no figures."`
-	Seed     uint64   `default:"1" help:"Seed of the load and of the detectors."`
 	Traces   string   `default:"../shared/data" help:"Where orm-busy.keys.gz and web12.keys.gz are; what is not there is not measured." placeholder:"DIR"`
-	JSON     string   `name:"json" help:"Also write the results as JSON to this file (- is stdout; the tables then go to stderr)." placeholder:"OUT"`
 }
 
 func (c *hotCmd) Run(e *env) error {
@@ -25,15 +22,10 @@ func (c *hotCmd) Run(e *env) error {
 		listTitles(e, play)
 		return nil
 	}
-	if c.Runs < 1 {
-		return usagef("-runs must be positive")
+	setup, err := c.setup(nil)
+	if err != nil {
+		return err
 	}
-	setup := scenario.Full
-	if c.Quick {
-		setup = scenario.Quick
-	} else {
-		setup.Runs = c.Runs
-	}
-	setup.Seed, setup.Hot.Traces = c.Seed, c.Traces
+	setup.Hot.Traces = c.Traces
 	return playAll(e, play, setup, c.JSON, fmt.Sprintf("near-cache as it comes, %d runs, seed %d", setup.Runs, setup.Seed))
 }

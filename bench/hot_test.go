@@ -7,24 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/memherd/memherd/bench/internal/scenario"
 	"github.com/memherd/memherd/nodeserver/stock"
 )
-
-func TestHotList(t *testing.T) {
-	code, stdout, stderr := bench(t, "hot", "-list")
-	require.Equal(t, exitOK, code, stderr)
-	for _, s := range scenario.HotKeys() {
-		assert.Contains(t, stdout, s.Name)
-		assert.Contains(t, stdout, s.Title)
-	}
-	code, _, stderr = bench(t, "hot", "-runs", "0")
-	assert.Equal(t, exitUsage, code)
-	assert.Contains(t, stderr, "-runs")
-	code, _, stderr = bench(t, "hot", "-scenario", "sun")
-	assert.Equal(t, exitUsage, code)
-	assert.Contains(t, stderr, `no scenario "sun"`)
-}
 
 func TestHot(t *testing.T) {
 	stock.Need(t)

@@ -7,18 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/memherd/memherd/bench/internal/scenario"
 	"github.com/memherd/memherd/nodeserver/stock"
 )
-
-func TestLoadsList(t *testing.T) {
-	code, stdout, stderr := bench(t, "loads", "-list")
-	require.Equal(t, exitOK, code, stderr)
-	for _, s := range scenario.Loads() {
-		assert.Contains(t, stdout, s.Name)
-		assert.Contains(t, stdout, s.Title)
-	}
-}
 
 // TestLoads plays one for an instant, as a user would, in processes of their own.
 func TestLoads(t *testing.T) {

@@ -11,12 +11,9 @@ import (
 
 // scenarioCmd plays any scenario by its name; fault and loads have the settings of their own.
 type scenarioCmd struct {
-	Name  []string `arg:"" optional:"" help:"Which to play, by name, or all."`
-	List  bool     `help:"Say which there are, and what each promises, and play none."`
-	Runs  int      `default:"3" help:"Runs of each; the least and the most are shown."`
-	Quick bool     `help:"Play each once, for an instant: only what must never be counts, no figures."`
-	Seed  uint64   `default:"1" help:"Seed of the load and of what happens to it."`
-	JSON  string   `name:"json" help:"Also write the results as JSON to this file (- is stdout; the tables then go to stderr)." placeholder:"OUT"`
+	settings `embed:""`
+	Name     []string `arg:"" optional:"" help:"Which to play, by name, or all."`
+	List     bool     `help:"Say which there are, and what each promises, and play none."`
 }
 
 func (c *scenarioCmd) Run(e *env) error {
@@ -30,16 +27,10 @@ func (c *scenarioCmd) Run(e *env) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if c.Runs < 1 {
-		return usagef("-runs must be positive")
+	setup, err := c.setup(nil)
+	if err != nil {
+		return err
 	}
-	setup := scenario.Full
-	if c.Quick {
-		setup = scenario.Quick
-	} else {
-		setup.Runs = c.Runs
-	}
-	setup.Seed = c.Seed
 	results, err := playEach(e, play, setup, c.JSON, fmt.Sprintf("%d copies, %d runs, seed %d", scenario.Copies, setup.Runs, setup.Seed))
 	if err != nil && !errors.Is(err, errFailed) {
 		return err
