@@ -3,8 +3,9 @@
 // client that keeps answering while a key goes viral and a node dies.
 //
 //	go run ./bench                      the demo, about 35 seconds
-//	go run ./bench run                  a workload: uniform, zipf or a moving hot spot
-//	go run ./bench replay -trace FILE   recorded requests: *.keys or Twitter CSV, plain, gzip or zstd
+//	go run ./bench run                  a workload: uniform, zipf, a moving hot spot, a flash crowd, or as one of Twitter's clusters
+//	go run ./bench replay -trace FILE   recorded requests: *.keys, Twitter CSV, or what memcached prints for lru_crawler
+//	                                    metadump and watch; plain, gzip or zstd; -speed 1 at their own pace
 //	go run ./bench nodes -n 3 -p 21211  nodes to play with by telnet or memccat
 //	go run ./bench compare              client gets against gomemcache on one memcached
 //

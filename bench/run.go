@@ -3,45 +3,59 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/memherd/memherd/bench/internal/drive"
 	"github.com/memherd/memherd/bench/internal/measure"
-	"github.com/memherd/memherd/bench/internal/origin"
-	"github.com/memherd/memherd/bench/internal/subject"
 	"github.com/memherd/memherd/bench/internal/workload"
 )
 
 type runCmd struct {
-	target   `embed:""`
-	Dist     string        `default:"zipf" enum:"zipf,uniform,hotspot-moving" help:"Which keys are asked for: zipf, uniform or hotspot-moving."`
-	Keys     int           `short:"k" default:"100000" help:"Number of keys."`
-	Zipf     float64       `default:"0.99" help:"Exponent of zipf."`
-	HotKeys  int           `default:"100" help:"Keys in the moving hot spot."`
-	HotShare float64       `default:"0.9" help:"Share of the requests that go to the hot spot."`
-	HotEvery time.Duration `default:"1s" help:"How often the hot spot moves."`
-	Reads    float64       `default:"0.95" help:"Share of reads; the rest are writes."`
-	Duration time.Duration `short:"d" default:"10s" help:"How long to run."`
+	target     `embed:""`
+	Dist       string        `default:"zipf" enum:"zipf,uniform,hotspot-moving,flash-crowd" help:"Which keys are asked for: zipf, uniform, hotspot-moving or flash-crowd."`
+	Cluster    int           `help:"Take lengths of keys, sizes, TTLs, operations and exponent of Twitter's production cache cluster N of March 2020; flags that are given count more." placeholder:"N"`
+	Keys       int           `short:"k" default:"100000" help:"Number of keys."`
+	Zipf       *float64      `help:"Exponent of zipf (default 0.99)." placeholder:"S"`
+	HotKeys    int           `default:"100" help:"Keys in the moving hot spot, or of the flash crowd."`
+	HotShare   float64       `default:"0.9" help:"Share of the requests that go to the hot spot, or to the flash crowd's keys."`
+	HotEvery   time.Duration `default:"1s" help:"How often the hot spot moves."`
+	FlashAfter time.Duration `help:"When the flash crowd comes (default: after a third of the duration); it stays for a third." placeholder:"TIME"`
+	Reads      *float64      `help:"Share of reads (default 0.95); the rest are writes, but for deletes." placeholder:"SHARE"`
+	Deletes    *float64      `help:"Share of deletes (default 0)." placeholder:"SHARE"`
+	Duration   time.Duration `short:"d" default:"10s" help:"How long to run."`
+
+	keyBytes             int // 0 for as short as it goes
+	zipf, reads, removes float64
 }
 
 func (c *runCmd) Run(e *env) (err error) {
+	notes, err := c.preset()
+	if err != nil {
+		return err
+	}
 	if err := c.check(); err != nil {
 		return err
 	}
-	if c.Keys < 1 || c.Keys > 1<<27 {
+	switch {
+	case c.Keys < 1 || c.Keys > 1<<27:
 		return usagef("-keys %d: give a number from 1 to %d", c.Keys, 1<<27)
-	}
-	if !(c.Reads >= 0 && c.Reads <= 1) {
-		return usagef("-reads %v: give a share from 0 to 1", c.Reads)
-	}
-	if c.Duration <= 0 {
+	case !(c.reads >= 0 && c.reads <= 1):
+		return usagef("-reads %v: give a share from 0 to 1", c.reads)
+	case !(c.removes >= 0 && c.removes <= 1):
+		return usagef("-deletes %v: give a share from 0 to 1", c.removes)
+	case c.reads+c.removes > 1+1e-9:
+		return usagef("-reads %v and -deletes %v are more than all requests", c.reads, c.removes)
+	case c.Duration <= 0:
 		return usagef("-duration must be positive")
+	case c.FlashAfter < 0 || c.FlashAfter >= c.Duration:
+		return usagef("-flash-after %v: give a time within -duration", c.FlashAfter)
 	}
 	choose, err := c.chooser()
 	if err != nil {
 		return usageError{err}
 	}
-	nodes, stop, err := c.nodes(e)
+	nodes, stop, err := c.start(e)
 	if err != nil {
 		return err
 	}
@@ -49,26 +63,62 @@ func (c *runCmd) Run(e *env) (err error) {
 
 	keys, sizes := make([]string, c.Keys), make([]int, c.Keys)
 	for i := range keys {
-		keys[i], sizes[i] = fmt.Sprintf("key:%d", i), c.ValueSize
+		keys[i], sizes[i] = c.key(i), c.size(i)
 	}
-	s, err := subject.New(subject.Config{
-		Nodes: nodes, Replicas: c.Replicas, Keys: keys, Size: func(i int) int { return sizes[i] },
-		Origin: origin.NewSynthetic(keys, sizes, c.OriginDelay),
-		Prefix: c.Prefix, TTL: c.TTL, Write: c.policy(), NoNear: !c.Near,
-	})
+	s, err := c.subject(nodes, keys, sizes, "")
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	defer closing(&err, s.Close)
 	return c.measure(e, c.Dist, s, drive.Config{Duration: c.Duration}, func(ctx context.Context, w *drive.Worker, _ int64) measure.Kind {
 		key := choose.Next(w.Rand)
-		if w.Rand.Float64() < c.Reads {
+		switch what := w.Rand.Float64(); {
+		case what < c.reads:
 			s.Read(ctx, key)
 			return measure.Read
+		case what < c.reads+c.removes:
+			if err := s.Delete(ctx, key); err != nil {
+				s.Fail(ctx, "delete", err)
+			}
+		default:
+			s.Write(ctx, key)
 		}
-		s.Write(ctx, key)
 		return measure.Write
-	})
+	}, notes...)
+}
+
+// preset takes what no flag says from -cluster, or else from the defaults.
+func (c *runCmd) preset() (notes []string, err error) {
+	c.reads, c.removes, c.zipf = .95, 0, .99
+	if c.Cluster != 0 {
+		p, err := workload.FindCluster(c.Cluster)
+		if err != nil {
+			return nil, usagef("-cluster: %v", err)
+		}
+		if c.reads, _, c.removes = p.Shares(); p.Zipf >= 0 {
+			c.zipf = p.Zipf
+		}
+		if c.ValueSize == "" {
+			c.ValueSize = fmt.Sprintf("exp:%d", p.ValueBytes) // the mean alone is published
+		}
+		if c.TTL == "" {
+			c.TTL = strings.ReplaceAll(p.TTLs, " ", "")
+		}
+		c.keyBytes = p.KeyBytes
+		notes = append(notes, fmt.Sprintf("cluster %d of Twitter's, March 2020: keys of %d B, values of %d B, %s, exponent %.4g; there an instance had %.2f thousand requests a second",
+			p.Number, p.KeyBytes, p.ValueBytes, p.Mix, c.zipf, p.KQPS))
+	}
+	for _, flag := range []struct{ from, to *float64 }{{c.Reads, &c.reads}, {c.Deletes, &c.removes}, {c.Zipf, &c.zipf}} {
+		if flag.from != nil {
+			*flag.to = *flag.from
+		}
+	}
+	return notes, nil
+}
+
+// key names key i, with zeros where a cluster's keys are longer.
+func (c *runCmd) key(i int) string {
+	return fmt.Sprintf("key:%0*d", max(1, c.keyBytes-len(c.Prefix)-len("key:")), i)
 }
 
 func (c *runCmd) chooser() (workload.Chooser, error) {
@@ -78,5 +128,12 @@ func (c *runCmd) chooser() (workload.Chooser, error) {
 	case "hotspot-moving":
 		return workload.NewMoving(c.Keys, c.HotKeys, c.HotShare, c.HotEvery, c.Seed)
 	}
-	return workload.NewZipf(c.Keys, c.Zipf)
+	base, err := workload.NewZipf(c.Keys, c.zipf)
+	if c.Dist != "flash-crowd" || err != nil {
+		return base, err
+	}
+	if c.FlashAfter == 0 {
+		c.FlashAfter = c.Duration / 3
+	}
+	return workload.NewFlash(base, c.Keys, c.HotKeys, c.HotShare, c.FlashAfter, c.Duration/3, c.Seed)
 }

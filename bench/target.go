@@ -1,20 +1,16 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"runtime"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/memherd/memherd/bench/internal/cputime"
-	"github.com/memherd/memherd/bench/internal/drive"
 	"github.com/memherd/memherd/bench/internal/fleet"
-	"github.com/memherd/memherd/bench/internal/progress"
+	"github.com/memherd/memherd/bench/internal/origin"
 	"github.com/memherd/memherd/bench/internal/report"
 	"github.com/memherd/memherd/bench/internal/subject"
+	"github.com/memherd/memherd/bench/internal/workload"
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/loader"
 	"github.com/memherd/memherd/ring"
@@ -24,19 +20,25 @@ import (
 type target struct {
 	Embedded    int           `help:"Start this many nodes in this process (default 3 without -servers)." placeholder:"N"`
 	Servers     []string      `help:"Use these servers instead, host:port,…" placeholder:"ADDR"`
-	AllowRemote bool          `aliases:"i-own-these-servers" help:"Allow servers that are not on this machine; needs -rate."`
+	IOwn        bool          `name:"i-own-these-servers" aliases:"allow-remote" help:"Allow servers that are not on this machine; needs -max-rate."`
+	MaxRate     float64       `help:"At most this many operations per second, evenly, whatever else says how fast (default: no bound)." placeholder:"N"`
 	Replicas    int           `short:"r" help:"Copies of each key (default 2, or 1 on one node)." placeholder:"R"`
 	Concurrency int           `short:"c" default:"64" help:"Operations under way at a time."`
 	Rate        float64       `help:"Operations per second, latency counted from when each was due (default: as fast as it goes)." placeholder:"N"`
-	TTL         time.Duration `default:"1h" help:"How long values stay cached."`
+	TTL         string        `help:"How long values stay cached: 1h, 1m-1h for any time between, 60s:0.7,1h:0.3 by weight, exp:10m around a mean (default 1h)." placeholder:"TIME"`
 	Write       string        `default:"through" enum:"through,around" help:"Write policy: through or around."`
 	Near        bool          `default:"true" negatable:"" help:"Serve the hottest keys from a near-cache."`
 	OriginDelay time.Duration `help:"How long the synthetic origin takes for a load or a write."`
-	ValueSize   int           `default:"100" help:"Bytes of a value where nothing else says it."`
+	ValueSize   string        `help:"Bytes of a value where nothing else says it: 100, 100-2000, 64:0.7,9000:0.3 by weight, exp:300 around a mean (default 100)." placeholder:"BYTES"`
 	Prefix      string        `help:"Put in front of every key in the cache (default: a new one each run, so that what an earlier run left behind is no hit)." placeholder:"TEXT"`
 	Seed        uint64        `default:"1" help:"Seed of everything random."`
+	HTTP        string        `name:"http" help:"Serve the live page at this address meanwhile, as 127.0.0.1:8080; anybody who reaches it sees it." placeholder:"ADDR"`
 	HTML        string        `name:"html" help:"Also write a page with plots to this file." placeholder:"OUT"`
+	HDR         string        `name:"hdr" help:"Also write the latencies over time to this file, as HdrHistogram's tools read them." placeholder:"OUT"`
 	JSON        string        `name:"json" help:"Also write the results as JSON to this file (- is stdout; the table then goes to stderr)." placeholder:"OUT"`
+
+	sizes, ttls workload.Mix // ValueSize, and TTL in seconds
+	page        *livePage    // of HTTP
 }
 
 // check finds what is wrong with the flags themselves.
@@ -52,15 +54,22 @@ func (t *target) check() error {
 		return usagef("-concurrency %d: give a number from 1 to %d", t.Concurrency, maxWorkers)
 	case t.Rate < 0 || math.IsNaN(t.Rate) || math.IsInf(t.Rate, 0):
 		return usagef("-rate must be a positive number of operations per second")
-	case t.AllowRemote && t.Rate == 0:
-		return usagef("-allow-remote needs -rate: say how many operations per second those servers can take")
-	case t.TTL < 0 || t.OriginDelay < 0:
-		return usagef("-ttl and -origin-delay must not be negative")
-	case t.ValueSize < 0 || t.ValueSize > 1<<20-1<<11:
-		return usagef("-value-size %d: give 0 to %d bytes", t.ValueSize, 1<<20-1<<11)
+	case t.MaxRate < 0 || math.IsNaN(t.MaxRate) || math.IsInf(t.MaxRate, 0):
+		return usagef("-max-rate must be a positive number of operations per second")
+	case t.MaxRate > 0 && t.Rate > t.MaxRate:
+		return usagef("-rate %v is above -max-rate %v", t.Rate, t.MaxRate)
+	case t.IOwn && t.MaxRate == 0 && t.Rate == 0:
+		return usagef("-i-own-these-servers needs -max-rate: say how many operations per second those servers can take")
+	case t.OriginDelay < 0:
+		return usagef("-origin-delay must not be negative")
 	}
-	if err := report.CheckPath("-html", t.HTML); err != nil {
-		return usageError{err}
+	if err := t.distributions(); err != nil {
+		return err
+	}
+	for flag, path := range map[string]string{"-html": t.HTML, "-hdr": t.HDR} {
+		if err := report.CheckPath(flag, path); err != nil {
+			return usageError{err}
+		}
 	}
 	if err := report.CheckJSONPath(t.JSON); err != nil {
 		return usageError{err}
@@ -73,16 +82,90 @@ func (t *target) check() error {
 	return nil
 }
 
+// distributions reads -value-size and -ttl.
+func (t *target) distributions() (err error) {
+	if t.ValueSize == "" {
+		t.ValueSize = "100"
+	}
+	if t.TTL == "" {
+		t.TTL = "1h"
+	}
+	bytes := func(s string) (float64, error) {
+		n, err := strconv.ParseUint(s, 10, 32)
+		if err != nil {
+			return 0, fmt.Errorf("%q is no number of bytes", s)
+		}
+		return float64(n), nil
+	}
+	if t.sizes, err = workload.ParseMix(t.ValueSize, bytes, 0, maxValue); err != nil {
+		return usagef("-value-size %s: %v: give 0 to %d bytes, as 100, 100-2000, 64:0.7,9000:0.3 or exp:300", t.ValueSize, err, maxValue)
+	}
+	if t.ttls, err = workload.ParseMix(t.TTL, workload.Seconds, .001, math.MaxInt32); err != nil {
+		return usagef("-ttl %s: %v: give 1ms and more, as 1h, 1m-1h, 60s:0.7,1h:0.3 or exp:10m", t.TTL, err)
+	}
+	return nil
+}
+
+// size is how large the value of key i is where nothing else says it.
+func (t *target) size(i int) int { return int(t.sizes.Of(t.Seed, i)) }
+
+// ttlSteps is how many different TTLs there may be: each takes a loader.
+const ttlSteps = 100
+
+// subject is what run and replay put under load. tag is between -prefix and the keys.
+func (t *target) subject(nodes []ring.Node, keys []string, sizes []int, tag string) (*subject.Subject, error) {
+	cfg := subject.Config{
+		Nodes: nodes, Replicas: t.Replicas, Keys: keys, Size: func(i int) int { return sizes[i] },
+		Origin: origin.NewSynthetic(keys, sizes, t.OriginDelay),
+		Prefix: t.Prefix + tag, Write: t.policy(), NoNear: !t.Near, Live: t.HTTP != "",
+	}
+	of := func(i int) time.Duration {
+		// Another seed: sizes and TTLs have nothing to do with each other.
+		return time.Duration(t.ttls.StepOf(t.Seed+1<<32, i, ttlSteps)*1e3) * time.Millisecond
+	}
+	if cfg.TTL = of(0); !t.ttls.Single() {
+		cfg.TTLOf = of
+	}
+	s, err := subject.New(cfg)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if t.page != nil {
+		t.page.show(s.Live)
+	}
+	return s, nil
+}
+
+// start starts the live page, if one is asked for, and the fleet. The returned function ends both.
+func (t *target) start(e *env) (nodes []ring.Node, stop func() error, err error) {
+	if t.HTTP == "" {
+		return t.nodes(e)
+	}
+	if t.page, err = servePage(t.HTTP, e.people(t.JSON)); err != nil {
+		return nil, nil, usageError{err}
+	}
+	nodes, end, err := t.nodes(e)
+	if err != nil {
+		t.page.close()
+		return nil, nil, err
+	}
+	return nodes, func() error {
+		t.page.close()
+		return end()
+	}, nil
+}
+
 const (
-	maxPrefix  = 190    // bytes; leaves room for the keys behind it
-	maxNodes   = 1000   // in this process; each takes a port and connections
-	maxWorkers = 10_000 // each takes 200 KB for its latencies
+	maxValue   = 1<<20 - 1<<11 // bytes; with key and envelope it fits memcached's largest item
+	maxPrefix  = 190           // bytes; leaves room for the keys behind it
+	maxNodes   = 1000          // in this process; each takes a port and connections
+	maxWorkers = 10_000        // each takes 200 KB for its latencies
 )
 
 // nodes starts or finds the fleet. The returned function ends what was started.
 func (t *target) nodes(e *env) ([]ring.Node, func() error, error) {
 	if t.Servers != nil {
-		nodes, err := fleet.External(e.ctx, t.Servers, t.AllowRemote)
+		nodes, err := fleet.External(e.ctx, t.Servers, t.IOwn)
 		if err != nil {
 			return nil, nil, usageError{err}
 		}
@@ -119,84 +202,4 @@ func (t *target) policy() loader.WritePolicy {
 		return loader.WriteAround
 	}
 	return loader.WriteThrough
-}
-
-// measure runs a subject under the given operations, shows the progress and writes
-// the report. total is what the progress is measured by: operations, or 0 for time.
-func (t *target) measure(e *env, name string, s *subject.Subject, cfg drive.Config, do drive.Do, notes ...string) error {
-	unit := cfg.Ops
-	if cfg.Duration > 0 {
-		unit = int64(cfg.Duration)
-	}
-	bar := progress.New(e.stderr, unit)
-	bar.Step(name)
-	cfg.Workers, cfg.Rate, cfg.Seed = t.Concurrency, t.Rate, t.Seed
-	cfg.Watch = func(ops int64, elapsed time.Duration) {
-		done := ops
-		if cfg.Duration > 0 {
-			done = int64(elapsed)
-		}
-		bar.Set(done, fmt.Sprintf("%s op/s", report.Count(int64(float64(ops)/elapsed.Seconds()))))
-	}
-	before := s.Snapshot()
-	usage := cputime.Self()
-	run, err := drive.Run(e.ctx, cfg, do)
-	bar.Close()
-	if err != nil {
-		return usageError{err}
-	}
-	res := s.Result(name, t.Seed, before, run)
-	res.Notes = append(res.Notes, notes...)
-	res.Notes = append(res.Notes, generator(t.Rate, run, cputime.Self()-usage)...)
-	if t.Rate > 0 {
-		lag := run.Lag()
-		res.Lag = &lag
-	}
-	if e.ctx.Err() != nil {
-		res.Notes = append(res.Notes, "stopped before its end: these are the figures until then")
-	}
-	for i, k := range res.HotKeys {
-		// What bypassed the loader still has the prefix, which is another one each run.
-		res.HotKeys[i].Key = strings.TrimPrefix(k.Key, t.Prefix)
-	}
-	out := e.people(t.JSON)
-	report.Table(out, res)
-	report.HotKeys(out, "hottest keys", res.HotKeys, 5)
-	if t.HTML != "" {
-		if err := report.WriteHTML(t.HTML, "memherd: "+name, res, time.Now()); err != nil {
-			return err
-		}
-	}
-	if t.JSON != "" {
-		if err := report.WriteJSON(t.JSON, e.stdout, res); err != nil {
-			return err
-		}
-	}
-	if !res.Ok() || e.ctx.Err() != nil {
-		return errFailed
-	}
-	return nil
-}
-
-// lagLimit is how late the generator may be on its own account before its figures
-// say more about it than about the servers.
-const lagLimit = 5 * time.Millisecond
-
-// generator says what the generator knows about itself.
-func generator(rate float64, run drive.Result, cpu time.Duration) []string {
-	if run.Elapsed <= 0 {
-		return nil
-	}
-	notes := []string{fmt.Sprintf("this process used %.1f of %d CPUs", cpu.Seconds()/run.Elapsed.Seconds(), runtime.GOMAXPROCS(0))}
-	if lag := time.Duration(run.Lag().P99 * 1e3); rate > 0 && lag > lagLimit {
-		notes = append(notes, fmt.Sprintf("the generator was the bottleneck: it began 1 %% of its operations over %v late; lower -rate", lag.Round(time.Microsecond)))
-	}
-	return notes
-}
-
-// closing joins the error of what closes at the end to the one a command ends with.
-func closing(err *error, f func() error) {
-	if closeErr := f(); closeErr != nil {
-		*err = errors.Join(*err, closeErr)
-	}
 }

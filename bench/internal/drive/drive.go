@@ -30,6 +30,13 @@ type Config struct {
 	Ops int64
 	// Rate is operations per second over all workers; 0 is a closed loop.
 	Rate float64
+	// Due, if not nil, says when operation n is due, since the start and never before n-1: an open loop
+	// with a timetable of its own, in the place of Rate.
+	Due func(n int64) time.Duration
+	// MaxRate is how many operations may begin in a second over all workers, evenly, whatever Rate and Due say;
+	// 0 is any number. An operation that waits for its turn counts from when it was due in an open loop, and from its
+	// turn in a closed one.
+	MaxRate float64
 	// Seed of the workers' random numbers. Each run should have its own.
 	Seed uint64
 	// Watch, if not nil, is called every 100 ms and once at the end with the
@@ -60,8 +67,10 @@ func Run(ctx context.Context, cfg Config, do Do) (Result, error) {
 	switch {
 	case cfg.Workers < 1:
 		return Result{}, errors.New("a run needs at least one worker: give -concurrency a positive number")
-	case cfg.Rate < 0:
+	case cfg.Rate < 0 || cfg.MaxRate < 0:
 		return Result{}, errors.New("the rate must not be negative")
+	case cfg.Rate > 0 && cfg.Due != nil:
+		return Result{}, errors.New("a run has a rate or a timetable, not both")
 	case cfg.Duration <= 0 && cfg.Ops <= 0:
 		return Result{}, errors.New("a run needs an end: a duration or a number of operations")
 	}
@@ -70,8 +79,11 @@ func Run(ctx context.Context, cfg Config, do Do) (Result, error) {
 	for i := range recs {
 		recs[i] = measure.NewRecorder()
 	}
-	start := time.Now()
-	t := &timetable{start: start, limit: cfg.Ops}
+	start, line := time.Now(), &measure.Timeline{}
+	t := &timetable{start: start, limit: cfg.Ops, due: cfg.Due}
+	if cfg.MaxRate > 0 {
+		t.least = int64(float64(time.Second) / cfg.MaxRate)
+	}
 	if cfg.Duration > 0 {
 		t.stop = start.Add(cfg.Duration)
 	}
@@ -81,6 +93,7 @@ func Run(ctx context.Context, cfg Config, do Do) (Result, error) {
 	var workers sync.WaitGroup
 	for i, rec := range recs {
 		rec.Begin(start)
+		rec.On(line)
 		w := &Worker{ID: i, Rand: workload.Rand(cfg.Seed, i)}
 		workers.Go(func() { t.work(ctx, w, rec, do) })
 	}
@@ -126,7 +139,34 @@ type timetable struct {
 	start, stop time.Time // stop is zero where no duration was given
 	limit       int64     // operations, 0 for no limit
 	gap         float64   // nanoseconds between two operations, 0 for a closed loop
+	due         func(n int64) time.Duration
 	next        atomic.Int64
+
+	least int64        // nanoseconds between two beginnings, 0 for no bound
+	free  atomic.Int64 // when the next may begin, in nanoseconds since start
+}
+
+// turn is when an operation may begin that could begin now: each takes a turn of its own.
+func (t *timetable) turn(now time.Time) time.Time {
+	want := int64(now.Sub(t.start))
+	for {
+		free := t.free.Load()
+		at := max(free, want)
+		if t.free.CompareAndSwap(free, at+t.least) {
+			return t.start.Add(time.Duration(at))
+		}
+	}
+}
+
+// plan is when operation n is due; ok is false in a closed loop.
+func (t *timetable) plan(n int64) (due time.Time, ok bool) {
+	switch {
+	case t.due != nil:
+		return t.start.Add(t.due(n)), true
+	case t.gap > 0:
+		return t.start.Add(time.Duration(float64(n) * t.gap)), true
+	}
+	return time.Time{}, false
 }
 
 func (t *timetable) work(ctx context.Context, w *Worker, rec *measure.Recorder, do Do) {
@@ -137,30 +177,44 @@ func (t *timetable) work(ctx context.Context, w *Worker, rec *measure.Recorder, 
 		if t.limit > 0 && n >= t.limit {
 			return
 		}
-		due := time.Now()
-		if t.gap > 0 {
-			now := due
-			due = t.start.Add(time.Duration(float64(n) * t.gap))
-			if !t.stop.IsZero() && !due.Before(t.stop) {
+		now := time.Now()
+		due, open := t.plan(n)
+		if !open {
+			due = now
+		}
+		// The first one of a closed loop runs in any case: a short run on a busy machine, whose workers were not scheduled
+		// in time, has a figure nevertheless.
+		if (open || !first) && !t.stop.IsZero() && !due.Before(t.stop) {
+			return
+		}
+		begin := due
+		if t.least > 0 {
+			if begin = t.turn(later(due, now)); !open {
+				due = begin
+			}
+			if !t.stop.IsZero() && !first && !begin.Before(t.stop) {
 				return
 			}
-			if wait := due.Sub(now); wait > 0 {
-				timer.Reset(wait)
-				select {
-				case <-timer.C:
-				case <-ctx.Done():
-					return
-				}
-				// Only a worker that was free in time can be late by the generator's own
-				// fault; one that comes from a slow operation is late by the server's.
-				rec.Lag(time.Since(due))
+		}
+		if wait := begin.Sub(now); wait > 0 {
+			timer.Reset(wait)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				return
 			}
-		} else if !first && !t.stop.IsZero() && !due.Before(t.stop) {
-			// The first one runs in any case: a short run on a busy machine, whose workers
-			// were not scheduled in time, has a figure nevertheless.
-			return
+			// Only a worker that was free in time can be late by the generator's own
+			// fault; one that comes from a slow operation is late by the server's.
+			rec.Lag(time.Since(begin))
 		}
 		kind := do(ctx, w, n)
 		rec.Record(kind, due, time.Now())
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

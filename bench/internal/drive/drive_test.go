@@ -100,8 +100,41 @@ func TestEachWorkerRunsOnceInTheShortestRun(t *testing.T) {
 }
 
 func TestBadConfig(t *testing.T) {
-	for _, c := range []Config{{}, {Workers: 1}, {Workers: 1, Ops: 1, Rate: -1}, {Ops: 1}} {
+	for _, c := range []Config{{}, {Workers: 1}, {Workers: 1, Ops: 1, Rate: -1}, {Ops: 1}, {Workers: 1, Ops: 1, MaxRate: -1}, {Workers: 1, Ops: 1, Rate: 1, Due: func(int64) time.Duration { return 0 }}} {
 		_, err := Run(t.Context(), c, nil)
 		assert.Error(t, err)
+	}
+}
+
+// TestTimetable: operations are due when the timetable says, and no more than MaxRate begin in a second, in an open loop and
+// in a closed one.
+func TestTimetable(t *testing.T) {
+	for name, c := range map[string]struct {
+		cfg    Config
+		lasts  time.Duration
+		begins func(n int64) time.Duration
+	}{
+		"timetable": {Config{Due: func(n int64) time.Duration { return time.Duration(n*n) * time.Millisecond }}, 81 * time.Millisecond,
+			func(n int64) time.Duration { return time.Duration(n*n) * time.Millisecond }},
+		"bounded":        {Config{Due: func(int64) time.Duration { return 0 }, MaxRate: 100}, 90 * time.Millisecond, func(n int64) time.Duration { return time.Duration(n) * 10 * time.Millisecond }},
+		"bounded closed": {Config{MaxRate: 100}, 90 * time.Millisecond, func(n int64) time.Duration { return time.Duration(n) * 10 * time.Millisecond }},
+		"below":          {Config{Rate: 50, MaxRate: 100}, 180 * time.Millisecond, func(n int64) time.Duration { return time.Duration(n) * 20 * time.Millisecond }},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			c.cfg.Workers, c.cfg.Ops = 1, 10
+			res, err := Run(t.Context(), c.cfg, func(_ context.Context, _ *Worker, n int64) measure.Kind {
+				assert.Equal(t, c.begins(n), time.Since(start), "%s: %d", name, n)
+				return measure.Read
+			})
+			require.NoError(t, err)
+			assert.Equal(t, c.lasts, res.Elapsed, name)
+			if name == "bounded" {
+				assert.InDelta(t, 90_000, res.Latency().Max, 1000, "it was due at once")
+			} else {
+				assert.Less(t, res.Latency().Max, 1.0, name)
+			}
+			assert.Positive(t, len(res.Intervals), name)
+		})
 	}
 }

@@ -40,7 +40,7 @@ func External(ctx context.Context, servers []string, remote bool) ([]ring.Node, 
 	}
 	for _, n := range nodes {
 		if !remote && !local(ctx, n.Addr) {
-			return nil, fmt.Errorf("server %s is %w: a load generator can take a production cache down; if these servers are yours, say so with -allow-remote and give a -rate", n.Name, ErrRemote)
+			return nil, fmt.Errorf("server %s is %w: a load generator can take a production cache down; if these servers are yours, say so with -i-own-these-servers and give a -max-rate", n.Name, ErrRemote)
 		}
 	}
 	at := map[string]string{}

@@ -34,6 +34,11 @@ type Recorder struct {
 	slices []uint32
 	ops    atomic.Int64            // also read by the progress display while the worker runs
 	lag    *hdrhistogram.Histogram // nil until the first
+
+	timeline *Timeline // nil for none
+	now      bins      // of the interval numbered interval, not in timeline yet
+	interval int
+	placed   int // how many are in now
 }
 
 // NewRecorder makes a recorder whose Begin has to be called before anything else.
@@ -47,6 +52,27 @@ func NewRecorder() *Recorder {
 
 // Begin starts the slices at start, which all workers of a run share.
 func (r *Recorder) Begin(start time.Time) { r.start = start }
+
+// On has the recorder's operations show in t, too, which all workers of a run share. Call it after Begin.
+func (r *Recorder) On(t *Timeline) { r.timeline = t }
+
+// place counts an operation that took d in the interval in which it ended.
+func (r *Recorder) place(d, end time.Duration) {
+	if i := max(0, int(end/Every)); i != r.interval {
+		r.flush()
+		r.interval = i
+	}
+	r.now[binOf(clamp(d))]++
+	r.placed++
+}
+
+// flush hands the counts of an interval over.
+func (r *Recorder) flush() {
+	if r.placed > 0 {
+		r.timeline.add(r.interval, &r.now)
+		r.now, r.placed = bins{}, 0
+	}
+}
 
 func newHist() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(maxLatency), 3) }
 
@@ -62,6 +88,9 @@ func (r *Recorder) Record(k Kind, from, end time.Time) {
 		r.slices = append(r.slices, 0)
 	}
 	r.slices[max(i, 0)]++
+	if r.timeline != nil {
+		r.place(end.Sub(from), end.Sub(r.start))
+	}
 	r.ops.Add(1)
 }
 
@@ -85,6 +114,8 @@ type Merged struct {
 	all    *hdrhistogram.Histogram
 	lag    *hdrhistogram.Histogram
 	Slices []uint32 // operations that ended in each slice since the start
+	// Intervals are the latencies over time, where the recorders had a Timeline.
+	Intervals []Interval
 }
 
 // Merge adds up recorders whose workers have ended.
@@ -93,7 +124,11 @@ func Merge(recs ...*Recorder) *Merged {
 	for k := range m.hist {
 		m.hist[k] = newHist()
 	}
+	lines := map[*Timeline]bool{}
 	for _, r := range recs {
+		if r.flush(); r.timeline != nil {
+			lines[r.timeline] = true
+		}
 		for k := range r.hist {
 			merge(m.hist[k], r.hist[k])
 			merge(m.all, r.hist[k])
@@ -105,6 +140,9 @@ func Merge(recs ...*Recorder) *Merged {
 			}
 			m.Slices[i] += n
 		}
+	}
+	for t := range lines { // there is one
+		m.Intervals = append(m.Intervals, t.Intervals()...)
 	}
 	return m
 }
@@ -122,6 +160,11 @@ func (m *Merged) Add(o *Merged) {
 	}
 	m.all.Merge(o.all)
 	m.lag.Merge(o.lag)
+	from := time.Duration(len(m.Slices)) * Slice
+	for _, v := range o.Intervals {
+		v.From += from
+		m.Intervals = append(m.Intervals, v)
+	}
 	m.Slices = append(m.Slices, o.Slices...)
 }
 

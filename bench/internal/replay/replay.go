@@ -25,13 +25,13 @@ import (
 type Player struct {
 	trace *trace.Trace
 	s     *subject.Subject
-	raw   string // prefix of the keys that bypass the Loader
-	size  int    // where the trace does not say one
+	raw   string            // prefix of the keys that bypass the Loader
+	size  func(key int) int // where the trace does not say one
 }
 
 // New makes a player. raw must differ from the subject's own prefix; size is the
-// size in bytes of values whose size the trace does not know.
-func New(t *trace.Trace, s *subject.Subject, raw string, size int) *Player {
+// size in bytes, by key, of values whose size the trace does not know.
+func New(t *trace.Trace, s *subject.Subject, raw string, size func(key int) int) *Player {
 	return &Player{trace: t, s: s, raw: raw, size: size}
 }
 
@@ -47,7 +47,7 @@ func (p *Player) Do(ctx context.Context, n int64) measure.Kind {
 		p.s.Write(ctx, int(r.Key))
 		return measure.Write
 	case trace.Delete:
-		p.check(ctx, r.Op, p.s.Loader.Delete(ctx, key))
+		p.check(ctx, r.Op, p.s.Delete(ctx, int(r.Key)))
 		return measure.Write
 	case trace.Gets:
 		p.gets(ctx, p.raw+key, r)
@@ -129,20 +129,20 @@ func (p *Player) verify(key string, b []byte) {
 func (p *Player) item(key string, r trace.Request) item.Item {
 	size := int(r.ValueSize)
 	if size == 0 {
-		size = p.size
+		size = p.size(int(r.Key))
 	}
 	return item.Item{Key: key, Value: value.Make(key, 1, size), TTL: ttl(r)}
 }
 
 func ttl(r trace.Request) time.Duration { return time.Duration(r.TTL) * time.Second }
 
-// Sizes returns the value size of each key, size where the trace knows none.
-func Sizes(t *trace.Trace, size int) []int {
+// Sizes returns the value size of each key, what size says where the trace knows none.
+func Sizes(t *trace.Trace, size func(key int) int) []int {
 	out := make([]int, len(t.Size))
 	for i, s := range t.Size {
 		out[i] = int(s)
 		if s == 0 {
-			out[i] = size
+			out[i] = size(i)
 		}
 	}
 	return out

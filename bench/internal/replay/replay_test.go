@@ -19,6 +19,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+func thirtyThree(int) int { return 33 }
+
 // TestEveryOperation replays a dialogue of which every answer is known and looks at
 // what the cache holds after it.
 func TestEveryOperation(t *testing.T) {
@@ -36,13 +38,13 @@ func TestEveryOperation(t *testing.T) {
 	for _, op := range []trace.Op{trace.Incr, trace.Incr, trace.Incr, trace.Decr} {
 		tr.Reqs = append(tr.Reqs, trace.Request{Key: 1, TTL: 60, Op: op})
 	}
-	sizes := Sizes(tr, 33)
+	sizes := Sizes(tr, thirtyThree)
 	assert.Equal(t, []int{64, 33}, sizes)
 	o := origin.NewSynthetic(tr.Keys, sizes, 0)
 	s, err := subject.New(subject.Config{Nodes: f.Nodes(), Replicas: 2, Keys: tr.Keys, Size: func(i int) int { return sizes[i] }, Origin: o, Prefix: "v:"})
 	require.NoError(t, err)
 	defer s.Close()
-	p := New(tr, s, "b:", 33)
+	p := New(tr, s, "b:", thirtyThree)
 	before := s.Snapshot()
 	run, err := drive.Run(t.Context(), drive.Config{Workers: 1, Ops: int64(len(tr.Reqs))},
 		func(ctx context.Context, _ *drive.Worker, n int64) measure.Kind { return p.Do(ctx, n) })
@@ -73,7 +75,7 @@ func TestWrongValuesAreFound(t *testing.T) {
 	s, err := subject.New(subject.Config{Nodes: f.Nodes(), Replicas: 1, Keys: tr.Keys, Size: func(int) int { return 9 }, Origin: origin.NewSynthetic(tr.Keys, []int{9}, 0)})
 	require.NoError(t, err)
 	defer s.Close()
-	p := New(tr, s, "b:", 33)
+	p := New(tr, s, "b:", thirtyThree)
 	_, err = s.Client.Set(t.Context(), item.Item{Key: "b:a", Value: []byte("not what stands here")})
 	require.NoError(t, err)
 	before := s.Snapshot()

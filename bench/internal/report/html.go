@@ -2,7 +2,6 @@ package report
 
 import (
 	"bytes"
-	_ "embed"
 	"fmt"
 	"html/template"
 	"slices"
@@ -11,26 +10,6 @@ import (
 	"github.com/memherd/memherd/bench/internal/measure"
 )
 
-//go:embed report.html
-var reportHTML string
-
-var reportTemplate = template.Must(template.New("report").Parse(reportHTML))
-
-// view is what report.html shows.
-type view struct {
-	Title, Made string
-	Verdict     []string
-	Bad         bool
-	Plots       []plotView
-	Table       string
-}
-
-type plotView struct {
-	Title, Note string
-	SVG         template.HTML // made by svg.go, which escapes every text
-	Wide        bool
-}
-
 // HTML returns a page with the plots of a run and, side by side, of its parts: one document without scripts or
 // outside resources. A run without phases is its own only part.
 func HTML(title string, res Result, made time.Time) ([]byte, error) {
@@ -38,7 +17,7 @@ func HTML(title string, res Result, made time.Time) ([]byte, error) {
 	if len(parts) == 0 {
 		parts = []Result{res}
 	}
-	v := view{Title: title, Made: made.UTC().Format("2006-01-02 15:04 UTC"), Bad: !res.Ok()}
+	v := Page{Title: title, Made: made, Bad: !res.Ok()}
 	v.Verdict = append(v.Verdict,
 		fmt.Sprintf("%s operations, %s a second", Count(res.Ops), Count(int64(res.OpsPerS))),
 		fmt.Sprintf("%s errors reached callers", Count(res.Errors)),
@@ -49,7 +28,10 @@ func HTML(title string, res Result, made time.Time) ([]byte, error) {
 		v.Verdict = append(v.Verdict, fmt.Sprintf("lowest after the kill: %.0f %% of %s op/s", 100*r.LowestShare, Count(int64(r.SteadyOpsPerS))))
 	}
 	if svg, ok := throughput(parts); ok {
-		v.Plots = append(v.Plots, plotView{"Throughput, operations a second", "Each point is 100 ms. Broken lines begin a part, red ones are faults and other events.", svg, true})
+		v.Plots = append(v.Plots, Plot{"Throughput, operations a second", "Each point is 100 ms. Broken lines begin a part, red ones are faults and other events.", svg, true})
+	}
+	if svg, ok := latencies(parts); ok {
+		v.Plots = append(v.Plots, Plot{"Latency over time", "Microseconds on a logarithmic scale, half a second at a time or more in long runs.", svg, true})
 	}
 	v.Plots = append(v.Plots, bars("Latency", "Microseconds on a logarithmic scale.", parts, true, []string{"median", "99 %", "99.9 %", "longest"}, func(r Result) []float64 {
 		l := r.Latency
@@ -73,6 +55,18 @@ func HTML(title string, res Result, made time.Time) ([]byte, error) {
 		[]string{"failovers", "stale within the bound", "errors", "wrong"}, func(r Result) []float64 {
 			return []float64{float64(r.Failovers), float64(r.Stale), float64(r.Errors), float64(r.Wrong)}
 		}))
+	if names := staleNames(parts); len(names) > 0 {
+		v.Plots = append(v.Plots, bars("Staleness", "Reads older than this process's newest write, by how long before the read that write was acknowledged.", parts, false, names, func(r Result) (vs []float64) {
+			for i := range names {
+				n := 0.0
+				if i < len(r.Staleness) {
+					n = float64(r.Staleness[i].Reads)
+				}
+				vs = append(vs, n)
+			}
+			return vs
+		}))
+	}
 	if hot := hottest(parts); len(hot.HotKeys) > 0 {
 		v.Plots = append(v.Plots, hotPlot(hot))
 	}
@@ -83,9 +77,20 @@ func HTML(title string, res Result, made time.Time) ([]byte, error) {
 	}
 	Table(&table, columns...)
 	v.Table = table.String()
-	var out bytes.Buffer
-	err := reportTemplate.Execute(&out, v)
-	return out.Bytes(), err
+	return v.HTML()
+}
+
+// staleNames are the buckets of the parts' staleness; none if nobody counted.
+func staleNames(parts []Result) (names []string) {
+	for _, r := range parts {
+		if len(r.Staleness) > len(names) {
+			names = names[:0]
+			for _, b := range r.Staleness {
+				names = append(names, b.name())
+			}
+		}
+	}
+	return names
 }
 
 func perSecond(n int64, r Result) float64 {
@@ -108,25 +113,55 @@ func hottest(parts []Result) (best Result) {
 
 // throughput is the curve of all parts one after the other.
 func throughput(parts []Result) (template.HTML, bool) {
-	var c curve
-	perSlice := float64(time.Second / measure.Slice)
+	var points []spot
+	at := 0.0
 	for _, r := range parts {
 		n := len(r.Slices)
 		if n > 1 {
 			n-- // the last is cut short by the end
 		}
-		c.marks = append(c.marks, mark{at: len(c.points), text: r.Name})
+		for i, ops := range r.Slices[:n] {
+			points = append(points, spot{at + float64(i)*measure.Slice.Seconds(), float64(ops) / measure.Slice.Seconds()})
+		}
+		at += r.lasted()
+	}
+	c := curve{lines: []line{{"", points}}, marks: marksOf(parts), until: at}
+	return c.svg(), len(points) > 1
+}
+
+// latencies are the curves of the latency, all parts one after the other.
+func latencies(parts []Result) (template.HTML, bool) {
+	lines := []line{{name: "median"}, {name: "99 %"}, {name: "longest"}}
+	at := 0.0
+	for _, r := range parts {
+		for _, p := range r.Over {
+			x := at + p.FromS + p.ForS/2
+			for i, v := range []float64{p.Latency.P50, p.Latency.P99, p.Latency.Max} {
+				lines[i].points = append(lines[i].points, spot{x, v})
+			}
+		}
+		at += r.lasted()
+	}
+	c := curve{lines: lines, marks: marksOf(parts), until: at, log: true}
+	return c.svg(), len(lines[0].points) > 1
+}
+
+// lasted is how long the part was, in seconds.
+func (r *Result) lasted() float64 {
+	return max(r.DurationS, float64(max(0, len(r.Slices)-1))*measure.Slice.Seconds())
+}
+
+// marksOf are the beginnings of the parts, and what happened in them.
+func marksOf(parts []Result) (marks []mark) {
+	at := 0.0
+	for _, r := range parts {
+		marks = append(marks, mark{at: at, text: r.Name})
 		if r.EventS > 0 {
-			c.marks = append(c.marks, mark{at: len(c.points) + int(r.EventS*perSlice), event: true})
+			marks = append(marks, mark{at: at + r.EventS, event: true})
 		}
-		for _, ops := range r.Slices[:n] {
-			c.points = append(c.points, float64(ops)*perSlice)
-		}
+		at += r.lasted()
 	}
-	if len(c.points) < 2 {
-		return "", false
-	}
-	return c.svg(1/perSlice, c.points), true
+	return marks
 }
 
 // WriteHTML writes HTML to path, whole or not at all.
@@ -135,5 +170,5 @@ func WriteHTML(path, title string, res Result, made time.Time) error {
 	if err != nil {
 		return err
 	}
-	return writeWhole(path, page)
+	return WriteWhole(path, page)
 }

@@ -28,6 +28,10 @@ func htmlResult() Result {
 		for j := range 20 {
 			p.Slices = append(p.Slices, uint32(10*i+j))
 		}
+		for j := range 4 {
+			p.Over = append(p.Over, Point{FromS: float64(j) / 2, ForS: .5, Latency: measure.Latency{P50: 20, P99: float64(100 * j), Max: 9000}})
+		}
+		p.Staleness = []StaleBucket{{0, 1, 3}, {1, 0, int64(i)}}
 		p.EventS = float64(i)
 		p.Derive()
 		r.Phases = append(r.Phases, p)
@@ -44,11 +48,11 @@ func TestHTML(t *testing.T) {
 	for _, bad := range []string{"<script", "<img", "<b>", "http://", "https://", "<title>a <"} {
 		require.NotContains(t, text, bad)
 	}
-	for _, want := range []string{"1970-01-01", "Throughput", "Latency", "Load per node", "What answered", "Origin", "Trouble", "Hot keys", "All figures", `class="event"`, "20.00 %"} {
+	for _, want := range []string{"1970-01-01", "Throughput", "Latency over time", "Latency", "Staleness", "1 ms and more", "Load per node", "What answered", "Origin", "Trouble", "Hot keys", "All figures", `class="event"`, "20.00 %"} {
 		require.Contains(t, text, want)
 	}
 	plots := strings.Split(text, "<svg ")[1:]
-	require.Len(t, plots, 7)
+	require.Len(t, plots, 9)
 	for _, p := range plots {
 		svg, _, found := strings.Cut("<svg "+p, "</svg>")
 		require.True(t, found)
@@ -94,4 +98,23 @@ func TestWriteHTML(t *testing.T) {
 	require.Contains(t, string(b), "<title>demo</title>")
 	err = CheckPath("-html", filepath.Dir(path))
 	require.ErrorContains(t, err, fmt.Sprint("-html ", filepath.Dir(path)))
+}
+
+// TestLongRunsMakeLightPages: the page of a day's run stays below 2 MB, and its highest point is still in it.
+func TestLongRunsMakeLightPages(t *testing.T) {
+	r := Result{Name: "day", DurationS: 86_400}
+	for i := range 864_000 {
+		r.Slices = append(r.Slices, uint32(i%1000))
+	}
+	for i := range 1024 {
+		r.Over = append(r.Over, Point{FromS: float64(i) * 84, ForS: 84, Latency: measure.Latency{P50: 10, P99: 100, Max: 1000}})
+	}
+	page, err := HTML("a day", r, time.Now())
+	require.NoError(t, err)
+	require.Less(t, len(page), 2<<20)
+	points := make([]spot, 10*shown)
+	points[777].v = 5
+	best := thin(points)
+	require.LessOrEqual(t, len(best), shown)
+	require.Contains(t, best, points[777])
 }

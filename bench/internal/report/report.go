@@ -53,6 +53,10 @@ type Result struct {
 	// Slices is the throughput curve: operations that ended in each 100 ms.
 	Slices []uint32 `json:"ops_per_100ms,omitempty"`
 
+	// Over is the latency over time.
+	Over []Point `json:"latency_over_time,omitempty"`
+	// Staleness counts the stale reads by how long their value had been out of date.
+	Staleness []StaleBucket `json:"staleness,omitempty"`
 	// EventS is when, in seconds after it began, what a phase is about happened; 0 if nothing did.
 	EventS float64 `json:"event_s,omitempty"`
 
@@ -66,6 +70,13 @@ type Result struct {
 	Storm *Storm `json:"storm,omitempty"`
 	// Recovery is what killing a node did to the throughput.
 	Recovery *Recovery `json:"recovery,omitempty"`
+}
+
+// Point is the latency of the operations that ended in one part of a run.
+type Point struct {
+	FromS   float64         `json:"from_s"` // since the start
+	ForS    float64         `json:"for_s"`
+	Latency measure.Latency `json:"latency_us"`
 }
 
 // Storm tells how a key that was cold and is asked for in a large share of all requests from one moment on was dealt with.
@@ -135,10 +146,11 @@ func WriteJSON(path string, stdout io.Writer, v any) error {
 		_, err := stdout.Write(b)
 		return err
 	}
-	return writeWhole(path, b)
+	return WriteWhole(path, b)
 }
 
-func writeWhole(path string, b []byte) error {
+// WriteWhole writes b to path, whole or not at all: it is written beside its place and renamed.
+func WriteWhole(path string, b []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return fmt.Errorf("cannot write the results: %w", err)

@@ -83,28 +83,38 @@ func open(width float64) *strings.Builder {
 func closed(b *strings.Builder) template.HTML { return template.HTML(b.String() + "</svg>") }
 
 // bars draws, for each part, one bar for each name.
-func bars(title, note string, parts []Result, log bool, names []string, values func(r Result) []float64) plotView {
+func bars(title, note string, parts []Result, log bool, names []string, values func(r Result) []float64) Plot {
+	var groups []string
+	var all [][]float64
+	for _, r := range parts {
+		groups, all = append(groups, r.Name), append(all, values(r))
+	}
+	return Bars(title, note, log, groups, names, all)
+}
+
+// Bars draws, for each group, one bar for each name; values are by group and name. log draws on a logarithmic scale
+// from 1.
+func Bars(title, note string, log bool, groups, names []string, values [][]float64) Plot {
 	most := 0.0
-	all := make([][]float64, len(parts))
-	for i, r := range parts {
-		all[i] = values(r)
-		for _, v := range all[i] {
+	for _, vs := range values {
+		for _, v := range vs {
 			most = max(most, v)
 		}
 	}
 	a, b := newAxis(most, log), open(plotWidth)
 	a.grid(b, plotWidth)
-	group := (plotWidth - left) / float64(max(1, len(parts)))
-	for i, r := range parts {
+	group := (plotWidth - left) / float64(max(1, len(groups)))
+	for i, name := range groups {
 		from := left + float64(i)*group
 		w := group * .8 / float64(max(1, len(names)))
-		for j, v := range all[i] {
+		for j, v := range values[i] {
 			fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"><title>%s, %s: %s</title></rect>`,
-				from+group*.1+float64(j)*w, a.y(v), max(1, w-1), max(0, plotHeight-below-a.y(v)), colours[j%len(colours)], html.EscapeString(r.Name), html.EscapeString(names[j]), short(v))
+				from+group*.1+float64(j)*w, a.y(v), max(1, w-1), max(0, plotHeight-below-a.y(v)), colours[j%len(colours)], html.EscapeString(name), html.EscapeString(names[j]), short(v))
 		}
-		fmt.Fprintf(b, `<text x="%.1f" y="%.0f" text-anchor="middle">%s</text>`, from+group/2, plotHeight-below+16, html.EscapeString(r.Name))
+		// About six units a letter: what is longer would run into its neighbour.
+		fmt.Fprintf(b, `<text x="%.1f" y="%.0f" text-anchor="middle">%s</text>`, from+group/2, plotHeight-below+16, html.EscapeString(clip(name, max(3, int(group/6)))))
 	}
-	return plotView{Title: title, Note: note, SVG: closed(b) + legend(names)}
+	return Plot{Title: title, Note: note, SVG: closed(b) + legend(names)}
 }
 
 func legend(names []string) template.HTML {
@@ -118,7 +128,7 @@ func legend(names []string) template.HTML {
 }
 
 // hotPlot draws the hottest keys of one part.
-func hotPlot(r Result) plotView {
+func hotPlot(r Result) Plot {
 	b := open(plotWidth)
 	keys := r.HotKeys[:min(10, len(r.HotKeys))]
 	row := (plotHeight - 10) / 10
@@ -128,7 +138,7 @@ func hotPlot(r Result) plotView {
 		fmt.Fprintf(b, `<text x="118" y="%.1f" text-anchor="end">%s</text><rect x="126" y="%.1f" width="%.1f" height="%.1f" fill="%s"/><text x="%.1f" y="%.1f">%.2f %%</text>`,
 			y+row*.65, html.EscapeString(clip(k.Key, 18)), y+row*.15, w, row*.7, colours[3], 132+w, y+row*.65, 100*k.Share)
 	}
-	return plotView{Title: "Hot keys", Note: "Share of all requests, as the detector sees it at the end of: " + r.Name + ".", SVG: closed(b)}
+	return Plot{Title: "Hot keys", Note: "Share of all requests, as the detector sees it at the end of: " + r.Name + ".", SVG: closed(b)}
 }
 
 func clip(s string, n int) string {
@@ -136,43 +146,4 @@ func clip(s string, n int) string {
 		return string(r[:n-1]) + "…"
 	}
 	return s
-}
-
-// mark is a line across a curve.
-type mark struct {
-	at    int // position in the points
-	text  string
-	event bool
-}
-
-// curve is a plot over time.
-type curve struct {
-	points []float64
-	marks  []mark
-}
-
-// svg draws the points, step seconds apart.
-func (c curve) svg(step float64, points []float64) template.HTML {
-	most := 0.0
-	for _, v := range points {
-		most = max(most, v)
-	}
-	a, b := newAxis(most, false), open(wideWidth)
-	a.grid(b, wideWidth)
-	x := func(i int) float64 { return left + (wideWidth-left)*float64(i)/float64(max(1, len(points)-1)) }
-	for _, m := range c.marks {
-		class := "part"
-		if m.event {
-			class = "event"
-		}
-		fmt.Fprintf(b, `<line x1="%.1f" x2="%.1f" y1="%.0f" y2="%.0f" class="%s"/><text x="%.1f" y="%.0f">%s</text>`,
-			x(m.at), x(m.at), above, plotHeight-below, class, x(m.at)+4, plotHeight-below+32, html.EscapeString(m.text))
-	}
-	b.WriteString(`<polyline fill="none" stroke="#2e7de9" stroke-width="1.6" points="`)
-	for i, v := range points {
-		fmt.Fprintf(b, "%.1f,%.1f ", x(i), a.y(v))
-	}
-	fmt.Fprintf(b, `"/><text x="%.0f" y="%.0f">0 s</text><text x="%.0f" y="%.0f" text-anchor="end">%.0f s</text>`,
-		left, plotHeight-below+16, wideWidth, plotHeight-below+16, float64(len(points))*step)
-	return closed(b)
 }

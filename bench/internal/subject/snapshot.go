@@ -13,17 +13,18 @@ import (
 
 // Snapshot is all counters at one moment; two of them around a run give its result.
 type Snapshot struct {
-	loader             loader.Counters
-	loads, stores      int64
-	errs, wrong, stale int64
-	failovers          int64
-	nodes              map[string]int64
+	loader        loader.Counters
+	loads, stores int64
+	errs, wrong   int64
+	stale         []int64
+	failovers     int64
+	nodes         map[string]int64
 }
 
 // Snapshot reads the counters. Taken while operations run, it may be apart by those.
 func (s *Subject) Snapshot() Snapshot {
-	out := Snapshot{loader: s.Loader.Counters(), loads: s.Origin.Loads(), stores: s.Origin.Stores(),
-		errs: s.errs.n.Load(), wrong: s.wrong.Load(), stale: s.stale.Load(), failovers: int64(s.Client.Counters().Failovers), nodes: map[string]int64{}}
+	out := Snapshot{loader: s.counters(), loads: s.Origin.Loads(), stores: s.Origin.Stores(),
+		errs: s.errs.n.Load(), wrong: s.wrong.Load(), stale: s.stale.Read(), failovers: int64(s.Client.Counters().Failovers), nodes: map[string]int64{}}
 	for _, n := range s.Client.Nodes() {
 		out.nodes[n.Node.Name] = int64(n.Ops)
 	}
@@ -46,7 +47,7 @@ func (s *Subject) Result(name string, seed uint64, before Snapshot, run drive.Re
 	r := report.Result{
 		Name: name, Seed: seed,
 		Ops: run.Ops(), Reads: run.Of(measure.Read), Writes: run.Of(measure.Write),
-		Errors: now.errs - before.errs, Wrong: now.wrong - before.wrong, Stale: now.stale - before.stale,
+		Errors: now.errs - before.errs, Wrong: now.wrong - before.wrong,
 		NearHits:  int64(now.loader.NearHits - before.loader.NearHits),
 		NodeHits:  int64(now.loader.NodeHits + now.loader.NegativeHits - before.loader.NodeHits - before.loader.NegativeHits),
 		Misses:    int64(now.loader.Misses - before.loader.Misses),
@@ -58,6 +59,13 @@ func (s *Subject) Result(name string, seed uint64, before Snapshot, run drive.Re
 		NodeOps: map[string]int64{},
 		HotKeys: s.hotKeys(),
 		Slices:  run.Slices,
+	}
+	r.Staleness = report.StaleBuckets(before.stale, now.stale)
+	for _, b := range r.Staleness {
+		r.Stale += b.Reads
+	}
+	for _, v := range run.Intervals {
+		r.Over = append(r.Over, report.Point{FromS: v.From.Seconds(), ForS: v.Length.Seconds(), Latency: v.Latency()})
 	}
 	for n, ops := range now.nodes {
 		r.NodeOps[n] = ops - before.nodes[n]

@@ -6,12 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/memherd/memherd/bench/internal/origin"
+	"github.com/memherd/memherd/bench/internal/report"
 	"github.com/memherd/memherd/bench/internal/value"
 	"github.com/memherd/memherd/client"
 	"github.com/memherd/memherd/client/observe/live"
@@ -41,9 +43,12 @@ type Config struct {
 	Size     func(i int) int
 	Origin   Origin
 
-	Prefix string             // of every key in the cache
-	TTL    time.Duration      // 0 is the loader's default
-	Write  loader.WritePolicy // 0 is write-around
+	Prefix string        // of every key in the cache
+	TTL    time.Duration // 0 is the loader's default
+	// TTLOf, if not nil, is the TTL of each key instead. Each that differs takes a loader of its own: let there
+	// be few.
+	TTLOf func(i int) time.Duration
+	Write loader.WritePolicy // 0 is write-around
 	// NoNear switches the near-cache off; keys are still counted.
 	NoNear bool
 	// OnPromote, if not nil, hears of keys, with Prefix, that rise to a level. Not with NoNear.
@@ -52,21 +57,23 @@ type Config struct {
 	Live bool
 }
 
-// Subject is the Loader, its client and the bookkeeping of what they answered. Read
+// Subject is the Loaders, one for each TTL, their client and the bookkeeping of what they answered. Read
 // and Write may be called by many goroutines.
 type Subject struct {
 	Client *client.Client
-	Loader *loader.Loader[[]byte]
 	Origin Origin
 	Keys   []string
 	// Live is the page to look at while it runs, nil unless asked for.
 	Live    http.Handler
 	prefix  string
 	size    func(i int) int
+	loaders []*loader.Loader[[]byte]
+	which   []uint8 // of loaders, by key; nil if there is one
 	history *value.History
 
-	wrong, stale atomic.Int64
-	errs         Errors
+	wrong atomic.Int64
+	stale report.StaleCount
+	errs  Errors
 }
 
 // New builds the client and the loader. It sends nothing.
@@ -87,22 +94,29 @@ func New(cfg Config) (*Subject, error) {
 		}
 		cache = timed
 	}
-	s.Loader, err = loader.New[[]byte](cache, loader.Config[[]byte]{
-		Load: func(ctx context.Context, key string) ([]byte, error) {
-			b, err := cfg.Origin.Load(ctx, key)
-			if errors.Is(err, origin.ErrNoRow) {
-				return nil, loader.ErrNotFound
-			}
-			return b, err
-		},
-		Store:  cfg.Origin.Store,
-		Codec:  loader.Bytes{},
-		Prefix: cfg.Prefix,
-		TTL:    cfg.TTL,
-		Write:  cfg.Write,
-	})
+	ttls, err := s.divide(cfg)
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
+	}
+	for _, ttl := range ttls {
+		l, err := loader.New[[]byte](cache, loader.Config[[]byte]{
+			Load: func(ctx context.Context, key string) ([]byte, error) {
+				b, err := cfg.Origin.Load(ctx, key)
+				if errors.Is(err, origin.ErrNoRow) {
+					return nil, loader.ErrNotFound
+				}
+				return b, err
+			},
+			Store:  cfg.Origin.Store,
+			Codec:  loader.Bytes{},
+			Prefix: cfg.Prefix,
+			TTL:    ttl,
+			Write:  cfg.Write,
+		})
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		s.loaders = append(s.loaders, l)
 	}
 	if cfg.Live {
 		if err := s.makeLive(timed); err != nil {
@@ -112,11 +126,59 @@ func New(cfg Config) (*Subject, error) {
 	return s, nil
 }
 
+// divide gives each key its loader, and returns the loaders' TTLs.
+func (s *Subject) divide(cfg Config) (ttls []time.Duration, err error) {
+	if cfg.TTLOf == nil {
+		return []time.Duration{cfg.TTL}, nil
+	}
+	number := map[time.Duration]int{}
+	s.which = make([]uint8, len(cfg.Keys))
+	for i := range cfg.Keys {
+		ttl := cfg.TTLOf(i)
+		n, ok := number[ttl]
+		if !ok {
+			n = len(ttls)
+			if n > math.MaxUint8 {
+				return nil, fmt.Errorf("more than %d different TTLs", math.MaxUint8+1)
+			}
+			number[ttl], ttls = n, append(ttls, ttl)
+		}
+		s.which[i] = uint8(n)
+	}
+	return ttls, nil
+}
+
+// loader is the one of key i.
+func (s *Subject) loader(i int) *loader.Loader[[]byte] {
+	if s.which == nil {
+		return s.loaders[0]
+	}
+	return s.loaders[s.which[i]]
+}
+
+// counters are those of all loaders together, as far as a result needs them.
+func (s *Subject) counters() (sum loader.Counters) {
+	for _, l := range s.loaders {
+		n := l.Counters()
+		sum.NearHits += n.NearHits
+		sum.NodeHits += n.NodeHits
+		sum.NegativeHits += n.NegativeHits
+		sum.Misses += n.Misses
+	}
+	return sum
+}
+
 // makeLive shows the keys: they are the bench's own.
 func (s *Subject) makeLive(timed *timing.Client) error {
-	h, err := live.New(live.Config{Keys: live.KeysShown, Source: metrics.Source{
-		Client: s.Client, Timing: timed, Loaders: map[string]func() any{"rows": func() any { return s.Loader.Counters() }},
-	}})
+	shown := map[string]func() any{}
+	for i, l := range s.loaders {
+		name := "rows"
+		if len(s.loaders) > 1 {
+			name = fmt.Sprintf("rows %d", i+1)
+		}
+		shown[name] = func() any { return l.Counters() }
+	}
+	h, err := live.New(live.Config{Keys: live.KeysShown, Source: metrics.Source{Client: s.Client, Timing: timed, Loaders: shown}})
 	if err != nil {
 		return err
 	}
@@ -127,7 +189,7 @@ func (s *Subject) makeLive(timed *timing.Client) error {
 // Read reads key i through the loader and checks what comes back.
 func (s *Subject) Read(ctx context.Context, i int) {
 	floor := s.history.Floor(i, Bound)
-	b, err := s.Loader.Get(ctx, s.Keys[i])
+	b, err := s.loader(i).Get(ctx, s.Keys[i])
 	if err != nil {
 		s.Fail(ctx, "get", err)
 		return
@@ -139,14 +201,14 @@ func (s *Subject) Read(ctx context.Context, i int) {
 	case v < floor.Bound:
 		s.Wrong(fmt.Errorf("version %d although version %d was acknowledged more than %v before the read", v, floor.Bound, Bound))
 	case v < floor.Newest:
-		s.stale.Add(1)
+		s.stale.Add(s.history.Age(i, v, floor))
 	}
 }
 
 // Write gives key i its next version through the loader.
 func (s *Subject) Write(ctx context.Context, i int) {
 	v, done := s.history.Begin(i)
-	err := s.Loader.Put(ctx, s.Keys[i], value.Make(s.Keys[i], v, s.size(i)))
+	err := s.loader(i).Put(ctx, s.Keys[i], value.Make(s.Keys[i], v, s.size(i)))
 	done(err == nil)
 	if err != nil {
 		s.Fail(ctx, "put", err)
@@ -167,8 +229,19 @@ func (s *Subject) Wrong(err error) {
 	s.errs.note("wrong value: " + err.Error())
 }
 
-// Close closes the loader and the client.
-func (s *Subject) Close() error { return errors.Join(s.Loader.Close(), s.Client.Close()) }
+// Delete removes key i by its loader.
+func (s *Subject) Delete(ctx context.Context, i int) error {
+	return s.loader(i).Delete(ctx, s.Keys[i])
+}
+
+// Close closes the loaders and the client.
+func (s *Subject) Close() error {
+	var errs []error
+	for _, l := range s.loaders {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(append(errs, s.Client.Close())...)
+}
 
 // Errors counts errors and keeps the first few different ones.
 type Errors struct {

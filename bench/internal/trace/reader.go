@@ -33,6 +33,9 @@ type Reader struct {
 	line  int
 	in    *bufio.Reader
 	parse func(line []byte) (Record, error) // set by the first line
+	skip  func(line []byte) bool            // lines that hold no record; set with it, nil for none
+	timed bool                              // the format has times
+	fine  bool                              // down to microseconds
 	close []func() error
 }
 
@@ -42,7 +45,7 @@ func Open(path string) (*Reader, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("trace file %s does not exist: give the path of a *.keys file or a Twitter CSV", path)
+			return nil, fmt.Errorf("trace file %s does not exist: give the path of a *.keys file, a Twitter CSV, or a dump or watch of memcached", path)
 		}
 		return nil, fmt.Errorf("cannot open the trace: %w", err)
 	}
@@ -98,17 +101,31 @@ func (r *Reader) Next() (Record, error) {
 		return Record{}, err
 	}
 	if r.parse == nil {
-		if bytes.IndexByte(line, ',') >= 0 {
-			r.parse = newTwitter().parse
-		} else {
-			r.parse = parseKey
+		r.detect(line)
+	}
+	for r.skip != nil && r.skip(line) {
+		if line, err = r.readLine(); err != nil {
+			return Record{}, err
 		}
 	}
+	r.fine = r.fine || bytes.HasPrefix(line, []byte("ts="))
 	rec, err := r.parse(line)
 	if err != nil {
 		return Record{}, r.fail(r.line, err)
 	}
 	return rec, nil
+}
+
+// detect chooses the format by the first line.
+func (r *Reader) detect(line []byte) {
+	switch {
+	case isLogged(line):
+		r.parse, r.skip, r.timed = parseLogged, chatter, true
+	case bytes.IndexByte(line, ',') >= 0:
+		r.parse, r.timed = newTwitter().parse, true
+	default:
+		r.parse = parseKey
+	}
 }
 
 // readLine returns the next line without its end. A last line may lack one.

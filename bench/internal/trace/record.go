@@ -1,5 +1,6 @@
 // Package trace reads recorded cache requests: `*.keys` files (one key number a
-// line) and Twitter's CSV (Yang, Yue, Rashmi, OSDI '20), plain, gzip or zstd. A
+// line), Twitter's CSV (Yang, Yue, Rashmi, OSDI '20), and what memcached prints for `lru_crawler metadump all`,
+// `watch fetchers` and `watch mutations`; plain, gzip or zstd. A
 // reader returns one record at a time; Load holds a whole trace in compact form, so
 // that a replay measures the cache and not the parsing. Every error about content
 // says the file and the line.
@@ -46,7 +47,8 @@ func parseOp(s string) (Op, bool) {
 
 // Record is one request.
 type Record struct {
-	Time      uint32 // seconds since the trace began; 0 in *.keys files
+	Time      uint32 // in seconds; 0 in *.keys files
+	Micros    uint32 // microseconds beyond Time, where the trace has them
 	Key       string
 	ValueSize uint32 // bytes; 0 where the trace does not know it
 	Client    uint32

@@ -162,7 +162,7 @@ func TestRealTraces(t *testing.T) {
 }
 
 func FuzzReader(f *testing.F) {
-	for _, s := range []string{"1\n2\n", csv, "\x1f\x8b\x00", gzipped(f, csv), zstded(f, "1\n"), ",,,,,,\n"} {
+	for _, s := range []string{"1\n2\n", csv, "\x1f\x8b\x00", gzipped(f, csv), zstded(f, "1\n"), ",,,,,,\n", dump, watched} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {

@@ -66,16 +66,19 @@ func chain(version uint64, at time.Duration, before *ack) *ack {
 
 // Floor is what a read of a key that begins now may return at the least: Newest is
 // the version acknowledged last, Bound the newest one acknowledged bound ago.
-type Floor struct{ Newest, Bound uint64 }
+type Floor struct {
+	Newest, Bound uint64
+	at            time.Duration // when it was taken
+}
 
 // Floor must be taken before the read is sent.
 func (h *History) Floor(i int, bound time.Duration) Floor {
 	now := time.Since(h.start)
 	a := h.acked[i].Load()
 	if a == nil {
-		return Floor{1, 1}
+		return Floor{Newest: 1, Bound: 1, at: now}
 	}
-	f := Floor{Newest: a.version, Bound: 1}
+	f := Floor{Newest: a.version, Bound: 1, at: now}
 	for ; a != nil; a = a.before {
 		if a.at+bound <= now {
 			f.Bound = a.version
@@ -83,4 +86,13 @@ func (h *History) Floor(i int, bound time.Duration) Floor {
 		}
 	}
 	return f
+}
+
+// Age is how long before f was taken the version after v, which a read of key i then returned, was acknowledged; 0 if
+// it was not. If more than keep have been since, it is that of the oldest that is remembered.
+func (h *History) Age(i int, v uint64, f Floor) (age time.Duration) {
+	for a := h.acked[i].Load(); a != nil && a.version > v; a = a.before {
+		age = max(0, f.at-a.at)
+	}
+	return age
 }

@@ -53,7 +53,11 @@ func TestHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const bound = 50 * time.Millisecond
 		h := NewHistory(2)
-		assert.Equal(t, Floor{1, 1}, h.Floor(0, bound))
+		floor := func(i int) [2]uint64 {
+			f := h.Floor(i, bound)
+			return [2]uint64{f.Newest, f.Bound}
+		}
+		assert.Equal(t, [2]uint64{1, 1}, floor(0))
 
 		write := func(ok bool) uint64 {
 			v, done := h.Begin(0)
@@ -61,18 +65,18 @@ func TestHistory(t *testing.T) {
 			return v
 		}
 		assert.EqualValues(t, 2, write(true))
-		assert.Equal(t, Floor{2, 1}, h.Floor(0, bound), "the bound allows the old version for a while")
+		assert.Equal(t, [2]uint64{2, 1}, floor(0), "the bound allows the old version for a while")
 		time.Sleep(bound)
-		assert.Equal(t, Floor{2, 2}, h.Floor(0, bound))
+		assert.Equal(t, [2]uint64{2, 2}, floor(0))
 		assert.EqualValues(t, 3, write(false))
-		assert.Equal(t, Floor{2, 2}, h.Floor(0, bound), "a write that failed promises nothing")
+		assert.Equal(t, [2]uint64{2, 2}, floor(0), "a write that failed promises nothing")
 		assert.EqualValues(t, 4, write(true))
 		time.Sleep(bound / 2)
 		assert.EqualValues(t, 5, write(true))
-		assert.Equal(t, Floor{5, 2}, h.Floor(0, bound))
+		assert.Equal(t, [2]uint64{5, 2}, floor(0))
 		time.Sleep(bound / 2)
-		assert.Equal(t, Floor{5, 4}, h.Floor(0, bound))
-		assert.Equal(t, Floor{1, 1}, h.Floor(1, bound), "keys do not mix")
+		assert.Equal(t, [2]uint64{5, 4}, floor(0))
+		assert.Equal(t, [2]uint64{1, 1}, floor(1), "keys do not mix")
 
 		for range 3 * keep {
 			write(true)
@@ -108,4 +112,23 @@ func TestWritersOfOneKeyTakeTurns(t *testing.T) {
 	wg.Wait()
 	assert.Zero(t, clashes.Load())
 	assert.EqualValues(t, 1+8*200, h.Floor(0, 0).Newest)
+}
+
+func TestAgeOfWhatWasRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHistory(1)
+		for range 2 { // versions 2 and 3, 10 ms apart
+			_, done := h.Begin(0)
+			done(true)
+			time.Sleep(10 * time.Millisecond)
+		}
+		f := h.Floor(0, time.Second)
+		assert.Equal(t, 20*time.Millisecond, h.Age(0, 1, f))
+		assert.Equal(t, 10*time.Millisecond, h.Age(0, 2, f))
+		assert.Zero(t, h.Age(0, 3, f))
+		_, done := h.Begin(0) // acknowledged after the read began: the read may be older
+		time.Sleep(time.Millisecond)
+		done(true)
+		assert.Zero(t, h.Age(0, 3, f))
+	})
 }
