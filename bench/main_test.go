@@ -82,8 +82,8 @@ func TestBadInput(t *testing.T) {
 		"negative copies":       {"replay -embedded 3 -replicas=-1 -trace " + trace, "-replicas -1"},
 		"negative nodes":        {"run -embedded=-1", "-embedded -1"},
 		"both kinds of nodes":   {"run -embedded 2 -servers " + dead, "exclude each other"},
-		"remote":                {"run -servers 192.0.2.1:11211", "say so with -allow-remote"},
-		"remote without a rate": {"run -servers 192.0.2.1:11211 -allow-remote", "needs -rate"},
+		"remote":                {"run -servers 192.0.2.1:11211", "say so with -i-own-these-servers"},
+		"remote without a rate": {"run -servers 192.0.2.1:11211 -allow-remote", "needs -max-rate"},
 		"JSON nowhere":          {"run -json " + dir + "/none/out.json", "cannot be written"},
 		"JSON onto a folder":    {"run -json " + dir, "is a folder"},
 		"no keys":               {"run -keys 0", "-keys 0"},
@@ -102,17 +102,33 @@ func TestBadInput(t *testing.T) {
 		"ports beyond the last": {"nodes -n 3 -p 65534", "must lie between 1 and 65535"},
 		"no node":               {"nodes -n 0", "-n 0"},
 		"no such fault":         {"fault -scenario fire", "no scenario \"fire\": give all or some of crash, hang"},
-		"no run of a fault":     {"fault -runs 0", "-runs and -rounds must be positive"},
+		"no run of a fault":     {"fault -runs 0", "-runs must be positive"},
 		"no phase of a fault":   {"fault -phase 1ms", "-phase and -gap at least 10ms"},
 		"faults nowhere":        {"fault -json " + dir, "is a folder"},
 		"no such load":          {"loads -scenario fire", "no scenario \"fire\": give all or some of stampede, steady"},
-		"no run of a load":      {"loads -kills 0", "-runs, -kills and -schedules must be positive"},
+		"no run of a load":      {"loads -kills 0", "-kills and -schedules must be positive"},
 		"no share":              {"hitratio -shares 0 -trace " + trace, "-shares 0"},
 		"no such law":           {"hitratio -trace zipf:x", "zipf:x"},
 		"no round of a node":    {"node -rounds 0", "-rounds must be positive"},
 		"compare nothing":       {"compare -rounds 0", "must be positive"},
 		"compare on nobody":     {"compare -server " + dead, "cannot reach server"},
 		"bad prefix":            {"run -prefix=a\tb", "-prefix"},
+		"no size":               {"run -value-size 10-5", "-value-size 10-5: 10-5 ends before it begins"},
+		"no such TTL":           {"run -ttl soon", "-ttl soon: \"soon\" is no time"},
+		"no TTL":                {"run -ttl 0s", "-ttl 0s"},
+		"rate above its bound":  {"run -rate 10 -max-rate 5", "-rate 10 is above -max-rate 5"},
+		"negative bound":        {"run -max-rate=-1", "-max-rate"},
+		"no such cluster":       {"run -cluster 55", "-cluster: there is no cluster 55"},
+		"unpublished cluster":   {"run -cluster 5", "-cluster: nothing was published of cluster 5"},
+		"too many shares":       {"run -reads .9 -deletes .2", "-reads 0.9 and -deletes 0.2 are more than all"},
+		"no share of deletes":   {"run -deletes 2", "-deletes 2"},
+		"late crowd":            {"run -dist flash-crowd -flash-after 1h", "-flash-after 1h0m0s"},
+		"no page":               {"run -http 256.0.0.1:1", "-http 256.0.0.1:1"},
+		"log onto a folder":     {"run -hdr " + dir, "-hdr " + dir + " is a folder"},
+		"no times":              {"replay -speed 1 -trace " + trace, "-speed: the trace has no times"},
+		"no speed":              {"replay -speed=-1 -trace " + trace, "-speed must be positive"},
+		"two paces":             {"replay -speed 1 -rate 5 -trace " + trace, "-speed and -rate exclude each other"},
+		"comparison nowhere":    {"compare -html " + dir, "-html " + dir + " is a folder"},
 		"negative limit":        {"replay -limit=-1 -trace " + trace, "-limit -1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -313,10 +329,13 @@ func TestCompare(t *testing.T) {
 	require.NoError(t, err)
 	defer f.Close()
 	out := filepath.Join(t.TempDir(), "out.json")
-	code, stdout, stderr := bench(t, "compare", "-server", f.Nodes()[0].Addr, "-goroutines", "1,8", "-rounds", "2", "-slot", "20ms", "-json", out)
+	code, stdout, stderr := bench(t, "compare", "-server", f.Nodes()[0].Addr, "-goroutines", "1,8", "-rounds", "2", "-slot", "20ms", "-json", out, "-html", out+".html")
 	require.Equal(t, exitOK, code, stdout+stderr)
 	assert.Equal(t, 2, strings.Count(stdout, "\nmemherd "))
 	assert.Equal(t, 2, strings.Count(stdout, "\ngomemcache again "), "the A/A rows")
+	page, err := os.ReadFile(out + ".html")
+	require.NoError(t, err)
+	assert.Contains(t, string(page), "8, memherd: ")
 	assert.Contains(t, stdout, "1.90  2.40", "the floor and the aim at 8 goroutines")
 	assert.NotContains(t, stdout, "no deadline")
 	assert.FileExists(t, out)

@@ -5,24 +5,33 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/memherd/memherd/bench/internal/contest"
 	"github.com/memherd/memherd/bench/internal/cputime"
+	"github.com/memherd/memherd/bench/internal/fleet"
 	"github.com/memherd/memherd/nodeserver/stock"
 )
 
 // servers are those that everybody plays on.
 type servers struct {
 	memcached []*stock.Server
-	redis     *redis // nil if there is none
+	memnodes  *fleet.Embedded // in this process; nil unless asked for
+	redis     *redis          // nil if there is none
 }
+
+// The kinds of servers, as -on names them.
+const (
+	onMemcached = "memcached"
+	onMemnode   = "memnode"
+)
 
 // nodes is how many memcacheds the widest table wants.
 const nodes = 3
 
 // start runs the servers. Without a redis-server it says so and goes on.
-func start(ctx context.Context, stderr io.Writer) (s *servers, err error) {
+func start(ctx context.Context, on []string, stderr io.Writer) (s *servers, err error) {
 	s = &servers{}
 	defer func() {
 		if err != nil {
@@ -38,6 +47,11 @@ func start(ctx context.Context, stderr io.Writer) (s *servers, err error) {
 		}
 		s.memcached = append(s.memcached, m)
 	}
+	if slices.Contains(on, onMemnode) {
+		if s.memnodes, err = fleet.Start(nodes, 0); err != nil {
+			return s, err
+		}
+	}
 	r, err := startRedis(ctx)
 	if err != nil {
 		fmt.Fprintf(stderr, "rivals: rueidis does not play: %v\n", err)
@@ -52,28 +66,47 @@ func (s *servers) stop() error {
 	for _, m := range s.memcached {
 		errs = append(errs, m.Kill()) // an orderly end takes a second each
 	}
+	if s.memnodes != nil {
+		errs = append(errs, s.memnodes.Close())
+	}
 	if s.redis != nil {
 		errs = append(errs, s.redis.stop())
 	}
 	return errors.Join(errs...)
 }
 
-// players are those who can play on n nodes: rueidis on one, since several
-// redis-servers would have to be a cluster.
-func (s *servers) players(n int) []contest.Player {
-	var addrs []string
-	var pids []int
-	for _, m := range s.memcached[:n] {
-		addrs, pids = append(addrs, m.Addr()), append(pids, m.Pid())
+// arena is where everybody plays on one kind of servers.
+func (s *servers) arena(on string) *contest.Arena {
+	if on == onMemnode {
+		return &contest.Arena{Players: func(n int) []contest.Player {
+			var addrs []string
+			for _, node := range s.memnodes.Nodes()[:n] {
+				addrs = append(addrs, node.Addr)
+			}
+			// What the nodes take of this process's CPU time stands with the clients'.
+			return s.players(nil, addrs)
+		}}
 	}
-	cpu := cputime.Reader(pids...)
+	return &contest.Arena{Players: func(n int) []contest.Player {
+		var addrs []string
+		var pids []int
+		for _, m := range s.memcached[:n] {
+			addrs, pids = append(addrs, m.Addr()), append(pids, m.Pid())
+		}
+		return s.players(cputime.Reader(pids...), addrs)
+	}}
+}
+
+// players are those who can play on these nodes: rueidis, which has a redis-server, where there is one node, since
+// several of them would have to be a cluster.
+func (s *servers) players(cpu func() (time.Duration, error), addrs []string) []contest.Player {
 	all := []contest.Player{
 		contest.Gomemcache(contest.Base, cpu, addrs...),
 		contest.Memherd(cpu, addrs...),
 		contest.Gomemcache(contest.Noise, cpu, addrs...),
 		player("grafana/gomemcache", cpu, func(conns int) (contest.Cache, error) { return newGrafana(conns, addrs...) }),
 	}
-	if s.redis != nil && n == 1 {
+	if s.redis != nil && len(addrs) == 1 {
 		all = append(all, player("rueidis on redis", cputime.Reader(s.redis.cmd.Process.Pid),
 			func(int) (contest.Cache, error) { return newRueidis(s.redis.addr) }))
 	}

@@ -52,7 +52,9 @@ func tableNames() []string {
 type options struct {
 	contest.Options
 	tables []string
+	on     []string // kinds of servers
 	json   string
+	html   string
 }
 
 // parse reads the arguments. Its errors are the user's.
@@ -60,11 +62,13 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("rivals", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	tables := f.String("tables", strings.Join(tableNames(), ","), "which tables to play, in this order")
+	on := f.String("on", onMemcached, "what everybody plays on: memcached, memnode (nodes in this process), or memcached,memnode for both")
 	quick := f.Bool("quick", false, "a look: 3 rounds of 60 ms each, unless -rounds and -slot say otherwise")
 	f.IntVar(&o.Rounds, "rounds", 5, "rounds of each case; the median counts")
 	f.DurationVar(&o.Slot, "slot", 250*time.Millisecond, "length of each client's turn in a round")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of the requests")
 	f.StringVar(&o.json, "json", "", "also write the results as JSON to this file (- is stdout)")
+	f.StringVar(&o.html, "html", "", "also write a page with plots to this file")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -89,6 +93,15 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 			return o, fmt.Errorf("-tables %s: there are %s", name, strings.Join(tableNames(), ", "))
 		}
 		o.tables = append(o.tables, name)
+	}
+	for kind := range strings.SplitSeq(*on, ",") {
+		if kind != onMemcached && kind != onMemnode || slices.Contains(o.on, kind) {
+			return o, fmt.Errorf("-on %s: give memcached, memnode, or both once each", *on)
+		}
+		o.on = append(o.on, kind)
+	}
+	if err := report.CheckPath("-html", o.html); err != nil {
+		return o, err
 	}
 	return o, report.CheckJSONPath(o.json)
 }

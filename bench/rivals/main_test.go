@@ -17,13 +17,16 @@ import (
 
 func TestBadInput(t *testing.T) {
 	for args, want := range map[string]string{
-		"-what":              "flag provided but not defined",
-		"now":                "unexpected argument now",
-		"-rounds 0":          "-rounds 0",
-		"-slot 1us":          "-slot 1µs",
-		"-tables get,all":    "-tables all: there are get, deadline",
-		"-tables=":           "-tables : there are",
-		"-json no/such/file": "cannot be written",
+		"-what":               "flag provided but not defined",
+		"now":                 "unexpected argument now",
+		"-rounds 0":           "-rounds 0",
+		"-slot 1us":           "-slot 1µs",
+		"-tables get,all":     "-tables all: there are get, deadline",
+		"-tables=":            "-tables : there are",
+		"-json no/such/file":  "cannot be written",
+		"-on redis":           "-on redis: give memcached, memnode",
+		"-on memnode,memnode": "-on memnode,memnode: give",
+		"-html no/such/file":  "-html no/such/file cannot be written",
 	} {
 		var out, errs bytes.Buffer
 		assert.Equal(t, 2, run(t.Context(), strings.Split(args, " "), &out, &errs), args)
@@ -59,22 +62,30 @@ func TestSomeTables(t *testing.T) {
 		require.NotEqual(t, "true", os.Getenv("CI"), err)
 		hasRedis = false
 	}
-	path := filepath.Join(t.TempDir(), "out.json")
+	path, page := filepath.Join(t.TempDir(), "out.json"), filepath.Join(t.TempDir(), "out.html")
 	var out, errs bytes.Buffer
-	code := run(t.Context(), []string{"-rounds", "1", "-slot", "2ms", "-tables", "sizes,multi,parts,allocs", "-json", path}, &out, &errs)
+	code := run(t.Context(), []string{"-rounds", "1", "-slot", "2ms", "-tables", "sizes,multi,parts,allocs", "-on", "memcached,memnode", "-json", path, "-html", page}, &out, &errs)
 	require.Zero(t, code, errs.String())
 	for _, want := range []string{"\ngomemcache again ", "\ngrafana/gomemcache ", "\nmemherd ", "\nall  ", "GetInto", "floors are reached", "memcached 1."} {
 		assert.Contains(t, out.String(), want)
 	}
 	assert.Equal(t, hasRedis, strings.Contains(out.String(), "\nrueidis on redis "))
 	assert.Equal(t, !hasRedis, strings.Contains(errs.String(), "rueidis does not play"))
+	shown, err := os.ReadFile(page)
+	require.NoError(t, err)
+	assert.Contains(t, string(shown), "grafana/gomemcache: ")
+	assert.Less(t, len(shown), 2<<20)
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	var res results
 	require.NoError(t, json.Unmarshal(text, &res))
-	require.Len(t, res.Tables, 2)
+	require.Len(t, res.Tables, 4)
 	assert.GreaterOrEqual(t, len(res.Parts), 3)
-	assert.Equal(t, "multi", res.Tables[1].Name)
+	assert.Equal(t, "multi", res.Tables[2].Name)
+	assert.Equal(t, "multi on memnode", res.Tables[3].Name)
+	for _, row := range res.Tables[3].Rows {
+		assert.Zero(t, row.Bound)
+	}
 	assert.Len(t, res.Allocs, 7)
 	for _, table := range res.Tables {
 		for _, row := range table.Rows {

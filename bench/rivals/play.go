@@ -11,6 +11,7 @@ import (
 	"github.com/memherd/memherd/bench/internal/contest"
 	"github.com/memherd/memherd/bench/internal/progress"
 	"github.com/memherd/memherd/bench/internal/report"
+	"github.com/memherd/memherd/bench/internal/versus"
 	"github.com/memherd/memherd/nodeserver/stock"
 )
 
@@ -27,12 +28,15 @@ type results struct {
 
 // compare plays the tables and prints each as soon as it is there.
 func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
-	s, err := start(ctx, stderr)
+	s, err := start(ctx, o.on, stderr)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	g := game{o: o, s: s, arena: contest.Arena{Players: s.players}, stdout: stdout}
+	g := game{o: o, s: s, arenas: map[string]*contest.Arena{}, stdout: stdout}
+	for _, on := range o.on {
+		g.arenas[on] = s.arena(on)
+	}
 	if g.res.Memcached, err = version(); err != nil {
 		return err
 	}
@@ -50,6 +54,12 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 	}
 	bar.Close()
 	g.close()
+	if o.html != "" {
+		notes := []string{"memcached " + g.res.Memcached, fmt.Sprintf("%d rounds of %v each in turn", o.Rounds, o.Slot), fmt.Sprintf("seed %d", o.Seed)}
+		if err := contest.Page("memherd's client and others", notes, g.res.Tables, time.Now()).Write(o.html); err != nil {
+			return err
+		}
+	}
 	if o.json != "" {
 		return report.WriteJSON(o.json, stdout, g.res)
 	}
@@ -67,7 +77,7 @@ func version() (string, error) {
 type game struct {
 	o      options
 	s      *servers
-	arena  contest.Arena
+	arenas map[string]*contest.Arena // by kind of servers
 	stdout io.Writer
 	res    results
 }
@@ -86,7 +96,9 @@ func (g *game) turns() int {
 	n := 0
 	for _, name := range g.o.tables {
 		if t, ok := find(name); ok {
-			n += g.arena.Turns(t)
+			for _, on := range g.o.on {
+				n += g.arenas[on].Turns(t)
+			}
 		}
 	}
 	return n * g.o.Rounds
@@ -107,13 +119,30 @@ func (g *game) table(ctx context.Context, name string) (err error) {
 		return err
 	}
 	t, _ := find(name) // parse has seen to it that it is there
-	res, err := g.arena.Play(ctx, t, g.o.Options)
-	if err != nil {
-		return err
+	for _, on := range g.o.on {
+		res, err := g.arenas[on].Play(ctx, as(t, on), g.o.Options)
+		if err != nil {
+			return err
+		}
+		res.Print(g.stdout)
+		g.res.Tables = append(g.res.Tables, res)
 	}
-	res.Print(g.stdout)
-	g.res.Tables = append(g.res.Tables, res)
 	return nil
+}
+
+// as is the table on a kind of servers: what is promised is promised on memcached.
+func as(t contest.Table, on string) contest.Table {
+	if on == onMemcached {
+		return t
+	}
+	t.Name += " on " + on
+	t.Title += ", nodes in this process"
+	t.Cases = slices.Clone(t.Cases)
+	for i := range t.Cases {
+		c := &t.Cases[i]
+		c.Ratio, c.P50, c.CPU = versus.Bound{}, versus.Bound{}, versus.Bound{}
+	}
+	return t
 }
 
 // close says how to read the tables and how many promises hold.

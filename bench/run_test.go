@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/bench/internal/contest"
+	"github.com/memherd/memherd/nodeserver/stock"
+)
+
+// TestRunWritesAllReports: the page, the log of HdrHistogram and the JSON tell of the same run.
+func TestRunWritesAllReports(t *testing.T) {
+	dir := t.TempDir()
+	page, log, out := filepath.Join(dir, "r.html"), filepath.Join(dir, "r.hlog"), filepath.Join(dir, "r.json")
+	code, stdout, stderr := bench(t, "run", "-duration", "1100ms", "-keys", "500", "-reads", "0.5", "-html", page, "-hdr", log, "-json", out)
+	require.Equal(t, exitOK, code, stdout+stderr)
+	r := result(t, out)
+	require.NotEmpty(t, r.Over)
+	assert.Positive(t, r.Over[0].Latency.P99)
+	require.NotEmpty(t, r.Staleness)
+	var stale int64
+	for _, b := range r.Staleness {
+		stale += b.Reads
+	}
+	assert.Equal(t, r.Stale, stale)
+	html, err := os.ReadFile(page)
+	require.NoError(t, err)
+	for _, want := range []string{"Throughput", "Staleness", "Load per node"} {
+		assert.Contains(t, string(html), want)
+	}
+	f, err := os.Open(log)
+	require.NoError(t, err)
+	defer f.Close()
+	in, n := hdrhistogram.NewHistogramLogReader(f), int64(0)
+	for range r.Over {
+		h, err := in.NextIntervalHistogram()
+		require.NoError(t, err)
+		n += h.TotalCount()
+	}
+	assert.Equal(t, r.Ops, n)
+}
+
+// TestShapesOfKeys: a cluster's preset, and distributions of sizes and TTLs, become what the keys get.
+func TestShapesOfKeys(t *testing.T) {
+	c := &runCmd{Cluster: 14}
+	notes, err := c.preset()
+	require.NoError(t, err)
+	require.NoError(t, c.target.distributions())
+	assert.Len(t, notes, 1)
+	assert.InDelta(t, .22, c.removes, 1e-9)
+	assert.InDelta(t, 1.2959, c.zipf, 1e-9)
+	assert.Equal(t, "exp:414", c.ValueSize)
+	assert.Equal(t, "1d:1.00", c.TTL)
+	c.Prefix = "b:"
+	assert.Len(t, c.Prefix+c.key(77), 96)
+	mine := 0.5
+	c = &runCmd{Cluster: 14, Reads: &mine, target: target{ValueSize: "10-20", TTL: "1s"}}
+	_, err = c.preset()
+	require.NoError(t, err)
+	require.NoError(t, c.target.distributions())
+	assert.Equal(t, .5, c.reads)
+	for i := range 100 {
+		assert.True(t, c.size(i) >= 10 && c.size(i) <= 20)
+	}
+}
+
+func TestRunShapes(t *testing.T) {
+	for name, args := range map[string][]string{
+		"flash crowd":   {"-dist", "flash-crowd", "-hot-keys", "2", "-hot-share", "0.5"},
+		"cluster":       {"-cluster", "14", "-value-size", "100"},
+		"distributions": {"-value-size", "10:1,100-300:2", "-ttl", "1s-1m"},
+		"bounded":       {"-max-rate", "1000", "-deletes", "0.05"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "out.json")
+			code, stdout, stderr := bench(t, append([]string{"run", "-duration", "600ms", "-keys", "1000", "-json", out}, args...)...)
+			require.Equal(t, exitOK, code, stdout+stderr)
+			r := result(t, out)
+			assert.Positive(t, r.Ops)
+			assert.Zero(t, r.Errors+r.Wrong)
+			if name == "bounded" {
+				assert.LessOrEqual(t, r.Ops, int64(600+64), "600 ms of them, and one a worker that is let begin")
+			}
+			if name == "cluster" {
+				assert.Contains(t, strings.Join(r.Notes, "\n"), "cluster 14 of Twitter's")
+			}
+		})
+	}
+}
+
+// TestReplayAtItsOwnPace: requests 250 ms apart, four times as fast.
+func TestReplayAtItsOwnPace(t *testing.T) {
+	dir := t.TempDir()
+	trace, out := filepath.Join(dir, "watched"), filepath.Join(dir, "out.json")
+	var lines strings.Builder
+	lines.WriteString("OK\r\n")
+	for i := range 5 {
+		fmt.Fprintf(&lines, "ts=%d.%d gid=%d type=item_get key=k%d status=found clsid=1 cfd=27 size=30\n", 1_700_000_000+i/4, i%4*250_000, i, i%2)
+	}
+	require.NoError(t, os.WriteFile(trace, []byte(lines.String()), 0o644))
+	code, stdout, stderr := bench(t, "replay", "-trace", trace, "-speed", "4", "-json", out)
+	require.Equal(t, exitOK, code, stdout+stderr)
+	r := result(t, out)
+	assert.EqualValues(t, 5, r.Ops)
+	assert.GreaterOrEqual(t, r.DurationS, .25)
+	assert.NotNil(t, r.Lag, "it is an open loop")
+}
+
+// TestRunServesTheLivePage while it runs.
+func TestRunServesTheLivePage(t *testing.T) {
+	var out lockedBuffer
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		run(ctx, []string{"run", "-http", "127.0.0.1:0", "-duration", "10m", "-keys", "200", "-ttl", "1m:1,2m:1"}, &out, io.Discard)
+	})
+	transport := &http.Transport{DisableKeepAlives: true}
+	url, body := "", ""
+	for !strings.Contains(body, `"rows 2"`) {
+		if url = regexp.MustCompile(`http://127\.0\.0\.1:\d+/`).FindString(out.String()); url == "" {
+			continue
+		}
+		resp, err := (&http.Client{Transport: transport}).Get(url + "data.json")
+		require.NoError(t, err)
+		b, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		body = string(b)
+	}
+	cancel()
+	wg.Wait()
+}
+
+// TestCompareOnBoth: one run, a table each, and all in one file.
+func TestCompareOnBoth(t *testing.T) {
+	stock.Need(t)
+	out := filepath.Join(t.TempDir(), "out.json")
+	code, stdout, stderr := bench(t, "compare", "-on", "memcached,memnode", "-goroutines", "8", "-rounds", "1", "-slot", "10ms", "-json", out)
+	require.Equal(t, exitOK, code, stdout+stderr)
+	b, err := os.ReadFile(out)
+	require.NoError(t, err)
+	var tables []contest.Result
+	require.NoError(t, json.Unmarshal(b, &tables))
+	require.Len(t, tables, 2)
+	assert.Contains(t, tables[0].Title, "from memcached 1.")
+	assert.Contains(t, tables[1].Title, "a node in this process")
+	assert.Equal(t, 1, strings.Count(stdout, "ratio: operations a second over"), "told once how to read it")
+}
