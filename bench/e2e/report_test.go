@@ -47,6 +47,7 @@ func TestReport(t *testing.T) {
 	b.shoot(t, "report-dark")
 	b.run(t, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
 	require.LessOrEqual(t, eval[float64](t, b, `document.documentElement.scrollWidth`), 390.0)
+	require.True(t, eval[bool](t, b, `[...document.querySelectorAll("svg")].every(s => s.getBoundingClientRect().width >= 500)`), "letters stay legible; plots are scrolled")
 	b.shoot(t, "report-phone")
 	b.clean(t)
 }
@@ -57,14 +58,14 @@ func TestComparison(t *testing.T) {
 	table.Title = "gets of 100 B"
 	for _, g := range []int{1, 8, 64, 256, 1024} {
 		for i, name := range []string{contest.Base, contest.Ours, contest.Noise, "grafana/gomemcache", "rueidis on redis"} {
-			table.Rows = append(table.Rows, contest.Row{Score: versus.Score{Name: name, Goroutines: g, OpsPerS: float64(20_000 * g / (i + 1)), P99: float64(30 * g), ClientCPU: 3}, Size: 100})
+			table.Rows = append(table.Rows, contest.Row{Score: versus.Score{Name: name, Goroutines: g, OpsPerS: float64(20_000 * g / (i + 1)), P99: float64(30 * g), ClientCPU: 3, Ratio: versus.Spread{Mid: float64(i + 1)}}, Size: 100})
 		}
 	}
 	path := filepath.Join(t.TempDir(), "compare.html")
 	require.NoError(t, contest.Page("clients", []string{"9 rounds"}, []contest.Result{table}, time.Now()).Write(path))
 	b := open(t)
 	b.run(t, chromedp.Navigate("file://"+filepath.ToSlash(path)))
-	require.Equal(t, 3*5*5, eval[int](t, b, `document.querySelectorAll("svg rect").length`))
+	require.Equal(t, 4*5*5, eval[int](t, b, `document.querySelectorAll("svg rect").length`))
 	b.shoot(t, "compare")
 	b.run(t, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
 	require.LessOrEqual(t, eval[float64](t, b, `document.documentElement.scrollWidth`), 390.0)

@@ -16,7 +16,8 @@ func Page(title string, notes []string, tables []Result, made time.Time) report.
 	var text bytes.Buffer
 	for _, t := range tables {
 		p.Plots = append(p.Plots,
-			t.plot("operations a second", "More is better.", false, func(r Row) float64 { return r.OpsPerS }),
+			t.plot("operations a second, times "+Base+"'s", "Median of the rounds. More is better.", false, func(r Row) float64 { return r.Ratio.Mid }),
+			t.plot("operations a second", "On a logarithmic scale. More is better.", true, func(r Row) float64 { return r.OpsPerS }),
 			t.plot("99 % are faster than", "Microseconds on a logarithmic scale. Less is better.", true, func(r Row) float64 { return r.P99 }),
 			t.plot("client CPU an operation", "Microseconds, user and system together. Less is better.", false, func(r Row) float64 { return r.ClientCPU }))
 		t.Print(&text)

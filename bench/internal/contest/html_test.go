@@ -23,7 +23,7 @@ func TestPage(t *testing.T) {
 	b, err := page.HTML()
 	require.NoError(t, err)
 	text := string(b)
-	assert.Equal(t, 6, strings.Count(text, "<svg "))
+	assert.Equal(t, 8, strings.Count(text, "<svg "))
 	for _, want := range []string{"8, memherd: 10k", "8, &lt;rival&gt;: 1", "1, &lt;rival&gt;: 0", "1000 B, gomemcache: 2", "5 rounds", "by size of the values", "gets: operations a second", "median, least and most"} {
 		assert.Contains(t, text, want)
 	}

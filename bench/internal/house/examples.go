@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// package folder and type → the Example that shows a value of the type without naming it, or,
-// in words, why there is none. An Example that is named must be there.
+// shown has, by package folder and type, the Example that shows a value of the type without naming it, or, in words,
+// why there is none. An Example that is named must be there.
 var shown = map[string]string{
 	"client/observe/live.Events": "ExampleData",
 	"client/observe/live.Hot":    "ExampleData",

@@ -53,14 +53,15 @@ func thin(points []spot) []spot {
 	return out
 }
 
-func (c curve) svg() template.HTML {
-	most, names := 0.0, []string(nil)
+// svg draws the curves, and the legend if they have names.
+func (c curve) svg() (plot, names template.HTML) {
+	most, named := 0.0, []string(nil)
 	for _, l := range c.lines {
 		for _, p := range l.points {
 			most = max(most, p.v)
 		}
 		if l.name != "" {
-			names = append(names, l.name)
+			named = append(named, l.name)
 		}
 	}
 	a, b := newAxis(most, c.log), open(wideWidth)
@@ -92,9 +93,8 @@ func (c curve) svg() template.HTML {
 	}
 	fmt.Fprintf(b, `<text x="%.0f" y="%.0f">0 s</text><text x="%.0f" y="%.0f" text-anchor="end">%.0f s</text>`,
 		left, plotHeight-below+16, wideWidth, plotHeight-below+16, c.until)
-	out := closed(b)
-	if len(names) > 0 {
-		out += legend(names)
+	if len(named) > 0 {
+		names = legend(named)
 	}
-	return out
+	return closed(b), names
 }

@@ -3,7 +3,6 @@ package report
 import (
 	"bytes"
 	"fmt"
-	"html/template"
 	"slices"
 	"time"
 
@@ -27,11 +26,17 @@ func HTML(title string, res Result, made time.Time) ([]byte, error) {
 	if r := res.Recovery; r != nil {
 		v.Verdict = append(v.Verdict, fmt.Sprintf("lowest after the kill: %.0f %% of %s op/s", 100*r.LowestShare, Count(int64(r.SteadyOpsPerS))))
 	}
-	if svg, ok := throughput(parts); ok {
-		v.Plots = append(v.Plots, Plot{"Throughput, operations a second", "Each point is 100 ms. Broken lines begin a part, red ones are faults and other events.", svg, true})
-	}
-	if svg, ok := latencies(parts); ok {
-		v.Plots = append(v.Plots, Plot{"Latency over time", "Microseconds on a logarithmic scale, half a second at a time or more in long runs.", svg, true})
+	for _, c := range []struct {
+		title, note string
+		curve       curve
+	}{
+		{"Throughput, operations a second", "Each point is 100 ms. Broken lines begin a part, red ones are faults and other events.", throughput(parts)},
+		{"Latency over time", "Microseconds on a logarithmic scale, half a second at a time or more in long runs.", latencies(parts)},
+	} {
+		if len(c.curve.lines[0].points) > 1 {
+			svg, names := c.curve.svg()
+			v.Plots = append(v.Plots, Plot{Title: c.title, Note: c.note, SVG: svg, Legend: names, Wide: true})
+		}
 	}
 	v.Plots = append(v.Plots, bars("Latency", "Microseconds on a logarithmic scale.", parts, true, []string{"median", "99 %", "99.9 %", "longest"}, func(r Result) []float64 {
 		l := r.Latency
@@ -55,17 +60,8 @@ func HTML(title string, res Result, made time.Time) ([]byte, error) {
 		[]string{"failovers", "stale within the bound", "errors", "wrong"}, func(r Result) []float64 {
 			return []float64{float64(r.Failovers), float64(r.Stale), float64(r.Errors), float64(r.Wrong)}
 		}))
-	if names := staleNames(parts); len(names) > 0 {
-		v.Plots = append(v.Plots, bars("Staleness", "Reads older than this process's newest write, by how long before the read that write was acknowledged.", parts, false, names, func(r Result) (vs []float64) {
-			for i := range names {
-				n := 0.0
-				if i < len(r.Staleness) {
-					n = float64(r.Staleness[i].Reads)
-				}
-				vs = append(vs, n)
-			}
-			return vs
-		}))
+	if plot, ok := staleness(parts); ok {
+		v.Plots = append(v.Plots, plot)
 	}
 	if hot := hottest(parts); len(hot.HotKeys) > 0 {
 		v.Plots = append(v.Plots, hotPlot(hot))
@@ -80,17 +76,20 @@ func HTML(title string, res Result, made time.Time) ([]byte, error) {
 	return v.HTML()
 }
 
-// staleNames are the buckets of the parts' staleness; none if nobody counted.
-func staleNames(parts []Result) (names []string) {
-	for _, r := range parts {
-		if len(r.Staleness) > len(names) {
-			names = names[:0]
-			for _, b := range r.Staleness {
-				names = append(names, b.name())
+// staleness is a histogram of the parts' stale reads, side by side; there is none if nobody counted.
+func staleness(parts []Result) (Plot, bool) {
+	var groups, names []string
+	var values [][]float64
+	for i, r := range parts {
+		names = append(names, r.Name)
+		for j, b := range r.Staleness {
+			if j == len(groups) {
+				groups, values = append(groups, b.name()), append(values, make([]float64, len(parts)))
 			}
+			values[j][i] = float64(b.Reads)
 		}
 	}
-	return names
+	return Bars("Staleness", "Reads older than this process's newest write, by how long before the read that write was acknowledged.", false, groups, names, values), len(groups) > 0
 }
 
 func perSecond(n int64, r Result) float64 {
@@ -112,7 +111,7 @@ func hottest(parts []Result) (best Result) {
 }
 
 // throughput is the curve of all parts one after the other.
-func throughput(parts []Result) (template.HTML, bool) {
+func throughput(parts []Result) curve {
 	var points []spot
 	at := 0.0
 	for _, r := range parts {
@@ -125,12 +124,11 @@ func throughput(parts []Result) (template.HTML, bool) {
 		}
 		at += r.lasted()
 	}
-	c := curve{lines: []line{{"", points}}, marks: marksOf(parts), until: at}
-	return c.svg(), len(points) > 1
+	return curve{lines: []line{{"", points}}, marks: marksOf(parts), until: at}
 }
 
 // latencies are the curves of the latency, all parts one after the other.
-func latencies(parts []Result) (template.HTML, bool) {
+func latencies(parts []Result) curve {
 	lines := []line{{name: "median"}, {name: "99 %"}, {name: "longest"}}
 	at := 0.0
 	for _, r := range parts {
@@ -142,8 +140,7 @@ func latencies(parts []Result) (template.HTML, bool) {
 		}
 		at += r.lasted()
 	}
-	c := curve{lines: lines, marks: marksOf(parts), until: at, log: true}
-	return c.svg(), len(lines[0].points) > 1
+	return curve{lines: lines, marks: marksOf(parts), until: at, log: true}
 }
 
 // lasted is how long the part was, in seconds.

@@ -48,7 +48,7 @@ func TestHTML(t *testing.T) {
 	for _, bad := range []string{"<script", "<img", "<b>", "http://", "https://", "<title>a <"} {
 		require.NotContains(t, text, bad)
 	}
-	for _, want := range []string{"1970-01-01", "Throughput", "Latency over time", "Latency", "Staleness", "1 ms and more", "Load per node", "What answered", "Origin", "Trouble", "Hot keys", "All figures", `class="event"`, "20.00 %"} {
+	for _, want := range []string{"1970-01-01", "Throughput", "Latency over time", "Latency", "Staleness", "≥1 ms", "Load per node", "What answered", "Origin", "Trouble", "Hot keys", "All figures", `class="event"`, "20.00 %"} {
 		require.Contains(t, text, want)
 	}
 	plots := strings.Split(text, "<svg ")[1:]

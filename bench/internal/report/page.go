@@ -25,7 +25,8 @@ type Page struct {
 // Plot is one picture of a Page: see Bars.
 type Plot struct {
 	Title, Note string
-	SVG         template.HTML // made by svg.go, which escapes every text
+	SVG         template.HTML // made by svg.go, which escapes every text, as Legend is
+	Legend      template.HTML
 	Wide        bool
 }
 

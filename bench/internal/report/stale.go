@@ -22,9 +22,9 @@ type StaleBucket struct {
 
 func (b StaleBucket) name() string {
 	if b.ToMS == 0 {
-		return fmt.Sprintf("%g ms and more", b.FromMS)
+		return fmt.Sprintf("≥%g ms", b.FromMS)
 	}
-	return fmt.Sprintf("to %g ms", b.ToMS)
+	return fmt.Sprintf("<%g ms", b.ToMS)
 }
 
 // StaleCount counts stale reads by age. Many goroutines may use it.

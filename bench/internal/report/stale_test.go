@@ -18,8 +18,8 @@ func TestStaleBuckets(t *testing.T) {
 	assert.Equal(t, StaleBucket{1, 2, 1}, b[1])
 	assert.Equal(t, StaleBucket{40, 50, 1}, b[len(b)-2])
 	assert.Equal(t, StaleBucket{50, 0, 2}, b[len(b)-1])
-	assert.Equal(t, "to 50 ms", b[len(b)-2].name())
-	assert.Equal(t, "50 ms and more", b[len(b)-1].name())
+	assert.Equal(t, "<50 ms", b[len(b)-2].name())
+	assert.Equal(t, "≥50 ms", b[len(b)-1].name())
 	assert.Equal(t, b, StaleBuckets(before, c.Read()))
 	for _, b := range StaleBuckets(c.Read(), c.Read()) {
 		assert.Zero(t, b.Reads)

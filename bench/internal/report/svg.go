@@ -114,7 +114,7 @@ func Bars(title, note string, log bool, groups, names []string, values [][]float
 		// About six units a letter: what is longer would run into its neighbour.
 		fmt.Fprintf(b, `<text x="%.1f" y="%.0f" text-anchor="middle">%s</text>`, from+group/2, plotHeight-below+16, html.EscapeString(clip(name, max(3, int(group/6)))))
 	}
-	return Plot{Title: title, Note: note, SVG: closed(b) + legend(names)}
+	return Plot{Title: title, Note: note, SVG: closed(b), Legend: legend(names)}
 }
 
 func legend(names []string) template.HTML {
