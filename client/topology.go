@@ -47,9 +47,10 @@ func (t *topology) wanted() []*node {
 
 // stages appends to dst the groups of nodes that a delete of a key reaches one after the
 // other: the copies of the oldest placement first, those of the newest last, and in each the
-// owner last (consistency rules 2 and 17). A node comes where it is met first, but lists that
-// are over don't count for that: who fills the owner of now doesn't wait for what comes after it there
-// (see shared). Their nodes that no other list has come before all. mem is memory for the nodes.
+// owner last (consistency rules 2 and 17). A node comes where it is met first, but lists that are told no more don't
+// count for that: for one Announce more who fills the owner of now waits for what comes after it there (see shared), and then
+// nobody does. A client that hears of changes later than others stops with the order before they stop with the waiting. The nodes of
+// such lists that no other has come before all. mem is memory for the nodes.
 func (t *topology) stages(hash uint64, mem []*node, dst [][]*node) [][]*node {
 	if t.untouched(hash) {
 		all := t.copies(hash, mem[:0])
@@ -72,7 +73,7 @@ func (t *topology) stages(hash uint64, mem []*node, dst [][]*node) [][]*node {
 		}
 	}
 	for i := range t.past {
-		if old := &t.past[i]; old.left {
+		if old := &t.past[i]; !old.told {
 			list := slices.DeleteFunc(old.copies(hash, nil), func(n *node) bool {
 				return slices.Contains(met, n) || !t.tells(old, n) || t.current(hash, n)
 			})
@@ -83,7 +84,7 @@ func (t *topology) stages(hash uint64, mem []*node, dst [][]*node) [][]*node {
 		}
 	}
 	for i := range t.past {
-		if !t.past[i].left {
+		if t.past[i].told {
 			add(t.past[i].placement, &t.past[i])
 		}
 	}
@@ -100,7 +101,7 @@ func (t *topology) stages(hash uint64, mem []*node, dst [][]*node) [][]*node {
 func (t *topology) untouched(hash uint64) bool {
 	for i := range t.past {
 		p := &t.past[i]
-		if !p.left {
+		if p.told {
 			if !t.agrees(p.placement, hash) {
 				return false
 			}
@@ -134,9 +135,10 @@ func (t *topology) agrees(p *placement, hash uint64) bool {
 	return true
 }
 
-// current reports whether n holds a key in a placement that is not over.
+// current reports whether n holds a key in a placement that is in force, announced, or still told.
 func (t *topology) current(hash uint64, n *node) bool {
-	return t.lists(hash, n) || t.shared(hash, n) ||
+	return t.lists(hash, n) ||
+		slices.ContainsFunc(t.past, func(p past) bool { return p.told && p.lists(hash, n) }) ||
 		slices.ContainsFunc(t.next, func(p *placement) bool { return p.lists(hash, n) })
 }
 
