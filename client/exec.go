@@ -31,7 +31,7 @@ func (n *node) launch(ctx context.Context, op string, k *pipe.Call) flight {
 	return n.send(ctx, op, k, false)
 }
 
-// launchRead is launch for a request whose answer is the value. That n may be read has been looked
+// launchRead is launch for a request whose answer depends on the value. That n may be read has been looked
 // at before; but what it has missed is learned with its first connection, and if that was made meanwhile, for
 // another caller, it is the next connection that we find here.
 func (n *node) launchRead(ctx context.Context, op string, k *pipe.Call) flight {

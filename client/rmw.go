@@ -129,10 +129,13 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 	if ctx.Done() != nil {
 		k.Settler, k.SettleKey = lateRMW{}, key
 	}
-	f := owner.launch(ctx, op, k)
+	f := owner.launchRead(ctx, op, k)
 	left, err := f.wait(ctx)
 	if left {
 		owner.debt.Flight(key, 1)
+	}
+	if errors.Is(err, errMissing) { // as above, but learned since
+		err = &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: item.ErrOwnerDown}
 	}
 	if err == nil {
 		if err = f.refusal(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/memherd/memherd/client"
@@ -95,7 +96,17 @@ func TestRule17WhatWasMissedIsNotRead(t *testing.T) {
 				found := make([]error, 64)
 				var wg sync.WaitGroup
 				for i := range found {
-					wg.Go(func() { _, found[i] = starts.Get(t.Context(), key) })
+					wg.Go(func() {
+						switch i % 3 {
+						case 0:
+							_, found[i] = starts.Get(t.Context(), key)
+						case 1:
+							_, found[i] = starts.Gets(t.Context(), key)
+						case 2:
+							_, found[i] = starts.Append(t.Context(), client.Item{Key: key, Value: []byte("!")})
+							assert.ErrorIs(t, found[i], client.ErrOwnerDown)
+						}
+					})
 				}
 				wg.Wait()
 				for _, err := range found {
