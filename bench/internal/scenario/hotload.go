@@ -241,17 +241,21 @@ func (h half) Next(rng *rand.Rand) int {
 	return h.rest.Next(rng)
 }
 
+// fiveNodes is a fleet of five, its keys, and a chooser to which they are all alike.
+func (r *run) fiveNodes() (s *stage, names []string, uniform workload.Chooser, err error) {
+	if uniform, err = workload.NewUniform(r.Hot.Stored); err != nil {
+		return nil, nil, nil, err
+	}
+	s, err = r.hotFleet(5, r.Hot.Stored)
+	return s, keys(r.Hot.Stored), uniform, err
+}
+
 func (r *run) single() (err error) {
-	s, err := r.hotFleet(5, r.Hot.Stored)
+	s, names, uniform, err := r.fiveNodes()
 	if err != nil {
 		return err
 	}
 	defer closing(&err, s.close)
-	names := keys(r.Hot.Stored)
-	uniform, err := workload.NewUniform(r.Hot.Stored)
-	if err != nil {
-		return err
-	}
 	c, err := r.client(s.straight(), nil, hotly(&hotkey.Config{}))
 	if err != nil {
 		return err
@@ -279,16 +283,11 @@ func (r *run) single() (err error) {
 
 // scatter is single without a near-cache: what a key costs that memory can't take off the nodes.
 func (r *run) scatter() (err error) {
-	s, err := r.hotFleet(5, r.Hot.Stored)
+	s, names, uniform, err := r.fiveNodes()
 	if err != nil {
 		return err
 	}
 	defer closing(&err, s.close)
-	names := keys(r.Hot.Stored)
-	uniform, err := workload.NewUniform(r.Hot.Stored)
-	if err != nil {
-		return err
-	}
 	rate := 0
 	for i, cfg := range []*hotkey.Scatter{{}, nil} {
 		c, err := r.client(s.straight(), nil, hotly(&hotkey.Config{Staleness: -1, Scatter: cfg}))
