@@ -79,9 +79,14 @@ func newPair(t testing.TB, addr func() string, cfg Config) *pair {
 	return p
 }
 
-// onBoth runs a test against memcached and against embedded nodes.
+// onBoth runs a test against memcached and against embedded nodes. memcached is without its background
+// threads: they hold items for moments, and a decr of a held item makes a new item without
+// the spaces that otherwise fill up a shorter number, so two servers given the same calls
+// would differ now and then, whatever the clients are.
 func onBoth(t *testing.T, run func(t *testing.T, addr func() string)) {
-	t.Run("memcached", func(t *testing.T) { run(t, func() string { return stock.ForTest(t).Addr() }) })
+	t.Run("memcached", func(t *testing.T) {
+		run(t, func() string { return stock.ForTest(t, "-o", "no_lru_maintainer,no_lru_crawler").Addr() })
+	})
 	t.Run("memnode", func(t *testing.T) {
 		run(t, func() string { return start(t, nodeserver.Config{}).Addr().String() })
 	})
