@@ -27,6 +27,8 @@ func calls(c *client.Client, ctx context.Context, key string) map[string]func() 
 		"Gets":           func() error { return got(c.Gets(ctx, key)) },
 		"GetMulti":       func() error { _, err := c.GetMulti(ctx, []string{"good", key}); return err },
 		"GetsMulti":      func() error { _, err := c.GetsMulti(ctx, []string{"good", key}); return err },
+		"GetMultiFunc":   func() error { return c.GetMultiFunc(ctx, []string{"good", key}, func(client.Item) {}) },
+		"GetsMultiFunc":  func() error { return c.GetsMultiFunc(ctx, []string{"good", key}, func(client.Item) {}) },
 		"GetAndTouch":    func() error { return got(c.GetAndTouch(ctx, key, time.Minute)) },
 		"GetWith":        func() error { _, _, err := c.GetWith(ctx, key, client.GetOptions{}); return err },
 		"Inspect":        func() error { _, err := c.Inspect(ctx, key); return err },

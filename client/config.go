@@ -57,7 +57,7 @@ type Config struct {
 	// ConnsPerNode is the most connections to a node, 0 means 2. The second is
 	// opened when the first is crowded.
 	ConnsPerNode int
-	// HedgeAfter is how long a Get, or the read of a Lease, waits for its copy before the next one is
+	// HedgeAfter is how long a Get, a GetMulti, or the read of a Lease, waits for its copy before the next one is
 	// asked, too, and the first answer taken; at most 5 % of the reads are. 0 is never; HedgeAuto is
 	// twice the 95th percentile of the last second, 1 ms at least. It is of use with two
 	// copies and more, where single replies are late: packets are lost, a node stalls. A node

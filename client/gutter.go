@@ -315,7 +315,7 @@ func (g *multiGet) getSpares(ctx context.Context) {
 				return
 			}
 			g.hits++
-			g.found[a.key] = itemOf(a.key, answer)
+			g.give(itemOf(a.key, answer))
 		},
 	}
 	if ctx.Done() != nil {

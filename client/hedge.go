@@ -53,11 +53,14 @@ type answerBox struct {
 	mu     sync.Mutex // guards left, and orders Settle before or after leave
 	left   bool       // nobody looks into the box any more
 	late   pipe.Settler
+	of     int // put on what arrives: several boxes may share the channel
 	answer chan boxed
 }
 
 type boxed struct {
 	pipe.Answer
+	many []pipe.Answer // of a burst
+	of   int
 	err  error
 	sent item.Sent
 }
@@ -72,7 +75,7 @@ func (b *answerBox) Settle(conn *pipe.Conn, k *pipe.Call) {
 		}
 		return
 	}
-	a := boxed{Answer: k.Answer, err: k.Err, sent: k.Sent}
+	a := boxed{Answer: k.Answer, many: slices.Clone(k.Answers()), of: b.of, err: k.Err, sent: k.Sent}
 	a.Value = slices.Clone(k.Value)
 	b.answer <- a
 }
@@ -118,7 +121,9 @@ func (c *Client) hedgedWait(ctx context.Context, f flight, second *node, key str
 	for {
 		select {
 		case a := <-box.answer:
-			hedge.leave()
+			if b, there := hedge.leave(); there && b.err == nil && b.Resp.Flags.Has(memproto.FlagW) {
+				c.handBack(ctx, g, &b.Answer, key)
+			}
 			return f.boxed(a)
 		case a := <-hedge.answer:
 			if a.err == nil && a.Resp.Flags.Has(memproto.FlagW) {

@@ -30,9 +30,9 @@ type multiGet struct {
 	groups       []share // by the node's position in the topology: what this round asks of it
 	used         []int32 // the groups that are not empty
 	flying       []burstFlight
-	plain        []target // asked of nodes that take no bursts
-	cold         []target // missed by a home copy that is cold
-	found        map[string]item.Item
+	plain        []target         // asked of nodes that take no bursts
+	cold         []target         // missed by a home copy that is cold
+	give         func(item.Item)  // takes what is found, each key once
 	failed       map[string]error // by the node's name; nil for none
 	hits, misses uint64           // for the counters, in which they are counted once a call
 	tokens       bool             // CAS tokens are asked for: memory can't serve
@@ -89,12 +89,14 @@ func (g *multiGet) admit(keys []string) {
 			continue
 		}
 		if v, ok := g.c.near.Get(hash, key); ok && !g.tokens {
-			if _, dup := g.found[key]; v.Missing {
+			if v.Missing {
 				_ = g.c.remembered(hash, key)
-			} else if !dup {
+			} else {
 				g.c.detector.Observe(hash, key, len(v.Bytes))
-				g.found[key] = item.Item{Key: key, Value: v.Bytes, Flags: v.Flags}
+				g.give(item.Item{Key: key, Value: v.Bytes, Flags: v.Flags})
 			}
+			g.asks = append(g.asks, ask{key: key, hash: hash}) // for its duplicates
+			*slot = int32(len(g.asks))
 			continue
 		}
 		g.c.detector.AsksElsewhere(hash) // such a read asks nothing, but is this client's own
@@ -148,11 +150,7 @@ func (g *multiGet) round(ctx context.Context) bool {
 			clear(g.plain)
 			g.plain = g.plain[:0]
 		}
-		// Callers that begin with different nodes read for each other.
-		first := int(g.asks[0].hash % uint64(max(len(g.flying), 1)))
-		for i := range g.flying {
-			g.land(ctx, &g.flying[(first+i)%len(g.flying)])
-		}
+		g.landAll(ctx)
 		clear(g.flying)
 		g.flying = g.flying[:0]
 	}
@@ -209,19 +207,7 @@ func (g *multiGet) share(at int, i int32) {
 // launch sends a run of a node's share on its way as one burst.
 func (g *multiGet) launch(ctx context.Context, n *node, asks share) {
 	k := n.newCall()
-	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: g.flags()}
-	// The asks in the order in which they go out: the last are those that must be meta gets.
-	plain := 0
-	for j, i := range asks {
-		if a := &g.asks[i]; g.c.plainRead(a.hash, a.key) {
-			asks[plain], asks[j] = i, asks[plain]
-			plain++
-			k.Ask(a.key)
-		}
-	}
-	for _, i := range asks[plain:] {
-		k.AskMeta(g.asks[i].key, setKey)
-	}
+	g.askFor(k, asks)
 	if ctx.Done() != nil {
 		k.Settler = lateRead{}
 	}
@@ -235,6 +221,23 @@ func (g *multiGet) launch(ctx context.Context, n *node, asks share) {
 	g.flying = append(g.flying, burstFlight{f, asks})
 }
 
+// askFor makes k the burst for asks, and brings these into the order in which they go out: the last are those
+// that must be meta gets.
+func (g *multiGet) askFor(k *pipe.Call, asks share) {
+	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: g.flags()}
+	plain := 0
+	for j, i := range asks {
+		if a := &g.asks[i]; g.c.plainRead(a.hash, a.key) {
+			asks[plain], asks[j] = i, asks[plain]
+			plain++
+			k.Ask(a.key)
+		}
+	}
+	for _, i := range asks[plain:] {
+		k.AskMeta(g.asks[i].key, setKey)
+	}
+}
+
 // plainRead reports whether a classic get will do for key: it may be no more than read.
 // What goes to the near-cache must be known to be sound, and for how long.
 func (c *Client) plainRead(hash uint64, key string) bool {
@@ -244,11 +247,29 @@ func (c *Client) plainRead(hash uint64, key string) bool {
 	return c.cfg.Keys == PlainKeys || len(key) <= memproto.MaxKeyLen && item.PlainBytes(key)
 }
 
-// land waits for a burst and takes its answers.
-func (g *multiGet) land(ctx context.Context, f *burstFlight) {
-	if f.err == nil && !f.conn.Wait(ctx, f.call) {
-		f.call = nil
+// landAll waits for the bursts under way and takes their answers.
+func (g *multiGet) landAll(ctx context.Context) {
+	soft, cancel := g.patience(ctx)
+	defer cancel()
+	// Callers that begin with different nodes read for each other.
+	first := int(g.asks[0].hash % uint64(max(len(g.flying), 1)))
+	for i := range g.flying {
+		f := &g.flying[(first+i)%len(g.flying)]
+		switch {
+		case f.err != nil:
+		case soft != nil:
+			if !g.hedgedWait(ctx, soft, f) {
+				continue
+			}
+		case !f.conn.Wait(ctx, f.call):
+			f.call = nil
+		}
+		g.land(ctx, f)
 	}
+}
+
+// land takes the answers to a burst that has been waited for.
+func (g *multiGet) land(ctx context.Context, f *burstFlight) {
 	err := f.err
 	if err == nil {
 		_, err = f.landed(ctx)
@@ -337,7 +358,7 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 	if g.tokens {
 		it.Version = item.Version{Node: f.n.Name, Life: f.life}
 	}
-	g.found[q.key] = it
+	g.give(it)
 }
 
 // err is nil when every key was answered: a failure that another copy made good is

@@ -14,23 +14,55 @@ func (c *Client) GetsMulti(ctx context.Context, keys []string) (map[string]item.
 	return c.getMulti(ctx, "gets", keys, true)
 }
 
-// getMulti is GetMulti, or, with tokens, GetsMulti.
+// GetMultiFunc is GetMulti for callers who have a place of their own for what is found: fn is called once
+// for each key that is there, in no order, by one goroutine at a time, and not after GetMultiFunc has
+// returned. It must not block: other callers' replies may wait behind it. What fn has been given
+// before an error counts.
+func (c *Client) GetMultiFunc(ctx context.Context, keys []string, fn func(item.Item)) error {
+	return c.eachOf(ctx, "get", keys, false, fn)
+}
+
+// GetsMultiFunc is to GetsMulti what GetMultiFunc is to GetMulti.
+func (c *Client) GetsMultiFunc(ctx context.Context, keys []string, fn func(item.Item)) error {
+	return c.eachOf(ctx, "gets", keys, true, fn)
+}
+
 func (c *Client) getMulti(ctx context.Context, op string, keys []string, tokens bool) (map[string]item.Item, error) {
-	for _, key := range keys {
-		if err := c.check(ctx, op, key); err != nil {
-			return nil, err
-		}
-	}
-	if err := c.checkCall(ctx, op); err != nil {
+	if err := c.checkKeys(ctx, op, keys); err != nil {
 		return nil, err
 	}
+	found := make(map[string]item.Item, len(keys))
+	return found, c.readEach(ctx, op, keys, tokens, func(it item.Item) { found[it.Key] = it })
+}
+
+func (c *Client) eachOf(ctx context.Context, op string, keys []string, tokens bool, fn func(item.Item)) error {
+	if err := c.checkKeys(ctx, op, keys); err != nil {
+		return err
+	}
+	return c.readEach(ctx, op, keys, tokens, fn)
+}
+
+// checkKeys refuses a call of which nothing is to be sent.
+func (c *Client) checkKeys(ctx context.Context, op string, keys []string) error {
+	for _, key := range keys {
+		if err := c.check(ctx, op, key); err != nil {
+			return err
+		}
+	}
+	return c.checkCall(ctx, op)
+}
+
+// readEach gives what it finds of keys, which are checked, to give.
+
+// getMulti is GetMulti, or, with tokens, GetsMulti.
+func (c *Client) readEach(ctx context.Context, op string, keys []string, tokens bool, give func(item.Item)) error {
 	g, ok := c.multiGets.Get().(*multiGet)
 	if !ok {
 		g = &multiGet{c: c}
 	}
 	defer g.free()
 	g.op, g.tokens = op, tokens
-	g.t, g.found = c.top.Load(), make(map[string]item.Item, len(keys))
+	g.t, g.give = c.top.Load(), give
 	g.admit(keys)
 	// Each round asks every key still open from the next of its copies; one more, if an
 	// owner is slow, is for other copies before.
@@ -54,7 +86,7 @@ func (c *Client) getMulti(ctx context.Context, op string, keys []string, tokens 
 	if c.gutter != nil && c.retriable(ctx) {
 		g.getSpares(ctx)
 	}
-	return g.found, g.err(ctx)
+	return g.err(ctx)
 }
 
 // flags are what the keys of g are asked for.

@@ -61,6 +61,12 @@ func TestGetMultiIsTheModel(t *testing.T) {
 			}
 			found, err := other.GetMulti(ctx, ask)
 			require.NoError(t, err)
+			again := map[string]client.Item{}
+			require.NoError(t, other.GetMultiFunc(ctx, ask, func(it client.Item) {
+				require.NotContains(t, again, it.Key, "each key is given once")
+				again[it.Key] = it
+			}))
+			require.Equal(t, found, again)
 			distinct := map[string]bool{}
 			for _, key := range ask {
 				if distinct[key] {
@@ -78,7 +84,7 @@ func TestGetMultiIsTheModel(t *testing.T) {
 				delete(found, key)
 			}
 			require.Empty(t, found, "nothing else was asked for")
-			asked += len(distinct)
+			asked += 2 * len(distinct)
 		}
 		after := other.Counters()
 		require.EqualValues(t, asked, after.Gets-before.Gets, "every distinct key counts once")
@@ -104,6 +110,12 @@ func TestGetMultiHoldsNoStaleValue(t *testing.T) {
 					require.NoError(t, err)
 					require.Equal(t, "v", string(found["k"].Value))
 					if !stale && c.NearStats().Hits > 0 {
+						times := 0
+						require.NoError(t, c.GetMultiFunc(t.Context(), []string{"k", "k", "other", "k"}, func(it client.Item) {
+							require.Equal(t, "k", it.Key)
+							times++
+						}))
+						require.Equal(t, 1, times, "from memory, too")
 						reads = 2 * (i + 1)
 						return
 					}

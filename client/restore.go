@@ -135,7 +135,7 @@ func (c *Client) storeUnderToken(ctx context.Context, op string, n *node, tok it
 // restoreMany is restore for the keys at these positions of a GetMulti, a few at a time.
 func (g *multiGet) restoreMany(ctx context.Context) {
 	const atATime = 16
-	var mu sync.Mutex // guards next and g.found
+	var mu sync.Mutex // guards next, and has g.give called by one at a time
 	next := 0
 	work := func() {
 		for {
@@ -150,7 +150,7 @@ func (g *multiGet) restoreMany(ctx context.Context) {
 			a := &g.asks[m.i]
 			if it, ok := g.c.restore(ctx, g.op, g.t, a.hash, a.key, m.n, nil); ok {
 				mu.Lock()
-				g.found[a.key] = it
+				g.give(it)
 				g.hits++
 				g.misses--
 				mu.Unlock()

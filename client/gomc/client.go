@@ -108,19 +108,18 @@ func (c *Client) Get(key string) (*memcache.Item, error) {
 // GetMulti returns the items of keys that are there, by key. The map is never nil without an error; beside
 // an error it holds what could be read.
 func (c *Client) GetMulti(keys []string) (map[string]*memcache.Item, error) {
-	get := c.c.GetsMulti
+	get := c.c.GetsMultiFunc
 	if c.noTokens {
-		get = c.c.GetMulti
+		get = c.c.GetMultiFunc
 	}
-	found, err := get(context.Background(), keys)
-	if found == nil && err != nil {
-		return nil, translate(err)
-	}
-	items := make(map[string]*memcache.Item, len(found))
-	mem := make([]memcache.Item, 0, len(found))
-	for key, it := range found {
+	items := make(map[string]*memcache.Item, len(keys))
+	mem := make([]memcache.Item, 0, len(keys)) // one piece of memory, which never moves
+	err := get(context.Background(), keys, func(it client.Item) {
 		mem = append(mem, c.itemValue(it))
-		items[key] = &mem[len(mem)-1]
+		items[it.Key] = &mem[len(mem)-1]
+	})
+	if len(items) == 0 && err != nil {
+		return nil, translate(err)
 	}
 	return items, translate(err)
 }

@@ -96,8 +96,12 @@ func (c *Conn) StartAll(ctx context.Context, ks []*Call) error {
 // Post starts a call nobody will wait for; its Settler, if any, learns the outcome.
 // On a dead connection it does nothing and returns false; k is freed either way. Post
 // does no I/O, so that a Settler may call it: the reader must not wait in Write for a
-// peer that waits for its replies to be read.
+// peer that waits for its replies to be read. A connection that takes no bursts counts as dead to one.
 func (c *Conn) Post(k *Call) bool {
+	if k.burst != nil && c.cfg.Classic {
+		k.Free()
+		return false
+	}
 	c.encode(k)
 	c.mu.Lock()
 	defer c.mu.Unlock()
