@@ -19,7 +19,16 @@ type memFleet struct {
 	network *nodeserver.MemNetwork
 	servers map[string]*nodeserver.Server
 	names   []string
+	hosts   map[string]string // where nodes are that have moved; all others are where their name says
 	config  nodeserver.Config
+}
+
+// host is where a node is.
+func (f *memFleet) host(name string) string {
+	if at, moved := f.hosts[name]; moved {
+		return at
+	}
+	return name
 }
 
 func newMemFleet(t testing.TB, n int, cfg nodeserver.Config) *memFleet {
@@ -39,7 +48,7 @@ func newMemFleet(t testing.TB, n int, cfg nodeserver.Config) *memFleet {
 
 func (f *memFleet) start(name string) {
 	cfg := f.config
-	cfg.Network, cfg.Addr = f.network, name
+	cfg.Network, cfg.Addr = f.network, f.host(name)
 	s, err := nodeserver.Start(cfg)
 	require.NoError(f.t, err)
 	f.servers[name] = s
@@ -47,21 +56,30 @@ func (f *memFleet) start(name string) {
 
 // kill ends a node as kill -9 would: connections are reset, its memory is gone.
 func (f *memFleet) kill(name string) {
-	f.network.Kill(name)
+	f.network.Kill(f.host(name))
 	f.servers[name].Close()
 	delete(f.servers, name)
 }
 
 // restart brings a killed node back, empty.
 func (f *memFleet) restart(name string) {
-	f.network.Revive(name)
+	f.network.Revive(f.host(name))
+	f.start(name)
+}
+
+// move brings a killed node back, empty, at an address where nobody has been before.
+func (f *memFleet) move(name string) {
+	if f.hosts == nil {
+		f.hosts = map[string]string{}
+	}
+	f.hosts[name] = f.host(name) + "x"
 	f.start(name)
 }
 
 func (f *memFleet) nodes() []ring.Node {
 	out := make([]ring.Node, len(f.names))
 	for i, name := range f.names {
-		out[i] = ring.Node{Name: name, Addr: name + ":1"}
+		out[i] = ring.Node{Name: name, Addr: f.host(name) + ":1"}
 	}
 	return out
 }

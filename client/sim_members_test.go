@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -42,7 +43,7 @@ func (s *simulation) writeThrough(id int, rng *rand.Rand) {
 	case err == nil, errors.Is(err, client.ErrLeaseLost):
 	case errors.Is(err, client.ErrNodeDown):
 		return // a node that has come back is looked at before it is used, and nobody is told that this is done
-	case s.kills:
+	case s.kills || s.moves:
 		return
 	default:
 		s.t.Errorf("write-through: %v", err)
@@ -112,6 +113,20 @@ func (s *simulation) crash(rng *rand.Rand, list []ring.Node) {
 	s.f.restart(name)
 }
 
+// move kills a node of a list and starts it at another address, as Kubernetes does with a pod, and returns
+// the list that says so.
+func (s *simulation) move(rng *rand.Rand, list []ring.Node) []ring.Node {
+	list = slices.Clone(list)
+	n := &list[rng.IntN(len(list))]
+	s.log("killed ", n.Name)
+	s.f.kill(n.Name)
+	time.Sleep(s.delay(time.Second))
+	s.f.move(n.Name)
+	n.Addr = s.f.host(n.Name) + ":1"
+	s.log("moved to ", n.Addr)
+	return list
+}
+
 func (s *simulation) runChanges(seed uint64) (changes int) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	var told sync.WaitGroup
@@ -165,10 +180,14 @@ func (s *simulation) runChanges(seed uint64) (changes int) {
 			s.crash(rng, list)
 		}
 		s.renew(list)
-		list = s.change(rng, list)
+		if s.moves && rng.IntN(3) == 0 {
+			list = s.move(rng, list)
+		} else {
+			list = s.change(rng, list)
+		}
 		names := ""
 		for _, n := range list {
-			names += fmt.Sprint(" ", n.Name, "*", n.Weight)
+			names += fmt.Sprint(" ", n.Name, "*", n.Weight, "@", n.Addr)
 		}
 		s.log("list", names)
 		s.publish(list)
@@ -220,7 +239,7 @@ func (s *simulation) count(id int) {
 		base := s.base
 		s.mu.Unlock()
 		_, _ = c.Add(s.t.Context(), client.Item{Key: "counter", Value: strconv.AppendUint(nil, base, 10)})
-	case !errors.Is(err, client.ErrOwnerDown) && !s.kills:
+	case !errors.Is(err, client.ErrOwnerDown) && !s.kills && !s.moves:
 		s.t.Errorf("increment: %v", err)
 	}
 }
@@ -235,6 +254,7 @@ func TestSimulatedChanges(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &simulation{t: t, seed: seed, origin: map[string]int{}, floor: map[string]int{}, counts: map[uint64]bool{}, rng: rand.New(rand.NewPCG(seed, 1))}
 			s.kills = os.Getenv("MEMHERD_KILLS") != "" && seed/16%2 == 1
+			s.moves = os.Getenv("MEMHERD_MOVES") != "" && seed/32%2 == 1
 			s.f = newMemFleet(t, 6, nodeserver.Config{Intercept: func(net.Addr, *memproto.Request) nodeserver.Verdict {
 				return nodeserver.Verdict{Delay: s.delay(2 * time.Millisecond)}
 			}})
