@@ -11,13 +11,17 @@ import (
 
 const (
 	// The pause between two lease requests while another process loads is a quarter of
-	// the wait so far, from the first to the last, and a random half of it is left out so that processes do
-	// not ask in step. So a value is seen at most a quarter later than it was waited for, and no
-	// later than the last pause after it was filled. As long as the wait is no longer than two loads usually take, the pause is
-	// at most a usualPart of one: that is how late most waiters see a value, and twenty requests are what it costs.
+	// the wait so far, from the first to the last, and a random quarter of it is left out so that processes do
+	// not ask in step. So a value is seen at most a quarter later than it was waited for, or a blunt pause, and no
+	// later than the last pause after it was filled.
 	firstPause = time.Millisecond
 	lastPause  = 50 * time.Millisecond
-	usualPart  = 10
+	// Where it is known what a load usually takes there is little to see before that: the first pauses are
+	// a beforePart of it and up to bluntPause. Around it values come, and the pauses are a duePart, no less than finePause.
+	beforePart = 5
+	bluntPause = 2 * time.Millisecond
+	duePart    = 20
+	finePause  = 500 * time.Microsecond
 	// corruptTries is how many times one flight deletes what it cannot read before it
 	// loads without the cache: somebody keeps writing foreign values.
 	corruptTries = 3
@@ -29,11 +33,15 @@ const (
 // nextPause is the pause of who has waited since began, where loads usually take so long, 0 if that is not known.
 func nextPause(began time.Time, usual time.Duration) time.Duration {
 	waited := time.Since(began)
-	pause := waited / 4
-	if waited < 2*usual {
-		pause = min(pause, usual/usualPart)
+	due := usual - usual/(2*duePart) // not a pause later
+	switch {
+	case usual > 0 && waited < due:
+		first := max(min(usual/beforePart, bluntPause), finePause)
+		return min(max(waited/4, first), max(due-waited, finePause), lastPause)
+	case waited < usual+usual/4:
+		return min(max(usual/duePart, finePause), lastPause)
 	}
-	return min(max(pause, firstPause), lastPause)
+	return min(max(waited/4, firstPause), lastPause)
 }
 
 // learnUsual takes down how long a load took: of the usual time a new one is an eighth. Two at one moment may count as one.
@@ -161,7 +169,7 @@ func (l *Loader[V]) lease(f *flight[V], o item.LeaseOptions) (item.Lease, error)
 // pause waits about d, less when something happens: a caller handed its lease in
 // (returned), everybody left (errAbandoned) or the loader closes (ErrClosed).
 func (l *Loader[V]) pause(s *shard[V], f *flight[V], d time.Duration) (*item.Lease, error) {
-	t := time.NewTimer(d/2 + rand.N(d/2))
+	t := time.NewTimer(d - rand.N(d/4))
 	defer t.Stop()
 	closing := false
 	select {

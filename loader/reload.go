@@ -69,7 +69,7 @@ func (l *Loader[V]) reload(f *flight[V]) (v V, err error) {
 		case lease.State == item.LeaseWait && time.Now().Before(giveUp):
 			// Another caller loads what is missing, maybe since before we were called.
 			pause := nextPause(began, time.Duration(l.usual.Load()))
-			t := time.NewTimer(pause/2 + rand.N(pause/2))
+			t := time.NewTimer(pause - rand.N(pause/4))
 			select {
 			case <-t.C:
 			case <-l.closing:
