@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
+	"github.com/memherd/memherd/bench/internal/cputime"
 	"github.com/memherd/memherd/bench/internal/progress"
 	"github.com/memherd/memherd/bench/internal/report"
 	"github.com/memherd/memherd/bench/internal/trace"
@@ -68,6 +70,7 @@ func compare(ctx context.Context, o options, t *trace.Trace, stdout, stderr io.W
 		return err
 	}
 	var servers []string
+	var pids []int
 	for range nodes {
 		// Clients without pipelines want a connection for each worker.
 		m, err := stock.Start(stock.Config{MemoryMB: 1024, Args: []string{"-c", "16384"}})
@@ -75,11 +78,15 @@ func compare(ctx context.Context, o options, t *trace.Trace, stdout, stderr io.W
 			return err
 		}
 		defer func() { err = errors.Join(err, m.Kill()) }()
-		servers = append(servers, m.Addr())
+		servers, pids = append(servers, m.Addr()), append(pids, m.Pid())
 	}
 	fmt.Fprintf(stdout, "%d requests of %d keys from %s; %d processes with %d workers each, a load takes %v; %d memcached %s, empty at first; %d rounds\n\n",
 		res.Requests, res.Keys, o.trace, o.processes, o.workers, o.takes, nodes, res.Memcached, o.rounds)
 	all := players()
+	busy := cputime.Reader(pids...)
+	if busy == nil { // what this system does not tell counts as nothing
+		busy = func() (time.Duration, error) { return 0, nil }
+	}
 	turns := make([][]figures, len(all))
 	bar := progress.New(stderr, int64(o.rounds*len(all)))
 	defer bar.Close()
@@ -88,7 +95,7 @@ func compare(ctx context.Context, o options, t *trace.Trace, stdout, stderr io.W
 		for k := range all {
 			i := (k + round) % len(all)
 			bar.Set(int64(round*len(all)+k), all[i].name)
-			f, err := turn(ctx, o, all[i], servers, t, fmt.Sprintf("%d.%d:", round, i))
+			f, err := turn(ctx, o, all[i], servers, busy, t, fmt.Sprintf("%d.%d:", round, i))
 			if err != nil {
 				return fmt.Errorf("%s: %w", all[i].name, err)
 			}
@@ -152,6 +159,7 @@ func middle(turns []figures) figures {
 	return figures{
 		Loads: column(func(f figures) float64 { return f.Loads }), P50: column(func(f figures) float64 { return f.P50 }),
 		P99: column(func(f figures) float64 { return f.P99 }), OpsPerS: column(func(f figures) float64 { return f.OpsPerS }),
+		CPU: column(func(f figures) float64 { return f.CPU }),
 	}
 }
 
@@ -161,13 +169,13 @@ func median(v []float64) float64 {
 }
 
 func print(w io.Writer, res results) {
-	rows := [][]string{{"", "origin loads", "p50 µs", "p99 µs", "operations/s"}}
+	rows := [][]string{{"", "origin loads", "p50 µs", "p99 µs", "operations/s", "CPU µs/op"}}
 	for _, c := range columns {
 		rows[0] = append(rows[0], "memherd ×, "+c.name, "")
 	}
 	judged, held := 0, 0
 	for _, l := range res.Lines {
-		row := []string{l.Name, report.Count(int64(l.Loads)), fmt.Sprintf("%.0f", l.P50), fmt.Sprintf("%.0f", l.P99), report.Count(int64(l.OpsPerS))}
+		row := []string{l.Name, report.Count(int64(l.Loads)), fmt.Sprintf("%.0f", l.P50), fmt.Sprintf("%.0f", l.P99), report.Count(int64(l.OpsPerS)), fmt.Sprintf("%.1f", l.CPU)}
 		for _, c := range columns {
 			if l.Ours == nil {
 				row = append(row, "", "")

@@ -68,6 +68,7 @@ func TestCompare(t *testing.T) {
 		assert.GreaterOrEqual(t, l.Loads, float64(res.Keys), l.Name)
 		assert.Positive(t, l.P99, l.Name)
 		assert.Positive(t, l.OpsPerS, l.Name)
+		assert.Positive(t, l.CPU, l.Name)
 		if i < 3 {
 			assert.EqualValues(t, res.Keys, l.Loads, l.Name)
 			assert.Empty(t, l.Verdicts, l.Name)

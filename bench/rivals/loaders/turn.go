@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/memherd/memherd/bench/internal/cputime"
 	"github.com/memherd/memherd/bench/internal/drive"
 	"github.com/memherd/memherd/bench/internal/measure"
 	"github.com/memherd/memherd/bench/internal/trace"
@@ -20,6 +21,8 @@ type figures struct {
 	P50     float64 `json:"p50_us"`
 	P99     float64 `json:"p99_us"`
 	OpsPerS float64 `json:"ops_per_s"`
+	// CPU time of this process, which is the origin, too, and of the servers.
+	CPU float64 `json:"cpu_us_per_op"`
 }
 
 // source is the origin of one turn: it knows every key, takes its time, and counts.
@@ -42,8 +45,8 @@ func (s *source) load(ctx context.Context, key string) ([]byte, error) {
 }
 
 // turn has one player replay the trace, from nothing in any cache on. The keys begin with
-// prefix, which nobody has used before.
-func turn(ctx context.Context, o options, p player, servers []string, t *trace.Trace, prefix string) (f figures, err error) {
+// prefix, which nobody has used before. busy is how much CPU time the servers have used.
+func turn(ctx context.Context, o options, p player, servers []string, busy func() (time.Duration, error), t *trace.Trace, prefix string) (f figures, err error) {
 	s := &source{takes: o.takes, size: o.size}
 	var caches []cache
 	defer func() {
@@ -70,6 +73,11 @@ func turn(ctx context.Context, o options, p player, servers []string, t *trace.T
 		keys[i] = prefix + k
 	}
 	var bad firstError
+	theirs, err := busy()
+	if err != nil {
+		return f, err
+	}
+	mine := cputime.Self()
 	res, err := drive.Run(ctx, drive.Config{Workers: o.processes * o.workers, Ops: int64(len(t.Reqs))},
 		func(ctx context.Context, w *drive.Worker, n int64) measure.Kind {
 			key := keys[t.Reqs[n].Key]
@@ -88,8 +96,15 @@ func turn(ctx context.Context, o options, p player, servers []string, t *trace.T
 	case bad.err != nil:
 		return f, fmt.Errorf("a wrong answer: %w", bad.err)
 	}
+	used := cputime.Self() - mine
+	now, err := busy()
+	if err != nil {
+		return f, err
+	}
+	used += now - theirs
 	l := res.Latency()
-	return figures{Loads: float64(s.loads.Load()), P50: l.P50, P99: l.P99, OpsPerS: float64(res.Ops()) / res.Elapsed.Seconds()}, nil
+	return figures{CPU: float64(used.Nanoseconds()) / 1e3 / float64(res.Ops()),
+		Loads: float64(s.loads.Load()), P50: l.P50, P99: l.P99, OpsPerS: float64(res.Ops()) / res.Elapsed.Seconds()}, nil
 }
 
 // firstError keeps the first of many workers' errors.
