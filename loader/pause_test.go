@@ -25,6 +25,11 @@ func TestNextPause(t *testing.T) {
 			time.Sleep(c.waited)
 			require.Equal(t, c.pause, nextPause(began, c.usual), "waited %v, usual %v", c.waited, c.usual)
 		}
+		asks := 0
+		for began := time.Now(); time.Since(began) <= 10*ms; asks++ {
+			time.Sleep(nextPause(began, 10*ms))
+		}
+		require.Equal(t, 6, asks, "behind a load that takes as long as usual, the last of them sees the value")
 	})
 }
 
