@@ -110,7 +110,7 @@ func FuzzNodeMeta(f *testing.F) {
 
 // metaReply is each line that may come: of the command, of a block that was taken for a
 // line, of mn, and the value.
-var metaReply = regexp.MustCompile(`^(HD|VA \d+|EN|NF|NS|EX|ME|MN|ERROR|CLIENT_ERROR|SERVER_ERROR|\d+ *\r|41|)`)
+var metaReply = regexp.MustCompile(`^((HD|VA|EN|NF|NS|EX|ME|MN|VALUE|END|OK|VERSION|STORED|DELETED|TOUCHED|NOT_FOUND|ERROR|CLIENT_ERROR|SERVER_ERROR)( .*)?|\d* *)\r\n$`)
 
 // FuzzNodeLogin: nobody gets in without user and password, nothing else is done or
 // answered before, and little is kept.
