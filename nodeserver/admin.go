@@ -12,6 +12,13 @@ import (
 type Admin struct {
 	// NoFlush refuses flush_all (-F).
 	NoFlush bool
+	// NoDump refuses stats cachedump and lru_crawler metadump (-X).
+	NoDump bool
+	// NoWatch refuses watch (-W).
+	NoWatch bool
+	// PrefixEnd ends the part of a key that stats detail counts by, and has it count from
+	// the start (-D). Default ':', and not before stats detail on.
+	PrefixEnd byte
 	// Shutdown, when set, allows the command shutdown (-A), and is called by it, once for
 	// each time it is given, from the goroutine of the connection: it must not wait for
 	// the server to end.
@@ -37,38 +44,25 @@ func (c *conn) ownCommand(line []byte) bool {
 	}
 	switch string(f[0]) {
 	case "watch":
+		if c.srv.cfg.Admin.NoWatch {
+			c.reply("CLIENT_ERROR watch commands not allowed")
+			return true
+		}
 		c.startWatch(f[1:])
 	case "shutdown":
 		c.shutdown(f[1:])
 	case "lru_crawler":
 		return len(f) > 1 && c.crawler(string(f[1]), f[2:])
 	case "cache_memlimit":
-		return len(f) > 1 && c.memlimit(f[1])
+		return (len(f) == 2 || len(f) == 3) && c.memlimit(f[1])
 	case "debugtime":
 		return c.srv.cfg.Admin.DebugTime && len(f) == 2 && c.debugTime(string(f[1]))
 	case "config":
 		return len(f) == 3 && string(f[1]) == "get" && string(f[2]) == "cluster" && c.configCluster()
 	case "lru":
-		// There are no LRU segments to tune: accepted, so that scripts work.
-		if len(f) != 3 && len(f) != 4 && len(f) != 5 || string(f[1]) != "mode" && string(f[1]) != "tune" && string(f[1]) != "temp_ttl" {
-			return false
-		}
-		c.reply("OK")
+		return len(f) >= 3 && c.lru(string(f[1]), f[2:])
 	case "slabs":
 		return len(f) >= 3 && c.slabs(string(f[1]), f[2:])
-	default:
-		return false
-	}
-	return true
-}
-
-// slabs answers as a memcached whose slab classes have nothing to give: a node has none.
-func (c *conn) slabs(what string, args [][]byte) bool {
-	switch {
-	case what == "automove":
-		c.reply("OK")
-	case what == "reassign" && len(args) >= 2:
-		c.reply("NOSPARE source class has no spare pages")
 	default:
 		return false
 	}
@@ -97,20 +91,31 @@ func (c *conn) crawler(what string, args [][]byte) bool {
 	case len(args) == 0:
 		return false
 	case what == "crawl":
+		if _, ok := classes(args[0]); !ok {
+			c.reply(badClass)
+			return true
+		}
 		c.srv.store.Sweep(c.now)
 		c.reply("OK")
 	case what == "sleep" || what == "tocrawl":
-		if _, err := strconv.ParseUint(string(args[0]), 10, 32); err != nil {
-			c.reply("CLIENT_ERROR bad command line format")
-			return true
+		switch n, err := strconv.ParseUint(string(args[0]), 10, 32); {
+		case err != nil:
+			c.reply(badFormat)
+		case what == "sleep" && n > 1_000_000:
+			c.reply("CLIENT_ERROR sleep must be one second or less")
+		default:
+			c.reply("OK")
 		}
-		c.reply("OK")
 	case what == "metadump":
-		if w := string(args[0]); w != "all" && w != "hash" {
-			c.reply("BADCLASS invalid class id")
-			return true
+		of, ok := classes(args[0])
+		switch {
+		case c.srv.cfg.Admin.NoDump:
+			c.reply("ERROR metadump not allowed")
+		case !ok && string(args[0]) != "hash":
+			c.reply(badClass)
+		default:
+			c.metadump(of)
 		}
-		c.metadump()
 	default:
 		return false
 	}

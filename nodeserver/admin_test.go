@@ -32,6 +32,7 @@ func TestAdminCommands(t *testing.T) {
 		{"cache_memlimit abc\r\n", "ERROR\r\n"},
 		{"cache_memlimit -5\r\n", "ERROR\r\n"},
 		{"cache_memlimit\r\n", "ERROR\r\n"},
+		{"cache_memlimit 64 1 2\r\n", "ERROR\r\n"},
 		{"lru_crawler enable\r\n", "OK\r\n"},
 		{"lru_crawler crawl all\r\n", "OK\r\n"},
 		{"lru_crawler sleep 100\r\n", "OK\r\n"},

@@ -79,6 +79,19 @@ func newDoorkeeper(users Users) *doorkeeper {
 	return g
 }
 
+// SetUsers replaces Config.Users. Who is in stays in. A node that everybody may enter has
+// connections that never logged in, and stays open; none is no replacement, either.
+func (s *Server) SetUsers(users Users) error {
+	if err := users.check(); err != nil {
+		return err
+	}
+	if len(users) == 0 || s.door.Load() == nil {
+		return errors.New("nodeserver: SetUsers replaces users by others")
+	}
+	s.door.Store(newDoorkeeper(users))
+	return nil
+}
+
 func (g *doorkeeper) hash(name, password []byte) (out [sha256.Size]byte) {
 	m := hmac.New(sha256.New, g.key[:])
 	m.Write(name)
@@ -141,9 +154,12 @@ func (c *conn) login() bool {
 		c.refuseLogin("CLIENT_ERROR bad command line termination")
 	case len(words) < 2:
 		c.refuseLogin("CLIENT_ERROR bad authentication token format")
-	case !c.srv.door.admits(words[0], words[1]):
+	case !c.srv.door.Load().admits(words[0], words[1]):
+		c.srv.stats.authCmds.Add(1)
+		c.srv.stats.authErrors.Add(1)
 		c.refuseLogin("CLIENT_ERROR authentication failure")
 	default:
+		c.srv.stats.authCmds.Add(1)
 		c.authenticated = true
 		c.line("STORED")
 	}

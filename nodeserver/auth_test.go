@@ -111,6 +111,32 @@ func TestLoginComparesAlike(t *testing.T) {
 	}
 }
 
+// TestSetUsers: from then on the new ones come in, and the log-ins are counted.
+func TestSetUsers(t *testing.T) {
+	cfg := Config{Users: Users{"al": "x"}}
+	s, in := dialMem(t, cfg)
+	const al, bob = "set k 0 0 4\r\nal x\r\n", "set k 0 0 5\r\nbob y\r\n"
+	assert.Equal(t, "CLIENT_ERROR authentication failure\r\nSTORED\r\n", ask(t, in, bob+al))
+	require.NoError(t, s.SetUsers(Users{"bob": "y"}))
+	assert.Equal(t, "EN\r\n", ask(t, in, "mg k\r\n"), "who is in stays in")
+	nc, err := s.cfg.Network.DialContext(t.Context(), "", "n")
+	require.NoError(t, err)
+	defer nc.Close()
+	assert.Equal(t, "CLIENT_ERROR authentication failure\r\nSTORED\r\n", ask(t, nc, al+bob))
+	stats := ask(t, nc, "stats\r\n")
+	assert.Equal(t, 4, statOf(t, stats, "auth_cmds"))
+	assert.Equal(t, 2, statOf(t, stats, "auth_errors"))
+	assert.Zero(t, statOf(t, ask(t, nc, "stats reset\r\nstats\r\n"), "auth_cmds"))
+
+	for _, wrong := range []Users{nil, {}, {"a b": "canary"}} {
+		require.Error(t, s.SetUsers(wrong))
+		require.NotContains(t, s.SetUsers(wrong).Error(), "canary")
+	}
+	open, err := New(Config{})
+	require.NoError(t, err)
+	require.Error(t, open.SetUsers(Users{"al": "x"}), "everybody is in already")
+}
+
 func TestReadUsers(t *testing.T) {
 	u, err := ReadUsers(strings.NewReader("bob:se:cret\r\n\nal:x\n"))
 	require.NoError(t, err)

@@ -37,6 +37,12 @@ type Config struct {
 	Eviction store.Policy
 	// NoEvict answers that there is no memory instead of evicting (-M).
 	NoEvict bool
+	// Backlog is how many connections may wait to be accepted (-b), on TCP and Unix sockets
+	// of Unix systems. Default, and the most: what the system allows.
+	Backlog int
+	// TurnCommands is how many commands of one connection are executed in a row while others
+	// wait (-R). Default: as many as its 8 latest reads have brought.
+	TurnCommands int
 	// MaxConns bounds the open connections (-c); more are told so and closed. Default
 	// 1,024.
 	MaxConns int
@@ -121,6 +127,8 @@ func (cfg Config) withDefaults() (Config, error) {
 	switch {
 	case cfg.MaxBytes < 0:
 		return cfg, fmt.Errorf("nodeserver: MaxBytes %d is negative", cfg.MaxBytes)
+	case cfg.Backlog < 0 || cfg.TurnCommands < 0:
+		return cfg, errors.New("nodeserver: Backlog or TurnCommands is negative")
 	case cfg.MaxConns < 0:
 		return cfg, fmt.Errorf("nodeserver: MaxConns %d is negative", cfg.MaxConns)
 	case cfg.Profile >= numProfiles:

@@ -3,6 +3,7 @@ package nodeserver
 import (
 	"bytes"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,6 +62,9 @@ type conn struct {
 	authenticated bool
 	authFailures  int
 
+	// more: a turn is over, and whole commands may be left; see Config.TurnCommands.
+	more bool
+
 	// ignore: this is a watcher; what it sends is not looked at.
 	ignore   bool
 	watching watchKind // guarded by srv.mu
@@ -95,7 +99,7 @@ const (
 var stateNames = [...]string{"conn_read", "conn_parse_cmd", "conn_nread", "conn_swallow", "conn_closing"}
 
 func newConn(s *Server, nc net.Conn, id uint64) *conn {
-	c := &conn{srv: s, id: id, peer: nc.RemoteAddr(), local: nc.LocalAddr(), authenticated: s.door == nil}
+	c := &conn{srv: s, id: id, peer: nc.RemoteAddr(), local: nc.LocalAddr(), authenticated: s.door.Load() == nil}
 	c.own(nc)
 	c.lastCmd.Store(s.clock.sec())
 	return c
@@ -119,6 +123,13 @@ func (c *conn) serve() {
 		c.rbuf = make([]byte, readBuf)
 	}
 	for {
+		if c.more { // what has been read is answered, even when the server stops
+			runtime.Gosched()
+			if !c.received(0) {
+				return
+			}
+			continue
+		}
 		if c.draining.Load() {
 			return
 		}
@@ -217,7 +228,13 @@ func (c *conn) refusePending() {
 // process executes every whole command in the buffer. What it leaves there is half a
 // command.
 func (c *conn) process() {
-	for c.r < c.w && !c.quit {
+	c.more = false
+	for n := 1; c.r < c.w && !c.quit; n++ {
+		if n == c.srv.turn {
+			c.more = true
+			c.srv.stats.yields.Add(1)
+			return
+		}
 		if c.ignore {
 			c.r = c.w
 			return

@@ -57,19 +57,22 @@ func sizeClass(size int) int {
 	return class
 }
 
-// metadump lists every item's meta data.
-func (c *conn) metadump() {
+// metadump lists the meta data of every item of these classes.
+func (c *conn) metadump(of classSet) {
 	if !c.leave() { // it takes long, and others need not wait
 		return
 	}
 	c.line("OK")
 	origin := c.srv.clock.unixOrigin()
 	c.srv.store.Each(c.now, func(i store.Info) bool {
+		size := store.Size(len(i.Key), i.ClientFlags, i.ValueLen)
+		if !of.has(sizeClass(size)) {
+			return true
+		}
 		exp := int64(-1)
 		if i.Expiry != 0 {
 			exp = origin + int64(i.Expiry)
 		}
-		size := store.Size(len(i.Key), i.ClientFlags, i.ValueLen)
 		b := append(c.out.buf, "key="...)
 		b = append(b, url.QueryEscape(string(i.Key))...)
 		b = strconv.AppendInt(append(b, " exp="...), exp, 10)
@@ -88,6 +91,10 @@ func (c *conn) metadump() {
 // statsCachedump answers stats cachedump <class> <limit> [0 is all].
 func (c *conn) statsCachedump(args []byte) {
 	f := bytes.Fields(args)
+	if c.srv.cfg.Admin.NoDump {
+		c.line("CLIENT_ERROR stats cachedump not allowed")
+		return
+	}
 	if len(f) < 2 {
 		c.line("CLIENT_ERROR bad command line")
 		return
@@ -98,7 +105,7 @@ func (c *conn) statsCachedump(args []byte) {
 	case err1 != nil || err2 != nil:
 		c.line("CLIENT_ERROR bad command line format")
 		return
-	case class >= 64:
+	case class >= mostClasses:
 		c.line("CLIENT_ERROR Illegal slab id")
 		return
 	}

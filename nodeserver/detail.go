@@ -2,6 +2,7 @@ package nodeserver
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,10 +10,11 @@ import (
 	"sync/atomic"
 )
 
-// prefixStats counts classic commands by what stands before the first colon of a key,
-// while stats detail is on.
+// prefixStats counts classic commands by what stands before the first end of a key, while
+// stats detail is on.
 type prefixStats struct {
-	on atomic.Bool
+	on  atomic.Bool
+	end byte
 
 	mu     sync.Mutex // guards counts
 	counts map[string]*prefixCount
@@ -24,9 +26,14 @@ type prefixCount struct{ get, hit, set, del uint64 }
 // counted.
 const maxPrefixes = 10_000
 
-// note counts; nothing is done for a key without a colon.
+func (p *prefixStats) init(end byte) {
+	p.on.Store(end != 0)
+	p.end = cmp.Or(end, ':')
+}
+
+// note counts; nothing is done for a key without an end.
 func (p *prefixStats) note(key []byte, count func(*prefixCount)) {
-	i := bytes.IndexByte(key, ':')
+	i := bytes.IndexByte(key, p.end)
 	if i < 0 {
 		return
 	}

@@ -299,6 +299,11 @@ func (l *loop) last() bool {
 		if !l.serve(s, 1) {
 			return false
 		}
+		for s.c.more && s.c.host == s {
+			if !l.serve(s, 1) {
+				return false
+			}
+		}
 		if !l.end(s) {
 			return false
 		}

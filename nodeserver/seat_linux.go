@@ -99,16 +99,20 @@ func (l *loop) serve(s *seat, reads int) bool {
 			}
 			continue
 		}
-		space := len(c.rbuf) - c.w
-		n, errno := sysRead(s.fd, c.rbuf[c.w:])
-		switch {
-		case errno == syscall.EINTR:
-			continue
-		case errno == syscall.EAGAIN:
-			l.takeBack(c)
-			return true
-		case errno != 0 || n <= 0:
-			return l.end(s)
+		space, n := 0, 0
+		if !c.more {
+			space = len(c.rbuf) - c.w
+			var errno syscall.Errno
+			n, errno = sysRead(s.fd, c.rbuf[c.w:])
+			switch {
+			case errno == syscall.EINTR:
+				continue
+			case errno == syscall.EAGAIN:
+				l.takeBack(c)
+				return true
+			case errno != 0 || n <= 0:
+				return l.end(s)
+			}
 		}
 		if l.srv.cfg.IdleTimeout > 0 {
 			s.last = time.Now()
@@ -126,10 +130,15 @@ func (l *loop) serve(s *seat, reads int) bool {
 			return l.end(s)
 		}
 		l.takeBack(c)
+		if c.more {
+			l.again = append(l.again, s)
+			return true
+		}
 		if n < space && !s.hup {
 			return true // that was all: the kernel tells when there is more
 		}
 	}
+	l.srv.stats.yields.Add(1)
 	l.again = append(l.again, s)
 	return true
 }

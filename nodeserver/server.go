@@ -28,9 +28,10 @@ type Server struct {
 	stats     serverStats
 	watch     watchers
 	prefixes  prefixStats
-	door      *doorkeeper                 // nil: everybody may come in
+	door      atomic.Pointer[doorkeeper]  // nil: everybody may come in
 	cluster   atomic.Pointer[clusterList] // what config get cluster answers
 	verbosity atomic.Uint32
+	turn      int           // one more than Config.TurnCommands, or never reached
 	pid       uint64        // what stats shows, see pidOf
 	sizesFrom atomic.Uint64 // stats sizes counts items of this version and newer; 0: off
 
@@ -62,6 +63,14 @@ var servers atomic.Uint64
 // was replaced by another, which has none of its memory.
 func pidOf(before uint64) uint64 { return uint64(os.Getpid()) + before<<22 }
 
+// turnOf is what ends a turn of so many commands; 0: nothing does.
+func turnOf(commands int) int {
+	if commands == 0 {
+		return 0 // counting begins with 1
+	}
+	return commands + 1
+}
+
 // New validates cfg and returns a server that does not listen yet: see Serve.
 func New(cfg Config) (*Server, error) {
 	cfg, err := cfg.withDefaults()
@@ -71,6 +80,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg:       cfg,
 		limits:    memproto.Limits{MaxValue: int(cfg.MaxItemBytes)},
+		turn:      turnOf(cfg.TurnCommands),
 		pid:       pidOf(servers.Add(1) - 1),
 		done:      make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),
@@ -78,7 +88,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.clock.init(cfg.Now)
 	s.loops.init(s)
-	s.door = newDoorkeeper(cfg.Users)
+	s.door.Store(newDoorkeeper(cfg.Users))
+	s.prefixes.init(cfg.Admin.PrefixEnd)
 	if cfg.Admin.TrackSizes {
 		s.enableSizes()
 	}
@@ -104,6 +115,7 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.setBacklog(ln)
 	ln = s.secure(ln)
 	if !s.track(ln) {
 		ln.Close()
@@ -155,6 +167,7 @@ func (s *Server) Addr() net.Addr {
 // Serve accepts connections on ln until Shutdown or Close, then returns
 // ErrServerClosed. It closes ln.
 func (s *Server) Serve(ln net.Listener) error {
+	s.setBacklog(ln)
 	ln = s.secure(ln)
 	if !s.track(ln) {
 		ln.Close()
@@ -205,6 +218,8 @@ func (s *Server) accept(ln net.Listener) error {
 				return err
 			}
 			backoff = min(max(2*backoff, minAcceptBackoff), maxAcceptBackoff)
+			s.stats.deaf.Add(1)
+			s.stats.deafFor.Add(uint64(backoff / time.Microsecond))
 			s.cfg.Logger.Warn("accept failed", "err", err, "retry_in", backoff)
 			if !s.sleep(backoff) {
 				return ErrServerClosed

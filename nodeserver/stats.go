@@ -20,6 +20,12 @@ type serverStats struct {
 	bytesRead atomic.Uint64 // by connections that have ended, as written
 	written   atomic.Uint64
 	cmdFlush  atomic.Uint64
+	authCmds  atomic.Uint64 // log-ins with name and password
+	// authErrors are those that failed.
+	authErrors atomic.Uint64
+	yields     atomic.Uint64 // turns that ended before their connection was done
+	// deaf is how often nothing could be accepted, and deafFor for how many microseconds.
+	deaf, deafFor atomic.Uint64
 }
 
 // resetStats sets all back to 0.
@@ -41,6 +47,11 @@ func (s *serverStats) reset() {
 	s.bytesRead.Store(0)
 	s.written.Store(0)
 	s.cmdFlush.Store(0)
+	s.authCmds.Store(0)
+	s.authErrors.Store(0)
+	s.yields.Store(0)
+	s.deaf.Store(0)
+	s.deafFor.Store(0)
 }
 
 // traffic is the bytes of all connections there have been.
@@ -126,19 +137,30 @@ func (c *conn) statsGeneral() {
 	c.statNum("curr_connections", uint64(conns))
 	c.statNum("total_connections", s.stats.total.Load())
 	c.statNum("rejected_connections", s.stats.rejected.Load())
+	c.statNum("connection_structures", uint64(conns))
 	c.statNum("slow_connections_dropped", s.stats.slow.Load())
 	c.statNum("pending_bytes", uint64(max(s.pending.Load(), 0)))
 	c.statNum("cmd_flush", s.stats.cmdFlush.Load())
 	for _, n := range countedStats {
 		c.statNum(n.name, st.Counters[n.counter])
 	}
+	c.statNum("auth_cmds", s.stats.authCmds.Load())
+	c.statNum("auth_errors", s.stats.authErrors.Load())
 	c.statNum("bytes_read", read)
 	c.statNum("bytes_written", written)
 	c.statNum("limit_maxbytes", uint64(s.store.MaxBytes()))
 	c.statNum("accepting_conns", 1)
+	c.statNum("listen_disabled_num", s.stats.deaf.Load())
+	c.statNum("time_in_listen_disabled_us", s.stats.deafFor.Load())
 	c.statNum("threads", c.srv.threads())
-	c.statNum("log_worker_dropped", s.watch.dropped.Load())
-	c.statNum("log_watcher_sent", s.watch.sent.Load())
+	c.statNum("conn_yields", s.stats.yields.Load())
+	c.statNum("hash_bytes", st.Index)
+	c.stat("hash_is_expanding", "0") // always, a bucket at a time
+	sent, lost := s.watch.sent.Load(), s.watch.dropped.Load()
+	c.statNum("log_worker_dropped", 0)
+	c.statNum("log_worker_written", sent+lost)
+	c.statNum("log_watcher_skipped", lost)
+	c.statNum("log_watcher_sent", sent)
 	c.statNum("log_watchers", uint64(s.watcherCount()))
 	c.statNum("bytes", st.Bytes)
 	c.statNum("curr_items", st.Items)
@@ -194,17 +216,20 @@ func (c *conn) statsSettings() {
 	c.stat("domain_socket", socket)
 	c.stat("shutdown_command", yesNo(cfg.Admin.Shutdown != nil))
 	c.statNum("num_threads", c.srv.threads())
-	c.stat("stat_key_prefix", ":")
+	c.stat("stat_key_prefix", string(rune(c.srv.prefixes.end)))
 	c.stat("detail_enabled", yesNo(c.srv.prefixes.on.Load()))
+	c.statNum("reqs_per_event", uint64(cfg.TurnCommands))
 	c.stat("cas_enabled", "yes")
+	c.statNum("tcp_backlog", uint64(cfg.Backlog))
 	c.stat("binding_protocol", "ascii")
 	c.stat("auth_enabled_sasl", "no")
-	c.stat("auth_enabled_ascii", yesNo(c.srv.door != nil))
+	c.stat("auth_enabled_ascii", yesNo(c.srv.door.Load() != nil))
 	c.statNum("item_size_max", uint64(cfg.MaxItemBytes))
 	c.stat("maxconns_fast", "yes")
 	c.stat("flush_enabled", yesNo(!cfg.Admin.NoFlush))
-	c.stat("dump_enabled", "yes")
+	c.stat("dump_enabled", yesNo(!cfg.Admin.NoDump))
 	c.statNum("idle_timeout", uint64(cfg.IdleTimeout/time.Second))
+	c.statNum("watcher_logbuf_size", watchQueue)
 	c.stat("track_sizes", yesNo(c.srv.sizesFrom.Load() != 0))
 	c.stat("ssl_enabled", yesNo(cfg.TLS != nil))
 	c.stat("eviction", cfg.Eviction.String())

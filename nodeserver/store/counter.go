@@ -45,6 +45,8 @@ type Stats struct {
 	// Bytes is the sum of the items' Size.
 	Bytes uint64
 	// Held is the memory of everything stored, index included.
-	Held     uint64
+	Held uint64
+	// Index is the index's part of it.
+	Index    uint64
 	Counters Counters
 }

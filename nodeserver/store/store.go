@@ -194,6 +194,7 @@ func (s *Store) Stats() Stats {
 		st.Items += uint64(sh.index.items)
 		st.Bytes += uint64(sh.bytes)
 		st.Held += uint64(sh.held)
+		st.Index += uint64(sh.index.held())
 		for c, n := range sh.counters {
 			st.Counters[c] += n
 		}

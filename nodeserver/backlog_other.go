@@ -1,0 +1,7 @@
+//go:build !unix
+
+package nodeserver
+
+import "net"
+
+func (*Server) setBacklog(net.Listener) {}
