@@ -18,8 +18,6 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
-
-	"github.com/memherd/memherd/nodeserver"
 )
 
 // Exit codes.
@@ -67,7 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		level = slog.LevelInfo
 	}
 	cfg.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	srv, err := nodeserver.Start(cfg)
+	srv, addrs, wait, err := opt.serve(cfg)
 	if err != nil {
 		fmt.Fprintln(stderr, "memnode:", err)
 		return exitError
@@ -75,13 +73,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err := opt.leaveTraces(); err != nil {
 		fmt.Fprintln(stderr, "memnode:", err)
 		srv.Close()
+		wait()
 		return exitError
 	}
 	if opt.pidFile != "" {
 		defer os.Remove(opt.pidFile)
 	}
 	boundHeap(cfg.MaxBytes)
-	cfg.Logger.Info("listening", "addr", srv.Addr().String(), "bytes", cfg.MaxBytes, "conns", cfg.MaxConns)
+	defer opt.rereadOnHangup(srv, cfg.Logger)()
+	for _, a := range addrs {
+		cfg.Logger.Info("listening", "addr", a.String(), "bytes", cfg.MaxBytes, "conns", cfg.MaxConns)
+	}
 	<-ctx.Done()
 	// The context is fresh: the one that ended is why we are here.
 	drain, cancel := context.WithTimeout(context.Background(), drainTime)
@@ -90,6 +92,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		cfg.Logger.Warn("connections did not drain in time", "err", err)
 		srv.Close()
 	}
+	wait()
 	return exitOK
 }
 

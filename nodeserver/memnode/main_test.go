@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -20,7 +21,17 @@ import (
 	"github.com/memherd/memherd/nodeserver/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// beMemnode is the environment variable that makes this binary a memnode with the options it
+// holds, for tests of the process.
+const beMemnode = "MEMHERD_TEST_BE_MEMNODE"
+
+func TestMain(m *testing.M) {
+	if args := os.Getenv(beMemnode); args != "" {
+		os.Args = append(os.Args[:1], strings.Fields(args)...)
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestParseOptions(t *testing.T) {
 	for _, c := range []struct {
@@ -34,6 +45,16 @@ func TestParseOptions(t *testing.T) {
 		{"-l ::1", options{mask: defaultMask, port: 11211, listen: "::1", megabytes: 64, conns: 1024, itemBytes: 1 << 20}},
 		{"--profile 1.5.22 -m 64 --profile=1.6.18", options{mask: defaultMask, port: 11211, listen: "127.0.0.1", megabytes: 64, conns: 1024, itemBytes: 1 << 20, profile: nodeserver.Profile1618}},
 		{"-m 64 -c 1024 -U 0 -u nobody -B ascii -kr -L -b 1024 -R 20 -f 1.25 -n 48 -o modern,slab_automove=1,hash_algorithm=murmur3,no_lru_crawler",
+			options{mask: defaultMask, port: 11211, listen: "127.0.0.1", megabytes: 64, conns: 1024, itemBytes: 1 << 20, backlog: 1024, turn: 20}},
+		// What Debian's service file and its default configuration come to, and a second address.
+		{"-m 64 -p 11211 -u memcache -l 127.0.0.1 -l ::1 -P /var/run/memcached/memcached.pid",
+			options{mask: defaultMask, port: 11211, listen: "127.0.0.1,::1", megabytes: 64, conns: 1024, itemBytes: 1 << 20, pidFile: "/var/run/memcached/memcached.pid"}},
+		{"--port=7 --memory-limit 128 --conn-limit=9 --listen=127.0.0.1,[::1]:8 --disable-evictions --enable-shutdown --udp-port=0 --extended modern,eviction=lfu --verbose",
+			options{mask: defaultMask, port: 7, listen: "127.0.0.1,[::1]:8", megabytes: 128, conns: 9, itemBytes: 1 << 20, noEvict: true, shutdown: true, eviction: store.LFU, verbose: 1}},
+		{"-X -W -D / -o debugtime --cluster=a|10.0.0.1|11211,b||11212",
+			options{mask: defaultMask, port: 11211, listen: "127.0.0.1", megabytes: 64, conns: 1024, itemBytes: 1 << 20,
+				noDump: true, noWatch: true, prefixEnd: '/', debugTime: true, cluster: []string{"a|10.0.0.1|11211", "b||11212"}}},
+		{"-o slab_automove=1,hashpower=20,hash_algorithm=xxh3,lru_crawler_sleep=0,hot_lru_pct=80,hot_max_factor=0.2,ssl_kernel_tls,ext_page_size=8,ext_max_frag=0.5,slab_sizes=96-128,,",
 			options{mask: defaultMask, port: 11211, listen: "127.0.0.1", megabytes: 64, conns: 1024, itemBytes: 1 << 20}},
 		{"-MFA -a 0770 -P /run/x.pid -Y /etc/users -l 0.0.0.0 -o eviction=s3fifo,idle_timeout=30",
 			options{mask: 0o770, port: 11211, listen: "0.0.0.0", megabytes: 64, conns: 1024, itemBytes: 1 << 20, noEvict: true, noFlush: true, shutdown: true,
@@ -104,8 +125,33 @@ func TestBadOptions(t *testing.T) {
 		"-B binary":                "no binary protocol",
 		"-a 999":                   "option -a",
 		"-f 0.5":                   "option -f",
-		"-d":                       "unknown option -d",
-		"-S":                       "unknown option -S",
+		"-d":                       "option -d: memnode stays in the foreground",
+		"--daemon":                 "option --daemon: memnode stays in the foreground",
+		"-S":                       "option -S: memnode has no SASL",
+		"-e /tmp/x":                "option -e: memnode keeps nothing",
+		"-l 127.0.0.1,0.0.0.0":     "-l 0.0.0.0: others could reach it",
+		"-l 127.0.0.1 -l ::":       "-l ::: others could reach it",
+		"-l ,":                     "option -l: need a host",
+		"-D":                       "option -D needs an argument",
+		"-b 0":                     "option -b",
+		"-R x":                     "option -R",
+		"-n 0":                     "option -n",
+		"-t 0":                     "option -t",
+		"--port":                   "option --port needs an argument",
+		"--port=x":                 `option --port: "x"`,
+		"--verbose=1":              "unknown option --verbose=1",
+		"--insecure-public=no":     "unknown option --insecure-public=no",
+		"--cluster=a|b":            "option --cluster",
+		"--cluster a|b|c":          "option --cluster",
+		"-o hashpower":             "option -o: hashpower",
+		"-o hashpower=11":          "option -o: hashpower",
+		"-o hash_algorithm=md5":    "option -o: hash_algorithm",
+		"-o lru_crawler_sleep=-1":  "option -o: lru_crawler_sleep",
+		"-o hot_lru_pct=81":        "option -o: hot_lru_pct",
+		"-o warm_max_factor=0":     "option -o: warm_max_factor",
+		"-o slab_sizes":            "option -o: slab_sizes",
+		"-o worker_logbuf_size=x":  "option -o: worker_logbuf_size",
+		"-o proxy_config=/x":       "option -o: proxy_config",
 		"-o bogus":                 "option -o: bogus: unknown suboption",
 		"-o modern,ext_path=/x:1G": "option -o: ext_path",
 		"-o eviction=random":       "option -o: eviction",

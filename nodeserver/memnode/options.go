@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"runtime"
 	"strconv"
@@ -17,7 +16,8 @@ import (
 
 const usage = `Usage: memnode [options]
   -p <port>     TCP port (default 11211; 0: a free one)
-  -l <addr>     address to listen on, host or host:port (default 127.0.0.1)
+  -l <addr>     address to listen on, host or host:port (default 127.0.0.1); several with
+                commas between, or -l for each
   -s <path>     listen on this Unix socket instead of TCP
   -a <mask>     permissions of the Unix socket, octal (default 700)
   -m <mb>       memory for items in megabytes (default 64)
@@ -25,7 +25,13 @@ const usage = `Usage: memnode [options]
   -c <n>        most connections at once (default 1024)
   -I <size>     largest item, key and header included: bytes, or with k or m (default 1m)
   -t <n>        most processors to use at once (default: all)
+  -b <n>        connections that may wait to be accepted (default: the system's most)
+  -R <n>        commands of one connection in a row while others wait (default: what 8 reads
+                of up to 64 KiB bring)
   -F            refuse flush_all
+  -X            refuse stats cachedump and lru_crawler metadump
+  -W            refuse watch
+  -D <char>     stats detail counts from the start, by what stands before this character
   -A            obey the command shutdown
   -Y <file>     let in only who logs in; "user:password" a line, 8 at most
   -Z            speak TLS; needs -o ssl_chain_cert=FILE,ssl_key=FILE
@@ -37,11 +43,14 @@ const usage = `Usage: memnode [options]
                 eviction=lru|s3fifo|lfu, loops=<n> (epoll loops that serve connections, on
                 Linux; default -t; 0: a goroutine for each connection),
                 idle_timeout=<seconds>, track_sizes (stats sizes counts from
-                the start), ssl_chain_cert=<file>, ssl_key=<file>, ssl_ca_cert=<file>, ssl_verify_mode=0..3,
+                the start), debugtime (obey the command debugtime, for tests), ssl_chain_cert=<file>, ssl_key=<file>, ssl_ca_cert=<file>, ssl_verify_mode=0..3,
                 ssl_min_version=tlsv1.2; memcached's others are accepted and do nothing
   -U 0          no UDP; any other port is refused
-  -u <user>, -B ascii|auto, -b <n>, -R <n>, -n <n>, -f <factor>, -D <char>, -k, -r, -L, -C
+  -u <user>, -B ascii|auto, -n <n>, -f <factor>, -N <n>, -k, -r, -L, -C
                 are accepted, as memcached has them, and do nothing
+  Memcached's long names (--port=<port>, --memory-limit=<mb>, …) stand for its letters.
+  --cluster <list>
+                what config get cluster answers: host|ip|port,host|ip|port,…
   --profile <version>
                 speak the protocol of this memcached: 1.5.22, 1.6.18, 1.6.22, 1.6.27 or
                 1.6.40 (default)
@@ -62,6 +71,13 @@ type options struct {
 	threads        int
 	noFlush        bool
 	shutdown       bool
+	noDump         bool
+	noWatch        bool
+	debugTime      bool
+	prefixEnd      byte
+	backlog        int
+	turn           int
+	cluster        []string
 	users          string
 	tls            tlsOptions
 	pidFile        string
@@ -81,7 +97,7 @@ const defaultMask = 0o700
 // parseOptions reads args as getopt does: -p 11211, -p11211, -vvp 11211; long options
 // as --name.
 func parseOptions(args []string) (*options, error) {
-	o := &options{port: 11211, listen: "127.0.0.1", mask: defaultMask, megabytes: 64, conns: 1024, itemBytes: 1 << 20}
+	o := &options{port: 11211, mask: defaultMask, megabytes: 64, conns: 1024, itemBytes: 1 << 20}
 	for len(args) > 0 {
 		arg := args[0]
 		args = args[1:]
@@ -104,37 +120,12 @@ func parseOptions(args []string) (*options, error) {
 			return nil, fmt.Errorf("unexpected argument %q: options only, see -h", arg)
 		}
 	}
+	o.listen = cmp.Or(o.listen, "127.0.0.1")
 	return o, o.validate()
 }
 
-// long reads one long option, and its argument from behind = or from args.
-func (o *options) long(arg string, args []string) ([]string, error) {
-	name, value, has := strings.Cut(arg, "=")
-	if name == "--profile" {
-		if !has {
-			if len(args) == 0 {
-				return nil, errors.New("option --profile needs an argument: see -h")
-			}
-			value, args = args[0], args[1:]
-		}
-		var err error
-		if o.profile, err = nodeserver.ParseProfile(value); err != nil {
-			return nil, fmt.Errorf("option --profile: %w", err)
-		}
-		return args, nil
-	}
-	switch arg {
-	case "--insecure-public":
-		o.insecurePublic = true
-	case "--help":
-		o.help = true
-	case "--version":
-		o.version = true
-	default:
-		return nil, fmt.Errorf("unknown option %s: see -h", arg)
-	}
-	return args, nil
-}
+// withArgument are the letters that have one.
+const withArgument = "plsamcItYPobRUuBDfnN"
 
 // short reads a cluster of letters; a letter's argument is the rest of the cluster or
 // the next argument.
@@ -145,7 +136,10 @@ func (o *options) short(letters string, args []string) ([]string, error) {
 		if o.flag(c) {
 			continue
 		}
-		if !strings.ContainsRune("plsamcItYPobRUuBDfn", rune(c)) {
+		if why := without[c]; why != "" {
+			return nil, fmt.Errorf("option -%c: %s", c, why)
+		}
+		if strings.IndexByte(withArgument, c) < 0 {
 			return nil, fmt.Errorf("unknown option -%c: see -h", c)
 		}
 		value := letters
@@ -178,6 +172,10 @@ func (o *options) flag(c byte) bool {
 		o.noFlush = true
 	case 'A':
 		o.shutdown = true
+	case 'X':
+		o.noDump = true
+	case 'W':
+		o.noWatch = true
 	case 'Z':
 		o.tls.on = true
 	case 'k', 'r', 'L', 'C':
@@ -210,8 +208,12 @@ func (o *options) set(c byte, value string) (err error) {
 		if value != "ascii" && value != "auto" {
 			return fmt.Errorf("%q: need ascii or auto, there is no binary protocol", value)
 		}
-	case 'b', 'R', 'n':
-		_, err = number(value, 1, 1<<30) // backlog, requests an event, least chunk
+	case 'n', 'N':
+		_, err = number(value, 1, 1<<30) // least chunk, NAPI ids
+	case 'b':
+		o.backlog, err = number(value, 1, 1<<30)
+	case 'R':
+		o.turn, err = number(value, 1, 1<<30)
 	case 'f':
 		if f, bad := strconv.ParseFloat(value, 64); bad != nil || f <= 1 {
 			return fmt.Errorf("%q: need a factor above 1", value)
@@ -219,7 +221,18 @@ func (o *options) set(c byte, value string) (err error) {
 	case 'p':
 		o.port, err = number(value, 0, 65535)
 	case 'l':
+		if strings.Trim(value, ",") == "" {
+			return errors.New("need a host, or host:port, or several with commas between")
+		}
+		if o.listen != "" { // given twice: one more, as with memcached
+			value = o.listen + "," + value
+		}
 		o.listen = value
+	case 'D':
+		if value == "" {
+			return errors.New("need the character that ends the prefix of a key")
+		}
+		o.prefixEnd = value[0]
 	case 's':
 		o.socket = value
 	case 'm':
@@ -279,36 +292,8 @@ func (o *options) validate() error {
 	if o.socket != "" {
 		return nil
 	}
-	host, _, err := o.hostPort()
-	if err != nil {
-		return err
-	}
-	if !o.insecurePublic && o.users == "" && !o.tls.on && !loopback(host) {
-		return fmt.Errorf("-l %s: others could reach it, and nothing protects a cache there: use 127.0.0.1, or -Y or -Z, or --insecure-public if a firewall does", o.listen)
-	}
-	return nil
-}
-
-// hostPort splits -l, whose port, if it has one, wins over -p.
-func (o *options) hostPort() (host, port string, err error) {
-	if h, p, err := net.SplitHostPort(o.listen); err == nil {
-		if _, err := number(p, 0, 65535); err != nil {
-			return "", "", fmt.Errorf("option -l: port %w", err)
-		}
-		return h, p, nil
-	}
-	if o.listen == "" {
-		return "", "", errors.New(`option -l: need a host, or host:port`)
-	}
-	return strings.Trim(o.listen, "[]"), strconv.Itoa(o.port), nil
-}
-
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+	_, err := o.addresses()
+	return err
 }
 
 // processors has the runtime use as many processors as -t and loops want, and returns what
@@ -336,15 +321,21 @@ func (o *options) config(shutdown func()) (nodeserver.Config, error) {
 		MaxConns:     o.conns,
 		IdleTimeout:  o.idle,
 		Profile:      o.profile,
-		Admin:        nodeserver.Admin{NoFlush: o.noFlush, TrackSizes: o.trackSizes},
-		Addr:         "unix:" + o.socket,
+		Backlog:      o.backlog,
+		TurnCommands: o.turn,
+		Admin: nodeserver.Admin{NoFlush: o.noFlush, NoDump: o.noDump, NoWatch: o.noWatch, DebugTime: o.debugTime,
+			TrackSizes: o.trackSizes, PrefixEnd: o.prefixEnd, Cluster: o.cluster},
+		Addr: "unix:" + o.socket,
 	}
 	if o.shutdown {
 		cfg.Admin.Shutdown = shutdown
 	}
 	if o.socket == "" {
-		host, port, _ := o.hostPort() // validate has seen it
-		cfg.Addr = net.JoinHostPort(host, port)
+		list, err := o.addresses()
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Addr = list[0]
 	}
 	var err error
 	if cfg.Users, err = readUsers(o.users); err != nil {

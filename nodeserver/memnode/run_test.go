@@ -26,16 +26,21 @@ import (
 
 // waiter is a log that can be waited on.
 type waiter struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // guards all
 	text strings.Builder
 	want *regexp.Regexp
 	got  chan string
+	all  chan []string // every group, instead of the first
 }
 
 func (w *waiter) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.text.Write(p)
+	if m := w.want.FindStringSubmatch(w.text.String()); m != nil && w.all != nil {
+		w.all <- m[1:]
+		w.all = nil
+	}
 	if m := w.want.FindStringSubmatch(w.text.String()); m != nil && w.got != nil {
 		w.got <- m[1]
 		w.got = nil
@@ -54,6 +59,64 @@ func start(t *testing.T, args ...string) (addr string, end func() int) {
 	go func() { code <- run(ctx, append(args, "-v"), io.Discard, log) }()
 	t.Cleanup(stop)
 	return <-got, func() int { stop(); return <-code }
+}
+
+// TestListensOnAllAddresses: each of -l is listened on, and all stop together.
+func TestListensOnAllAddresses(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	got := make(chan []string, 1)
+	log := &waiter{want: regexp.MustCompile(`(?s)addr=(\S+) .*addr=(\S+) .*addr=(\S+) `), all: got}
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, []string{"-p0", "-l", "127.0.0.1,localhost", "-l127.0.0.1:0", "-v", "-c", "5"}, io.Discard, log)
+	}()
+	addrs := <-got
+	require.Len(t, addrs, 3)
+	for i, addr := range addrs {
+		nc, err := net.Dial("tcp", addr)
+		require.NoError(t, err)
+		defer nc.Close()
+		if i == 0 {
+			say(t, nc, "set k 0 0 1\r\nx\r\n", "STORED\r\n")
+		}
+		say(t, nc, "get k\r\n", "VALUE k 0 1\r\nx\r\nEND\r\n")
+	}
+	stop()
+	assert.Equal(t, exitOK, <-code)
+	for _, addr := range addrs {
+		_, err := net.Dial("tcp", addr)
+		require.Error(t, err)
+	}
+
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	var errs strings.Builder
+	assert.Equal(t, exitError, run(t.Context(), []string{"-p0", "-l", "127.0.0.1," + taken.Addr().String()}, io.Discard, &errs))
+	assert.Contains(t, errs.String(), "in use")
+	assert.Equal(t, 1, strings.Count(errs.String(), "\n"))
+}
+
+// TestOptionsArrive: what options say is what the node does.
+func TestOptionsArrive(t *testing.T) {
+	addr, end := start(t, "-p0", "-X", "-W", "-D/", "-R", "7", "-b", "9", "-o", "debugtime", "--cluster", "a|10.0.0.1|11211")
+	nc, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	defer nc.Close()
+	say(t, nc, "watch\r\n", "CLIENT_ERROR watch commands not allowed\r\n")
+	say(t, nc, "lru_crawler metadump all\r\n", "ERROR metadump not allowed\r\n")
+	say(t, nc, "stats cachedump 1 1\r\n", "CLIENT_ERROR stats cachedump not allowed\r\n")
+	say(t, nc, "get a/b\r\nstats detail dump\r\n", "END\r\nPREFIX a get 1 hit 0 set 0 del 0\r\nEND\r\n")
+	say(t, nc, "debugtime p\r\n", "OK\r\n")
+	say(t, nc, "config get cluster\r\n", "CONFIG cluster 0 19\r\n1\na|10.0.0.1|11211\n\r\nEND\r\n")
+	_, err = io.WriteString(nc, "stats settings\r\nquit\r\n")
+	require.NoError(t, err)
+	all, err := io.ReadAll(nc)
+	require.NoError(t, err)
+	for _, want := range []string{"dump_enabled no", "stat_key_prefix /", "detail_enabled yes", "reqs_per_event 7", "tcp_backlog 9"} {
+		assert.Contains(t, string(all), "STAT "+want+"\r\n")
+	}
+	assert.Equal(t, exitOK, end())
 }
 
 func say(t *testing.T, nc net.Conn, text, want string) {
