@@ -42,13 +42,7 @@ func (l *Loader[V]) PutMultiWith(ctx context.Context, values map[string]V, o Wri
 			return fmt.Errorf("one of %d keys: %w", len(keys), err)
 		}
 	}
-	if err := l.canWrite(o); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := l.begin(); err != nil {
+	if err := l.beginWrite(ctx, o); err != nil {
 		return err
 	}
 	defer l.wg.Done()

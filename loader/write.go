@@ -38,13 +38,7 @@ func (l *Loader[V]) PutWith(ctx context.Context, key string, v V, o WriteOptions
 	if err != nil {
 		return err
 	}
-	if err := l.canWrite(o); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := l.begin(); err != nil {
+	if err := l.beginWrite(ctx, o); err != nil {
 		return err
 	}
 	defer l.wg.Done()
@@ -67,8 +61,8 @@ type WriteOptions struct {
 	Policy WritePolicy
 }
 
-// canWrite checks what a Put needs.
-func (l *Loader[V]) canWrite(o WriteOptions) error {
+// beginWrite checks what a Put needs, and registers it as begin does.
+func (l *Loader[V]) beginWrite(ctx context.Context, o WriteOptions) error {
 	switch {
 	case l.cfg.Store == nil:
 		return ErrNoStore
@@ -77,7 +71,10 @@ func (l *Loader[V]) canWrite(o WriteOptions) error {
 	case o.Policy == WriteBack && l.back == nil:
 		return ErrNoJournal
 	}
-	return nil
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return l.begin()
 }
 
 // put is Put by a policy, which has been checked.
