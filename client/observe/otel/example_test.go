@@ -2,10 +2,13 @@ package otel_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/memherd/memherd/client"
 	"github.com/memherd/memherd/client/observe/metrics"
@@ -14,31 +17,31 @@ import (
 	"github.com/memherd/memherd/ring"
 )
 
-func ExampleClient() {
-	srv, err := nodeserver.Start(nodeserver.Config{})
+// observed makes a client whose figures and calls go to the program's providers. Use it as the client it wraps.
+func observed(cfg client.Config, meter metric.MeterProvider, tracer trace.TracerProvider) (*otel.Client, error) {
+	c, err := client.New(cfg)
 	if err != nil {
-		fmt.Println(err)
-		return
+		return nil, err
 	}
-	defer srv.Close()
-	c, err := client.New(client.Config{Nodes: ring.Addrs(srv.Addr().String())})
+	if _, err := otel.Register(meter, metrics.Source{Client: c}); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return otel.New(otel.Config{Client: c, Tracer: tracer, Meter: meter})
+}
+
+func ExampleClient() {
+	node, err := nodeserver.Start(nodeserver.Config{})
 	if err != nil {
-		fmt.Println(err)
-		return
+		panic(err)
+	}
+	defer node.Close()
+	cfg := client.Config{Nodes: ring.Addrs(node.Addr().String())}
+	c, err := observed(cfg, sdkmetric.NewMeterProvider(), sdktrace.NewTracerProvider())
+	if err != nil {
+		panic(err)
 	}
 	defer c.Close()
-
-	meter, tracer := sdkmetric.NewMeterProvider(), sdktrace.NewTracerProvider() // the program's own
-	if _, err := otel.Register(meter, metrics.Source{Client: c}); err != nil {
-		fmt.Println(err)
-		return
-	}
-	traced, err := otel.New(otel.Config{Client: c, Tracer: tracer, Meter: meter})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	_, err = traced.Get(context.Background(), "user:42") // a span, and its duration
+	_, err = c.Get(context.Background(), "user:42") // a span, and its duration
 	fmt.Println(err)
 	// Output: memherd: cache miss
 }
