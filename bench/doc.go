@@ -7,7 +7,8 @@
 //	go run ./bench replay -trace FILE   recorded requests: *.keys, Twitter CSV, or what memcached prints for lru_crawler
 //	                                    metadump and watch; plain, gzip or zstd; -speed 1 at their own pace
 //	go run ./bench nodes -n 3 -p 21211  nodes to play with by telnet or memccat
-//	go run ./bench compare              client gets against gomemcache on one memcached
+//	go run ./bench compare              memherd beside gomemcache, grafana/gomemcache and rueidis on Redis; -on memcached,memnode
+//	go run ./bench scenario -list       what is promised when something breaks; scenario NAME or all plays it
 //
 // Flags may be written with one dash or two. The exit status is 0 if all went
 // well, 1 if a caller saw an error or a wrong value or the run failed, and 2 if it

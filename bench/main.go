@@ -39,14 +39,14 @@ type cli struct {
 	Run     runCmd     `cmd:"" help:"Run a workload."`
 	Replay  replayCmd  `cmd:"" help:"Replay a recorded trace."`
 	Nodes   nodesCmd   `cmd:"" help:"Run nodes to play with until Ctrl-C."`
-	Compare compareCmd `cmd:"" help:"Compare client gets with gomemcache on one memcached."`
+	Compare compareCmd `cmd:"" help:"Compare memherd with gomemcache, grafana/gomemcache and rueidis on Redis, in turns, on memcached, memnode or both."`
 	Fault   faultCmd   `cmd:"" help:"Play faults on real memcached processes behind proxies, and hold them against what is promised."`
 	Loads   loadsCmd   `cmd:"" help:"Play stampedes, dying processes and origins in trouble, and count what reaches the origin."`
 	Hot     hotCmd     `cmd:"" help:"Measure how hot keys are found and served: detection, staleness, the load of nodes."`
 	Top     topCmd     `cmd:"" help:"Show the keys that a fleet is asked for most, without touching who asks."`
 	Node    nodeCmd    `cmd:"" help:"Compare memnode with memcached: throughput, CPU time, memory."`
 
-	Scenario scenarioCmd `cmd:"" help:"Play any scenario of fault and loads by its name, or all: pass or fail; -list has them."`
+	Scenario scenarioCmd `cmd:"" help:"Play any scenario of fault, loads and hot by its name, or all: pass or fail; -list has them."`
 	Hitratio hitratioCmd `cmd:"" help:"Compare the hit ratios of memnode and memcached on a trace."`
 }
 

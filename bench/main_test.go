@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/memherd/memherd/bench/internal/fleet"
 	"github.com/memherd/memherd/bench/internal/part"
 	"github.com/memherd/memherd/bench/internal/report"
 	"github.com/memherd/memherd/bench/internal/scenario"
@@ -111,6 +110,8 @@ func TestBadInput(t *testing.T) {
 		"no such law":           {"hitratio -trace zipf:x", "zipf:x"},
 		"no round of a node":    {"node -rounds 0", "-rounds must be positive"},
 		"compare nothing":       {"compare -rounds 0", "must be positive"},
+		"compare what":          {"compare -work fly", "-work must be one of"},
+		"comparison's log":      {"compare -hdr " + dir, "-hdr " + dir + " is a folder"},
 		"compare on nobody":     {"compare -server " + dead, "cannot reach server"},
 		"bad prefix":            {"run -prefix=a\tb", "-prefix"},
 		"no size":               {"run -value-size 10-5", "-value-size 10-5: 10-5 ends before it begins"},
@@ -322,35 +323,4 @@ func TestStoppedDemoPrintsWhatThereIs(t *testing.T) {
 	assert.Contains(t, out.String(), "stopped before its end")
 	assert.Contains(t, out.String(), "warm-up")
 	assert.NotContains(t, errs.String(), "bench:", "the table has said why")
-}
-
-func TestCompare(t *testing.T) {
-	f, err := fleet.Start(1, 0)
-	require.NoError(t, err)
-	defer f.Close()
-	out := filepath.Join(t.TempDir(), "out.json")
-	code, stdout, stderr := bench(t, "compare", "-server", f.Nodes()[0].Addr, "-goroutines", "1,8", "-rounds", "2", "-slot", "20ms", "-json", out, "-html", out+".html")
-	require.Equal(t, exitOK, code, stdout+stderr)
-	assert.Equal(t, 2, strings.Count(stdout, "\nmemherd "))
-	assert.Equal(t, 2, strings.Count(stdout, "\ngomemcache again "), "the A/A rows")
-	page, err := os.ReadFile(out + ".html")
-	require.NoError(t, err)
-	assert.Contains(t, string(page), "8, memherd: ")
-	assert.Contains(t, stdout, "1.90  2.40", "the floor and the aim at 8 goroutines")
-	assert.NotContains(t, stdout, "no deadline")
-	assert.FileExists(t, out)
-
-	code, stdout, stderr = bench(t, "compare", "-server", f.Nodes()[0].Addr, "-goroutines", "4", "-rounds", "1", "-slot", "10ms", "-deadline")
-	require.Equal(t, exitOK, code, stdout+stderr)
-	assert.Contains(t, stdout, "\nmemherd, no deadline ")
-	assert.Contains(t, stdout, "a context.WithTimeout an operation at 4 goroutines costs memherd ")
-
-	// Without a server it starts a memcached, or says that it could not.
-	code, stdout, stderr = bench(t, "compare", "-goroutines", "2", "-rounds", "1", "-slot", "10ms")
-	require.Equal(t, exitOK, code, stdout+stderr)
-	if _, err := stock.Find(); err == nil {
-		assert.Contains(t, stdout, "from memcached 1.")
-	} else {
-		assert.Contains(t, stdout, "from a node in this process")
-	}
 }

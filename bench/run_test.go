@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,9 +15,6 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/memherd/memherd/bench/internal/contest"
-	"github.com/memherd/memherd/nodeserver/stock"
 )
 
 // TestRunWritesAllReports: the page, the log of HdrHistogram and the JSON tell of the same run.
@@ -143,20 +139,4 @@ func TestRunServesTheLivePage(t *testing.T) {
 	}
 	cancel()
 	wg.Wait()
-}
-
-// TestCompareOnBoth: one run, a table each, and all in one file.
-func TestCompareOnBoth(t *testing.T) {
-	stock.Need(t)
-	out := filepath.Join(t.TempDir(), "out.json")
-	code, stdout, stderr := bench(t, "compare", "-on", "memcached,memnode", "-goroutines", "8", "-rounds", "1", "-slot", "10ms", "-json", out)
-	require.Equal(t, exitOK, code, stdout+stderr)
-	b, err := os.ReadFile(out)
-	require.NoError(t, err)
-	var tables []contest.Result
-	require.NoError(t, json.Unmarshal(b, &tables))
-	require.Len(t, tables, 2)
-	assert.Contains(t, tables[0].Title, "from memcached 1.")
-	assert.Contains(t, tables[1].Title, "a node in this process")
-	assert.Equal(t, 1, strings.Count(stdout, "ratio: operations a second over"), "told once how to read it")
 }

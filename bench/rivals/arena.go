@@ -52,13 +52,18 @@ func start(ctx context.Context, on []string, stderr io.Writer) (s *servers, err 
 			return s, err
 		}
 	}
+	s.redis = anyRedis(ctx, "rivals", stderr)
+	return s, nil
+}
+
+// anyRedis runs a redis-server, or tells that there is none: program says who tells it.
+func anyRedis(ctx context.Context, program string, stderr io.Writer) *redis {
 	r, err := startRedis(ctx)
 	if err != nil {
-		fmt.Fprintf(stderr, "rivals: rueidis does not play: %v\n", err)
-		return s, nil
+		fmt.Fprintf(stderr, "%s: rueidis does not play: %v\n", program, err)
+		return nil
 	}
-	s.redis = r
-	return s, nil
+	return r
 }
 
 func (s *servers) stop() error {
@@ -104,11 +109,16 @@ func (s *servers) players(cpu func() (time.Duration, error), addrs []string) []c
 		contest.Gomemcache(contest.Base, cpu, addrs...),
 		contest.Memherd(cpu, addrs...),
 		contest.Gomemcache(contest.Noise, cpu, addrs...),
-		player("grafana/gomemcache", cpu, func(conns int) (contest.Cache, error) { return newGrafana(conns, addrs...) }),
 	}
-	if s.redis != nil && len(addrs) == 1 {
-		all = append(all, player("rueidis on redis", cputime.Reader(s.redis.cmd.Process.Pid),
-			func(int) (contest.Cache, error) { return newRueidis(s.redis.addr) }))
+	return append(all, guests(s.redis, cpu, addrs...)...)
+}
+
+// guests are those of the players who live in this module. redis may be nil.
+func guests(redis *redis, cpu func() (time.Duration, error), addrs ...string) []contest.Player {
+	all := []contest.Player{player("grafana/gomemcache", cpu, func(conns int) (contest.Cache, error) { return newGrafana(conns, addrs...) })}
+	if redis != nil && len(addrs) == 1 {
+		all = append(all, player("rueidis on redis", cputime.Reader(redis.cmd.Process.Pid),
+			func(int) (contest.Cache, error) { return newRueidis(redis.addr) }))
 	}
 	return all
 }

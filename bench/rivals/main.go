@@ -5,6 +5,7 @@
 //	rivals -quick                 a look, about a minute
 //	rivals -tables get,parts      some of the tables
 //	rivals -json out.json         keep the figures
+//	rivals -compare JSON          what `bench compare` has it do
 //
 // The exit status is 0 if everybody gave right answers, whatever the figures; 1 if the
 // comparison broke off, 2 if it was asked for something it can't do.
@@ -17,13 +18,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/memherd/memherd/bench/internal/compare"
 	"github.com/memherd/memherd/bench/internal/contest"
 	"github.com/memherd/memherd/bench/internal/report"
 )
@@ -55,6 +56,7 @@ type options struct {
 	on     []string // kinds of servers
 	json   string
 	html   string
+	asked  *compare.Options // by bench compare, which checked them
 }
 
 // parse reads the arguments. Its errors are the user's.
@@ -69,8 +71,16 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of the requests")
 	f.StringVar(&o.json, "json", "", "also write the results as JSON to this file (- is stdout)")
 	f.StringVar(&o.html, "html", "", "also write a page with plots to this file")
+	asked := f.String("compare", "", "play what bench compare asks for, in JSON, and nothing else")
 	if err := f.Parse(args); err != nil {
 		return o, err
+	}
+	if *asked != "" {
+		o.asked = new(compare.Options)
+		if *o.asked, err = compare.Decode(*asked); err != nil {
+			return o, fmt.Errorf("-compare: %w", err)
+		}
+		return o, nil
 	}
 	set := map[string]bool{}
 	f.Visit(func(f *flag.Flag) { set[f.Name] = true })
@@ -115,18 +125,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "rivals:", err)
 		return 2
 	}
-	if err := compare(ctx, o, stdout, stderr); err != nil {
-		fmt.Fprintln(stderr, "rivals:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	name := "rivals"
+	if o.asked != nil {
+		name, err = "bench", playAsked(ctx, *o.asked, stdout, stderr)
+	} else {
+		err = playTables(ctx, o, stdout, stderr)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", "; "))
 		return 1
 	}
 	return 0
-}
-
-// root is the folder of memherd's module.
-func root(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/memherd/memherd").Output()
-	if err != nil {
-		return "", fmt.Errorf("cannot find memherd's module: %w; run this somewhere in its checkout", err)
-	}
-	return strings.TrimSpace(string(out)), nil
 }

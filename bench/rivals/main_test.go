@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/memherd/memherd/bench/internal/compare"
 	"github.com/memherd/memherd/nodeserver/stock"
 )
 
@@ -27,6 +28,7 @@ func TestBadInput(t *testing.T) {
 		"-on redis":           "-on redis: give memcached, memnode",
 		"-on memnode,memnode": "-on memnode,memnode: give",
 		"-html no/such/file":  "-html no/such/file cannot be written",
+		"-compare {\"a\":1}":  "-compare: json",
 	} {
 		var out, errs bytes.Buffer
 		assert.Equal(t, 2, run(t.Context(), strings.Split(args, " "), &out, &errs), args)
@@ -93,4 +95,17 @@ func TestSomeTables(t *testing.T) {
 			assert.Positive(t, row.Ratio.Mid, "%s: %s", table.Name, row.Name)
 		}
 	}
+}
+
+// TestAsked: what bench compare asks for is played with this module's clients.
+func TestAsked(t *testing.T) {
+	asked, err := compare.Encode(compare.Options{On: []string{"memnode"}, Work: "get", Goroutines: []int{8}, Rounds: 1, Slot: 5 * time.Millisecond, Keys: 100, Size: 100})
+	require.NoError(t, err)
+	var out, errs bytes.Buffer
+	require.Zero(t, run(t.Context(), []string{"-compare", asked}, &out, &errs), errs.String())
+	for _, want := range []string{"\nmemherd ", "\ngrafana/gomemcache ", "\nbare prototype "} {
+		assert.Contains(t, out.String(), want)
+	}
+	_, err = findRedis()
+	assert.Equal(t, err == nil, strings.Contains(out.String(), "\nrueidis on redis "))
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/memherd/memherd/bench/internal/compare"
 	"github.com/memherd/memherd/bench/internal/report"
 	"github.com/memherd/memherd/bench/internal/versus"
 )
@@ -35,7 +36,7 @@ const (
 // runParts runs the client's own benchmark of its parts, which can switch them off
 // where nobody outside of the client can.
 func runParts(ctx context.Context, rounds int) ([]part, error) {
-	dir, err := root(ctx)
+	dir, err := compare.Root(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/memherd/memherd/bench/internal/contest"
 	"github.com/memherd/memherd/bench/internal/progress"
 	"github.com/memherd/memherd/bench/internal/report"
-	"github.com/memherd/memherd/bench/internal/versus"
 	"github.com/memherd/memherd/nodeserver/stock"
 )
 
@@ -26,8 +25,8 @@ type results struct {
 	Parts     []part           `json:"parts,omitempty"`
 }
 
-// compare plays the tables and prints each as soon as it is there.
-func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
+// playTables plays the tables and prints each as soon as it is there.
+func playTables(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	s, err := start(ctx, o.on, stderr)
 	if err != nil {
 		return err
@@ -46,14 +45,23 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 	bar.Step("comparing")
 	done := int64(0)
 	g.o.Watch = func(word string) { bar.Set(done, word); done++ }
+	var broken error
 	for _, name := range o.tables {
-		if err := g.table(ctx, name); err != nil {
-			bar.Close()
-			return err
+		if broken = g.table(ctx, name); broken != nil {
+			break
 		}
 	}
 	bar.Close()
-	g.close()
+	if broken != nil && (ctx.Err() == nil || len(g.res.Tables) == 0) {
+		return broken
+	}
+	g.close() // of what there was when it was stopped
+	return errors.Join(broken, g.write())
+}
+
+// write writes the files that were asked for.
+func (g *game) write() error {
+	o := g.o
 	if o.html != "" {
 		notes := []string{"memcached " + g.res.Memcached, fmt.Sprintf("%d rounds of %v each in turn", o.Rounds, o.Slot), fmt.Sprintf("seed %d", o.Seed)}
 		if err := contest.Page("memherd's client and others", notes, g.res.Tables, time.Now()).Write(o.html); err != nil {
@@ -61,7 +69,7 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 		}
 	}
 	if o.json != "" {
-		return report.WriteJSON(o.json, stdout, g.res)
+		return report.WriteJSON(o.json, g.stdout, g.res)
 	}
 	return nil
 }
@@ -121,11 +129,13 @@ func (g *game) table(ctx context.Context, name string) (err error) {
 	t, _ := find(name) // parse has seen to it that it is there
 	for _, on := range g.o.on {
 		res, err := g.arenas[on].Play(ctx, as(t, on), g.o.Options)
+		if len(res.Rows) > 0 {
+			res.Print(g.stdout)
+			g.res.Tables = append(g.res.Tables, res)
+		}
 		if err != nil {
 			return err
 		}
-		res.Print(g.stdout)
-		g.res.Tables = append(g.res.Tables, res)
 	}
 	return nil
 }
@@ -137,12 +147,7 @@ func as(t contest.Table, on string) contest.Table {
 	}
 	t.Name += " on " + on
 	t.Title += ", nodes in this process"
-	t.Cases = slices.Clone(t.Cases)
-	for i := range t.Cases {
-		c := &t.Cases[i]
-		c.Ratio, c.P50, c.CPU = versus.Bound{}, versus.Bound{}, versus.Bound{}
-	}
-	return t
+	return t.Unpromised()
 }
 
 // close says how to read the tables and how many promises hold.

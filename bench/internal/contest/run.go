@@ -16,6 +16,8 @@ type Options struct {
 	Seed   uint64
 	// Watch, if not nil, is told before each turn what it is.
 	Watch func(word string)
+	// Took, if not nil, is told of each turn what came of it.
+	Took func(player string, c Case, t versus.Turn)
 }
 
 // Arena is the servers and those who play on them.
@@ -61,7 +63,7 @@ type Result struct {
 	Notes  []string `json:"notes"`
 }
 
-// Play plays a table.
+// Play plays a table. If ctx ends meanwhile, what was played until then comes with the error.
 func (a *Arena) Play(ctx context.Context, t Table, o Options) (Result, error) {
 	res := Result{Name: t.Name, Title: t.Title}
 	for _, c := range t.Cases {
@@ -82,13 +84,21 @@ func (a *Arena) Play(ctx context.Context, t Table, o Options) (Result, error) {
 				o.Watch(fmt.Sprintf("%s: %s, %d goroutines, round %d of %d", t.Name, name, c.Goroutines, round+1, o.Rounds))
 			}
 		}
+		if o.Took != nil {
+			cfg.Took = func(name string, turn versus.Turn) { o.Took(name, c, turn) }
+		}
 		all := contenders(t, stock, players)
 		cfg.Base, cfg.Others = all[0], all[1:]
 		scores, err := versus.Run(ctx, cfg)
+		if len(scores) > 0 {
+			res.judge(t, c, scores)
+		}
 		if err != nil {
+			if ctx.Err() != nil {
+				res.Notes = append(res.Notes, fmt.Sprintf("stopped at %s, before its end: these are the figures until then", at(c.Goroutines)))
+			}
 			return res, fmt.Errorf("%s: %w", t.Title, err)
 		}
-		res.judge(t, c, scores)
 	}
 	return res, nil
 }

@@ -2,6 +2,7 @@ package contest
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/memherd/memherd/bench/internal/versus"
@@ -27,6 +28,16 @@ type Case struct {
 	// What memherd promises, as ratios to gomemcache: of operations a second, of p50,
 	// of client CPU an operation; more is better in all of them.
 	Ratio, P50, CPU versus.Bound
+}
+
+// Unpromised is the table without floors and aims, which are about memcached.
+func (t Table) Unpromised() Table {
+	t.Cases = slices.Clone(t.Cases)
+	for i := range t.Cases {
+		c := &t.Cases[i]
+		c.Ratio, c.P50, c.CPU = versus.Bound{}, versus.Bound{}, versus.Bound{}
+	}
+	return t
 }
 
 // keys is how many keys a case uses: no more than make 10 MB, so that large values

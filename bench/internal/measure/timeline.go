@@ -97,7 +97,17 @@ func (t *Timeline) Intervals() (out []Interval) {
 // Interval is a part of a run.
 type Interval struct {
 	From, Length time.Duration // since the start
+	Tag          string        // whose it is, where a log has several; without commas and spaces
 	bins         *bins
+}
+
+// IntervalOf is an interval of that length with latencies that were measured one by one.
+func IntervalOf(length time.Duration, took []time.Duration) Interval {
+	v := Interval{Length: length, bins: &bins{}}
+	for _, d := range took {
+		v.bins[binOf(clamp(d))]++
+	}
+	return v
 }
 
 // hist is the interval as the library's histogram, with two significant digits.
@@ -136,6 +146,7 @@ func WriteLog(w io.Writer, what string, start time.Time, intervals []Interval) e
 		h := v.hist()
 		h.SetStartTimeMs(start.Add(v.From).UnixMilli())
 		h.SetEndTimeMs(start.Add(v.From + v.Length).UnixMilli())
+		h.SetTag(v.Tag)
 		if err := log.OutputIntervalHistogram(h); err != nil {
 			return err
 		}

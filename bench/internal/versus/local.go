@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/memherd/memherd/bench/internal/cputime"
+	"github.com/memherd/memherd/bench/internal/measure"
 	"github.com/memherd/memherd/bench/internal/workload"
 )
 
@@ -116,6 +117,7 @@ func (l Local) spin(ctx context.Context, op Op, s Slot) (Turn, error) {
 	all := slices.Concat(took...)
 	slices.Sort(all)
 	t.P50, t.P99 = quantile(all, 0.5), quantile(all, 0.99)
+	t.Began, t.Latencies = start, measure.IntervalOf(elapsed, all)
 	return t, nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/memherd/memherd/bench/internal/measure"
 )
 
 // Contender is one client, or one build of a client, under one name.
@@ -36,6 +38,9 @@ type Turn struct {
 	// together; 0 if the system does not say.
 	ClientCPU float64 `json:"client_cpu_us"`
 	ServerCPU float64 `json:"server_cpu_us"`
+
+	Began     time.Time        `json:"-"`
+	Latencies measure.Interval `json:"-"` // of those operations whose latency was taken
 }
 
 // Config says how to compare. Base is what the others are divided by.
@@ -46,10 +51,13 @@ type Config struct {
 	Rounds int
 	// Watch, if not nil, is told before each turn whose it is.
 	Watch func(name string, round int)
+	// Took, if not nil, is told of each turn what came of it.
+	Took func(name string, t Turn)
 }
 
 // Run compares and returns the scores, Base's first. The first error ends the
-// comparison: figures with errors in them compare nothing.
+// comparison: figures with errors in them compare nothing. If it is the end of ctx,
+// the scores of the rounds that were played in full come with it.
 func Run(ctx context.Context, cfg Config) ([]Score, error) {
 	if cfg.Rounds < 1 || cfg.Slot.Length <= 0 || cfg.Slot.Picks < 1 || cfg.Slot.Goroutines < 1 {
 		return nil, errors.New("a comparison needs at least one round, one goroutine, one key and a time for each turn")
@@ -70,14 +78,26 @@ func Run(ctx context.Context, cfg Config) ([]Score, error) {
 			slot.Seed += uint64(round)
 			t, err := all[i].Turn(ctx, slot)
 			if err != nil {
-				return nil, fmt.Errorf("%s with %d goroutines: %w", all[i].Name, slot.Goroutines, err)
+				err = fmt.Errorf("%s with %d goroutines: %w", all[i].Name, slot.Goroutines, err)
+				if ctx.Err() != nil && round > 0 {
+					return scores(all, turns, round, slot.Goroutines), err
+				}
+				return nil, err
 			}
 			turns[i][round] = t
+			if cfg.Took != nil {
+				cfg.Took(all[i].Name, t)
+			}
 		}
 	}
-	scores := make([]Score, len(all))
+	return scores(all, turns, cfg.Rounds, cfg.Slot.Goroutines), nil
+}
+
+// scores sums up the first rounds.
+func scores(all []Contender, turns [][]Turn, rounds, goroutines int) []Score {
+	out := make([]Score, len(all))
 	for i, c := range all {
-		scores[i] = score(c.Name, cfg.Slot.Goroutines, turns[i], turns[0])
+		out[i] = score(c.Name, goroutines, turns[i][:rounds], turns[0][:rounds])
 	}
-	return scores, nil
+	return out
 }

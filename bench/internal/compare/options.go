@@ -1,0 +1,91 @@
+package compare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/memherd/memherd/bench/internal/contest"
+	"github.com/memherd/memherd/bench/internal/fleet"
+	"github.com/memherd/memherd/bench/internal/report"
+)
+
+// Options are the flags of `bench compare`. As JSON they travel to the program that has the other clients.
+type Options struct {
+	Server     string        `help:"Compare on this server instead of one of the bench's own." placeholder:"ADDR"`
+	On         []string      `default:"memcached" enum:"memcached,memnode" help:"Which servers of its own to compare on: memcached, memnode (a node in this process), or memcached,memnode for both."`
+	Work       string        `default:"get" enum:"get,set,mixed,multi" help:"What everybody does: get, set, mixed (nine gets to a set) or multi (GetMulti of 50 keys)."`
+	Goroutines []int         `short:"g" default:"1,8,64,256" help:"Numbers of goroutines."`
+	Rounds     int           `default:"9" help:"Rounds; the median counts."`
+	Slot       time.Duration `default:"500ms" help:"Length of each client's turn in a round."`
+	Keys       int           `default:"1000" help:"Number of keys."`
+	Size       int           `default:"100" help:"Bytes of a value."`
+	Deadline   bool          `help:"Give each operation a context.WithTimeout of its own."`
+	Seed       uint64        `default:"1" help:"Seed of the requests."`
+	HTML       string        `name:"html" help:"Also write a page with plots to this file." placeholder:"OUT"`
+	HDR        string        `name:"hdr" help:"Also write the latencies of every turn to this file, as a log of HdrHistogram; tags say whose they are." placeholder:"OUT"`
+	JSON       string        `name:"json" help:"Also write the results as JSON to this file (- is stdout)." placeholder:"OUT"`
+}
+
+// work is what the flag -work can say.
+var work = map[string]struct {
+	work contest.Work
+	many string
+}{
+	"get":   {contest.Gets, "gets"},
+	"set":   {contest.Sets, "sets"},
+	"mixed": {contest.Mixed, "gets and sets, nine to one,"},
+	"multi": {contest.Multi, fmt.Sprintf("GetMulti of %d keys", contest.MultiKeys)},
+}
+
+const largest = 1<<20 - 1<<11 // a value, with what the node stores beside it
+
+// Check says what is wrong with them. It also sees whether the server answers.
+func (o *Options) Check(ctx context.Context) error {
+	for _, g := range o.Goroutines {
+		if g < 1 || g > 10_000 {
+			return fmt.Errorf("-goroutines %d: give numbers from 1 to 10000", g)
+		}
+	}
+	switch _, known := work[o.Work]; {
+	case !known:
+		return fmt.Errorf("-work %s: there are get, set, mixed and multi", o.Work)
+	case len(o.Goroutines) == 0 || o.Rounds < 1 || o.Slot < time.Millisecond || o.Keys < 1 || o.Size < 1 || o.Size > largest:
+		return fmt.Errorf("-goroutines, -rounds, -slot, -keys and -size must be positive, -slot at least 1ms, -size at most %d", largest)
+	case o.HDR == "-":
+		return errors.New("-hdr -: give a file")
+	}
+	for flag, path := range map[string]string{"-html": o.HTML, "-hdr": o.HDR} {
+		if err := report.CheckPath(flag, path); err != nil {
+			return err
+		}
+	}
+	if err := report.CheckJSONPath(o.JSON); err != nil {
+		return err
+	}
+	if o.Server != "" {
+		_, err := fleet.External(ctx, []string{o.Server}, false)
+		return err
+	}
+	return nil
+}
+
+// table is what is played on the servers that what names.
+func (o *Options) table(what string) contest.Table {
+	w := work[o.Work]
+	t := contest.Table{Name: o.Work, Work: w.work, Nodes: 1,
+		Title: fmt.Sprintf("%s of %d B on %s, %d rounds of %v each in turn, seed %d", w.many, o.Size, what, o.Rounds, o.Slot, o.Seed)}
+	if o.Deadline {
+		t.Deadline = contest.Timeout
+	}
+	for _, g := range o.Goroutines {
+		one := contest.Case{Goroutines: g, Size: o.Size}
+		if w.work == contest.Gets {
+			one = contest.GetCase(g, o.Size)
+		}
+		one.Keys = o.Keys
+		t.Cases = append(t.Cases, one)
+	}
+	return t
+}
