@@ -27,5 +27,10 @@ func (c *hotCmd) Run(e *env) error {
 		return err
 	}
 	setup.Hot.Traces = c.Traces
-	return playAll(e, play, setup, c.JSON, fmt.Sprintf("near-cache as it comes, %d runs, seed %d", setup.Runs, setup.Seed))
+	results, err := playEach(e, play, setup, c.JSON, fmt.Sprintf("near-cache as it comes, %d runs, seed %d", setup.Runs, setup.Seed))
+	if len(results) > 1 {
+		fmt.Fprintln(e.people(c.JSON))
+		scenario.PrintFloors(e.people(c.JSON), results, scenario.SampledOneIn)
+	}
+	return err
 }

@@ -11,6 +11,8 @@ type Figure struct {
 	Name   string `json:"name"`
 	Format string `json:"-"` // of its values, for fmt
 	Bound  Bound  `json:"bound,omitzero"`
+	// Aim is what is hoped for beyond Bound.
+	Aim Bound `json:"aim,omitzero"`
 	// Safety marks what must never be missed: a scenario that misses it has failed.
 	Safety bool `json:"safety,omitempty"`
 }
@@ -40,7 +42,7 @@ func rangeOf(v []float64) *Range {
 	return &Range{slices.Min(v), slices.Max(v)}
 }
 
-// judge holds the worst run against the bound. A bound without a value is not measured,
+// judge holds the worst run against the bound, and against the aim if there is one. A bound without a value is not measured,
 // which is no pass.
 func (f Figure) judge(v *Range) versus.Verdict {
 	switch {
@@ -48,10 +50,16 @@ func (f Figure) judge(v *Range) versus.Verdict {
 		return versus.None
 	case v == nil:
 		return versus.Unmeasured
-	case f.Bound.Most != nil && !(v.Max <= *f.Bound.Most), f.Bound.Least != nil && !(v.Min >= *f.Bound.Least):
+	case !f.Bound.holds(v):
 		return versus.Below
+	case f.Aim != (Bound{}) && f.Aim.holds(v):
+		return versus.Aimed
 	}
 	return versus.Reached
+}
+
+func (b Bound) holds(v *Range) bool {
+	return (b.Most == nil || v.Max <= *b.Most) && (b.Least == nil || v.Min >= *b.Least)
 }
 
 // Row is one figure of a scenario with what came of it.

@@ -38,7 +38,7 @@ type Hot struct {
 	Fault   time.Duration `json:"fault_ns"`
 	Stopped time.Duration `json:"stopped_ns"`
 	// Stored is how many keys fleets hold where their load is measured, Slot how long each measurement takes.
-	// Simulated is how many reads each simulated client makes, half of them before anything is counted, and Crowd how
+	// Simulated is how many reads each simulated client makes at most, half of them before anything is counted, and Crowd how
 	// many such clients and nodes there are.
 	Stored    int           `json:"stored"`
 	Slot      time.Duration `json:"slot_ns"`
@@ -63,7 +63,7 @@ var (
 
 // HotKeys are the scenarios of hot keys, in the order in which they are played.
 func HotKeys() []Scenario {
-	return slices.Concat(detecting(), stalenesses(), bearing(), []Scenario{simulated(), onTraces()})
+	return slices.Concat(detecting(), []Scenario{inMemory()}, stalenesses(), bearing(), []Scenario{simulated(), onTraces()})
 }
 
 // stream is reads by a Zipf law whose keys have names and hashes: what a detector is shown.

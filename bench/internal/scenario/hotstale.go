@@ -51,13 +51,14 @@ func stalenesses() []Scenario {
 	return []Scenario{
 		bound("stale-50ms", 50*time.Millisecond), bound("stale-5ms", 5*time.Millisecond),
 		{Name: "stale-off", Title: "the same with a near-cache that is told an hour: what the others must not show is seen", Once: true,
-			Figures: []Figure{{Name: fOffStale, Format: "%.0f", Bound: least(1), Safety: true}, {Name: fOffWorst, Format: "%.0f"}, {Name: fJudged, Format: "%.0f"}},
+			Figures: []Figure{{Name: fOffStale, Format: "%.0f", Bound: least(1), Safety: true}, {Name: fOffWorst, Format: "%.0f"}, {Name: fJudged, Format: "%.0f"}, {Name: fCostRate, Format: "%.0f"}},
 			play: func(r *run) error {
 				return r.watch(50*time.Millisecond, time.Hour, func(w *watch) error {
 					got, err := w.read(watchOrder{Lasts: r.Hot.Fault})
 					r.put(fOffStale, float64(got.Stale))
 					r.put(fOffWorst, ms(got.Worst))
 					r.put(fJudged, float64(got.Reads-got.Unknown))
+					r.put(fCostRate, float64(got.OneIn))
 					return err
 				})
 			}},
@@ -142,7 +143,7 @@ func (w *watch) judge(got watched) error {
 	r.put(fTooOld, float64(got.Stale))
 	r.put(fJudged, float64(got.Reads-got.Unknown-got.Missed-got.Failed))
 	r.put(fUnjudged, float64(got.Unknown))
-	r.put(fNearShare, percent(got.Near, got.Reads))
+	r.put(fNearShare, percent(min(got.Near, got.Reads), got.Reads)) // what comes from memory is counted by samples
 	r.put(fReadMiss, percent(got.Missed, got.Reads))
 	r.put(fReadFail, percent(got.Failed, got.Reads))
 	r.put(fCostRate, float64(got.OneIn))

@@ -1,9 +1,12 @@
 package scenario
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/bench/internal/versus"
 )
 
 // TestGroups: every scenario has a name of its own, a title, and something it promises.
@@ -56,4 +59,20 @@ func TestPassed(t *testing.T) {
 		require.Equal(t, c.safety, r.Passed(true))
 		require.Equal(t, c.summary, r.Summary())
 	}
+}
+
+// TestAims: what is hoped for beyond a bound is said to be reached by the worst run alone, and missing it fails nothing.
+func TestAims(t *testing.T) {
+	f := Figure{Name: "load", Format: "%.2f", Bound: most(1.08), Aim: most(1.05)}
+	for _, c := range []struct {
+		got  Range
+		want versus.Verdict
+	}{
+		{Range{1.01, 1.05}, versus.Aimed}, {Range{1.01, 1.06}, versus.Reached}, {Range{1.01, 1.09}, versus.Below},
+		{Range{1.01, math.NaN()}, versus.Below},
+	} {
+		require.Equal(t, c.want, f.judge(&c.got), "%v", c.got)
+		require.Equal(t, c.want != versus.Below, f.judge(&c.got).Holds())
+	}
+	require.Equal(t, versus.Unmeasured, f.judge(nil))
 }
