@@ -261,22 +261,42 @@ func TestDropDuringPut(t *testing.T) {
 // keep: a read that starts after a write returned sees that write or a later one. Run with -race.
 func TestOwnWritesAreSeenAtOnce(t *testing.T) {
 	n := newNear(t, Config{Staleness: time.Hour})
-	const key = "k"
-	h := xxhash.Sum64String(key)
-	var store, confirmed atomic.Uint64
-	rounds := scale(20_000)
+	s := newVersions(n)
+	s.race(t, func() (uint64, error) {
+		if v, ok := n.Get(s.hash, s.key); ok {
+			return v.CAS, nil
+		}
+		gen, sent := n.Generation(s.hash), time.Now()
+		got := s.store.Load()
+		n.Put(s.hash, s.key, Value{CAS: got, Bytes: []byte("x")}, gen, sent)
+		return got, nil
+	})
+}
+
+// versions is one key in a store that counts its versions, and a near-cache in front of it.
+type versions struct {
+	n                *Near
+	key              string
+	hash             uint64
+	store, confirmed atomic.Uint64
+}
+
+func newVersions(n *Near) *versions { return &versions{n: n, key: "k", hash: xxhash.Sum64String("k")} }
+
+// race has one goroutine write and three read, as long as that writes. read returns the version it saw, or an error;
+// one that was overwritten before the read began is one, too.
+func (s *versions) race(t *testing.T, read func() (uint64, error)) {
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
 	wg.Go(func() {
 		defer close(stop)
-		for range rounds {
-			n.Drop(h, key)
-			v := store.Add(1)
-			n.Drop(h, key)
-			confirmed.Store(v)
+		for range scale(20_000) {
+			s.n.Drop(s.hash, s.key)
+			v := s.store.Add(1)
+			s.n.Drop(s.hash, s.key)
+			s.confirmed.Store(v)
 		}
 	})
-	var near atomic.Int64
 	for range 3 {
 		wg.Go(func() {
 			for {
@@ -285,25 +305,20 @@ func TestOwnWritesAreSeenAtOnce(t *testing.T) {
 					return
 				default:
 				}
-				least := confirmed.Load()
-				got := uint64(0)
-				if v, ok := n.Get(h, key); ok {
-					near.Add(1)
-					got = v.CAS
-				} else {
-					gen, sent := n.Generation(h), time.Now()
-					got = store.Load()
-					n.Put(h, key, Value{CAS: got, Bytes: []byte("x")}, gen, sent)
+				least := s.confirmed.Load()
+				got, err := read()
+				if err == nil && got < least {
+					err = fmt.Errorf("read version %d after version %d was confirmed", got, least)
 				}
-				if got < least {
-					t.Errorf("read version %d after version %d was confirmed", got, least)
+				if err != nil {
+					t.Error(err)
 					return
 				}
 			}
 		})
 	}
 	wg.Wait()
-	n.check(t)
+	s.n.check(t)
 }
 
 // A cache too small for its keys, written, read, dropped, renewed and voided at once. Run with -race.

@@ -1,8 +1,7 @@
 package hotkey
 
 import (
-	"sync"
-	"sync/atomic"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,53 +87,22 @@ func TestKeptOutlivesARenewal(t *testing.T) {
 // starts after a write returned sees neither of the older. Run with -race.
 func TestKeptIsOfTheBytesBesideIt(t *testing.T) {
 	n := newNear(t, Config{Staleness: time.Hour})
-	const key = "k"
-	h := xxhash.Sum64String(key)
-	var store, confirmed atomic.Uint64
-	rounds := scale(20_000)
-	var wg sync.WaitGroup
-	stop := make(chan struct{})
-	wg.Go(func() {
-		defer close(stop)
-		for range rounds {
-			n.Drop(h, key)
-			v := store.Add(1)
-			n.Drop(h, key)
-			confirmed.Store(v)
+	s := newVersions(n)
+	s.race(t, func() (uint64, error) {
+		seen, ok := n.Look(s.hash, s.key)
+		if !ok {
+			gen, sent := n.Generation(s.hash), time.Now()
+			v := s.store.Load()
+			n.Put(s.hash, s.key, Value{Bytes: []byte{byte(v), byte(v >> 8), byte(v >> 16)}}, gen, sent)
+			return v, nil
 		}
+		v := uint64(seen.Bytes[0]) | uint64(seen.Bytes[1])<<8 | uint64(seen.Bytes[2])<<16
+		if p := seen.Kept.Load(); p == nil {
+			made := any(v)
+			seen.Kept.CompareAndSwap(nil, &made)
+		} else if *p != any(v) {
+			return v, fmt.Errorf("kept %v beside %d", *p, v)
+		}
+		return v, nil
 	})
-	var used atomic.Int64
-	for range 3 {
-		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				least := confirmed.Load()
-				seen, ok := n.Look(h, key)
-				if !ok {
-					gen, sent := n.Generation(h), time.Now()
-					v := store.Load()
-					n.Put(h, key, Value{Bytes: []byte{byte(v), byte(v >> 8), byte(v >> 16)}}, gen, sent)
-					continue
-				}
-				v := uint64(seen.Bytes[0]) | uint64(seen.Bytes[1])<<8 | uint64(seen.Bytes[2])<<16
-				if p := seen.Kept.Load(); p == nil {
-					made := any(v)
-					seen.Kept.CompareAndSwap(nil, &made)
-				} else if used.Add(1); *p != any(v) {
-					t.Errorf("kept %v beside %d", *p, v)
-					return
-				}
-				if v < least {
-					t.Errorf("read version %d after version %d was confirmed", v, least)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	n.check(t)
 }

@@ -194,25 +194,27 @@ func TestCallersWithTheirOwnPatience(t *testing.T) {
 // A caller leaves in the middle of a large write that the peer does not take. What is
 // left of the request goes out when the peer reads again, and the stream is in step.
 func TestLeavingInTheMiddleOfAWrite(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newRig(t)
-		var s settled
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		defer cancel()
-		k := g.call(memproto.Request{Cmd: memproto.CmdMetaSet, Value: make([]byte, 500_000)})
-		k.Settler = &s
-		start := time.Now()
-		require.False(t, g.do(ctx, k))
-		require.Equal(t, 20*time.Millisecond, time.Since(start))
-		g.echo(func(int) time.Duration { return 0 })
-		next := g.call(get())
-		require.True(t, g.do(t.Context(), next))
-		require.NoError(t, next.Err)
-		require.Equal(t, "value of key", string(next.Value))
-		require.EqualValues(t, 1, s.n.Load())
-		require.Zero(t, s.errs.Load(), "the abandoned write was executed")
-		g.close()
-	})
+	synctest.Test(t, func(t *testing.T) { leaveInTheMiddleOfAWrite(t, newRig(t)) })
+}
+
+// leaveInTheMiddleOfAWrite has a caller leave while the peer of g reads nothing yet.
+func leaveInTheMiddleOfAWrite(t *testing.T, g *rig) {
+	var s settled
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	k := g.call(memproto.Request{Cmd: memproto.CmdMetaSet, Value: make([]byte, 500_000)})
+	k.Settler = &s
+	start := time.Now()
+	require.False(t, g.do(ctx, k))
+	require.Equal(t, 20*time.Millisecond, time.Since(start))
+	g.echo(func(int) time.Duration { return 0 })
+	next := g.call(get())
+	require.True(t, g.do(t.Context(), next))
+	require.NoError(t, next.Err)
+	require.Equal(t, "value of key", string(next.Value))
+	require.EqualValues(t, 1, s.n.Load())
+	require.Zero(t, s.errs.Load(), "the abandoned write was executed")
+	g.close()
 }
 
 // A connection that dies tells every Settler.

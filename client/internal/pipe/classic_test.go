@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,31 +148,13 @@ func TestAClassicRefusedSetFailsItselfOnly(t *testing.T) {
 					}
 					reply := textAnswer(r)
 					if i%100 == 50 && r.Cmd == memproto.CmdSet {
-						reply = "SERVER_ERROR object too large for cache\r\n"
+						reply = refusal
 					}
 					io.WriteString(g.peer, reply)
 				}
 			}
 		})
-		var wg sync.WaitGroup
-		for i := range n {
-			k := g.call(memproto.Request{Cmd: memproto.CmdMetaSet, Value: []byte("v")})
-			require.NoError(t, g.c.Start(context.Background(), k))
-			wg.Go(func() {
-				require.True(t, g.c.Wait(context.Background(), k))
-				require.NoError(t, k.Err)
-				if i%100 == 50 {
-					require.Equal(t, memproto.StatusServerError, k.Resp.Status)
-					require.Equal(t, item.Answered, k.Sent)
-					require.Equal(t, "object too large for cache", k.Text)
-				} else {
-					require.Equal(t, memproto.StatusHD, k.Resp.Status)
-				}
-			})
-		}
-		wg.Wait()
-		require.False(t, g.c.Dead())
-		g.close()
+		setsOfWhichSomeAreRefused(t, g, n)
 	})
 }
 

@@ -18,7 +18,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/memherd/memherd/client/item"
-	"github.com/memherd/memherd/client/memproto"
 )
 
 // shout is what a DialContext of a user's may return: a socket with a Read and a
@@ -107,23 +106,7 @@ func tlsPair(t *testing.T) (client, server *tls.Conn) {
 func TestLeavingInTheMiddleOfAWriteOverTLS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := tlsPair(t)
-		g := newRigOn(t, ours, theirs)
-		var s settled
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		defer cancel()
-		k := g.call(memproto.Request{Cmd: memproto.CmdMetaSet, Value: make([]byte, 500_000)})
-		k.Settler = &s
-		start := time.Now()
-		require.False(t, g.do(ctx, k))
-		require.Equal(t, 20*time.Millisecond, time.Since(start))
-		g.echo(func(int) time.Duration { return 0 })
-		next := g.call(get())
-		require.True(t, g.do(t.Context(), next))
-		require.NoError(t, next.Err)
-		require.Equal(t, "value of key", string(next.Value))
-		require.EqualValues(t, 1, s.n.Load())
-		require.Zero(t, s.errs.Load(), "the abandoned write was executed")
-		g.close()
+		leaveInTheMiddleOfAWrite(t, newRigOn(t, ours, theirs))
 	})
 }
 
