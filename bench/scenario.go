@@ -9,11 +9,12 @@ import (
 	"github.com/memherd/memherd/bench/internal/scenario"
 )
 
-// scenarioCmd plays any scenario by its name; fault and loads have the settings of their own.
+// scenarioCmd plays any scenario by its name; fault, loads and hot have settings of their own.
 type scenarioCmd struct {
 	settings `embed:""`
 	Name     []string `arg:"" optional:"" help:"Which to play, by name, or all."`
 	List     bool     `help:"Say which there are, and what each promises, and play none."`
+	Traces   string   `default:"../shared/data" help:"Where orm-busy.keys.gz and web12.keys.gz are; what is not there is not measured, which is no pass." placeholder:"DIR"`
 }
 
 func (c *scenarioCmd) Run(e *env) error {
@@ -31,6 +32,7 @@ func (c *scenarioCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	setup.Hot.Traces = c.Traces
 	results, err := playEach(e, play, setup, c.JSON, fmt.Sprintf("%d copies, %d runs, seed %d", scenario.Copies, setup.Runs, setup.Seed))
 	if err != nil && !errors.Is(err, errFailed) {
 		return err
@@ -71,7 +73,11 @@ func (c *scenarioCmd) list(e *env) error {
 	for _, g := range scenario.Groups() {
 		for _, s := range g.Scenarios {
 			if wanted[s.Name] {
-				fmt.Fprintf(e.stdout, "%s (%s): %s\n    %s\n", s.Name, g.Name, s.Title, strings.ReplaceAll(s.Promises(), "\n", " "))
+				promises := strings.ReplaceAll(s.Promises(), "\n", " ")
+				if promises == "" {
+					promises = "figures alone, nothing is promised"
+				}
+				fmt.Fprintf(e.stdout, "%s (%s): %s\n    %s\n", s.Name, g.Name, s.Title, promises)
 			}
 		}
 	}

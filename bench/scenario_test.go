@@ -21,16 +21,18 @@ func TestScenarioList(t *testing.T) {
 	code, stdout, stderr = bench(t, "scenario", "-list", "crash")
 	require.Equal(t, exitOK, code, stderr)
 	require.Contains(t, stdout, "crash (fault)")
+	require.NotContains(t, stdout, "recall")
 	require.NotContains(t, stdout, "stampede")
 }
 
 // TestScenario plays one of each group, for an instant.
 func TestScenario(t *testing.T) {
 	stock.Need(t)
-	code, stdout, stderr := bench(t, "scenario", "-quick", "crash", "holder")
+	code, stdout, stderr := bench(t, "scenario", "-quick", "crash", "holder", "recall")
 	require.Equal(t, exitOK, code, stdout+stderr)
 	require.Regexp(t, `pass  crash +`, stdout)
 	require.Regexp(t, `pass  holder +`, stdout)
+	require.Regexp(t, `pass  recall +`, stdout)
 }
 
 func TestScenarioRefusesBadInput(t *testing.T) {

@@ -81,7 +81,7 @@ type Group struct {
 // Groups are all scenarios there are. A new group is registered by adding it here; names are unique over
 // all of them.
 func Groups() []Group {
-	return []Group{{"fault", Faults()}, {"loads", Loads()}}
+	return []Group{{"fault", Faults()}, {"loads", Loads()}, {"hot", HotKeys()}}
 }
 
 // All are the scenarios of all groups.

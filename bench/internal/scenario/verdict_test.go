@@ -9,7 +9,7 @@ import (
 	"github.com/memherd/memherd/bench/internal/versus"
 )
 
-// TestGroups: every scenario has a name of its own, a title, and something it promises.
+// TestGroups: every scenario has a name of its own and a title, and promises something, but for one.
 func TestGroups(t *testing.T) {
 	seen := map[string]bool{"all": true} // which means something else
 	for _, g := range Groups() {
@@ -18,7 +18,9 @@ func TestGroups(t *testing.T) {
 			require.False(t, seen[s.Name], "%s twice", s.Name)
 			seen[s.Name] = true
 			require.NotEmpty(t, s.Title, s.Name)
-			require.NotEmpty(t, s.Promises(), s.Name)
+			if s.Name != "scatter" { // how much it gains depends on what is left of the machine's processors
+				require.NotEmpty(t, s.Promises(), s.Name)
+			}
 		}
 	}
 	require.Len(t, All(), len(seen)-1)
