@@ -118,3 +118,9 @@ func TestLongRunsMakeLightPages(t *testing.T) {
 	require.LessOrEqual(t, len(best), shown)
 	require.Contains(t, best, points[777])
 }
+
+// TestNothingToPlot: a plot of zeros says so.
+func TestNothingToPlot(t *testing.T) {
+	require.Contains(t, Bars("t", "", false, []string{"a"}, []string{"x"}, [][]float64{{0}}).SVG, ">none<")
+	require.NotContains(t, Bars("t", "", false, []string{"a"}, []string{"x"}, [][]float64{{1}}).SVG, ">none<")
+}

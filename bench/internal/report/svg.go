@@ -103,6 +103,9 @@ func Bars(title, note string, log bool, groups, names []string, values [][]float
 	}
 	a, b := newAxis(most, log), open(plotWidth)
 	a.grid(b, plotWidth)
+	if most == 0 {
+		fmt.Fprintf(b, `<text x="%.0f" y="%.0f" text-anchor="middle">none</text>`, (plotWidth+left)/2, plotHeight/2)
+	}
 	group := (plotWidth - left) / float64(max(1, len(groups)))
 	for i, name := range groups {
 		from := left + float64(i)*group

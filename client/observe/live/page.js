@@ -1,6 +1,6 @@
 "use strict";
 // The page asks for data.json, keeps two minutes of it, and draws the differences.
-const every = 500, keep = 240;
+const every = 500, keep = 240, gap = 5; // gap: seconds without an answer after which a line is not drawn on
 const here = location.pathname.endsWith("/") ? "" : location.pathname.split("/").pop() + "/";
 const $ = id => document.getElementById(id);
 const esc = s => String(s).replace(/[&<>"']/g, c => "&#" + c.charCodeAt(0) + ";");
@@ -21,7 +21,7 @@ async function poll() {
     d.t = Date.parse(d.at) / 1000;
     if (hist.length && d.started !== hist[0].started) hist.length = 0;
     hist.push(d);
-    if (hist.length > keep) hist.shift();
+    while (hist.length > keep || hist.length > 1 && d.t - hist[0].t > 1.25 * keep * every / 1000) hist.shift();
     draw();
     $("status").className = "";
     $("status").textContent = "live · " + new Date(d.at).toLocaleTimeString();
@@ -95,13 +95,16 @@ function chart(id, series, fmt, stacked) {
   let out = "";
   for (const f of [0, .5, 1]) out += `<line x1="${L}" x2="${W}" y1="${y(f * nice)}" y2="${y(f * nice)}" stroke="var(--line)"/><text x="${L - 6}" y="${y(f * nice) + 4}" text-anchor="end">${fmt(f * nice)}</text>`;
   out += `<text x="${L}" y="${H - 2}">${Math.round(span)} s ago</text><text x="${W}" y="${H - 2}" text-anchor="end">now</text>`;
+  const parts = []; // of the samples, without gaps
+  for (let i = 1; i < n; i++) i > 1 && hist[i].t - hist[i - 1].t <= gap ? parts[parts.length - 1].push(i) : parts.push([i]);
   for (const q of series) {
-    const up = q.v.map((v, i) => x(i).toFixed(1) + "," + y(base[i] + v).toFixed(1)).slice(1);
-    if (stacked) {
-      const down = base.map((v, i) => x(i).toFixed(1) + "," + y(v).toFixed(1)).slice(1).reverse();
-      out += `<polygon points="${up.concat(down).join(" ")}" fill="${q.c}" fill-opacity=".8"/>`;
-      q.v.forEach((v, i) => base[i] += v);
-    } else out += `<polyline points="${up.join(" ")}" fill="none" stroke="${q.c}" stroke-width="1.8" stroke-linejoin="round"/>`;
+    for (const p of parts) {
+      const at = v => p.map(i => x(i).toFixed(1) + "," + y(v(i)).toFixed(1));
+      const up = at(i => base[i] + q.v[i]);
+      if (stacked) out += `<polygon points="${up.concat(at(i => base[i]).reverse()).join(" ")}" fill="${q.c}" fill-opacity=".8"/>`;
+      else out += `<polyline points="${up.join(" ")}" fill="none" stroke="${q.c}" stroke-width="1.8" stroke-linejoin="round"/>`;
+    }
+    if (stacked) q.v.forEach((v, i) => base[i] += v);
   }
   put(id, `<svg viewBox="0 0 ${W} ${H}" role="img">${out}</svg><div class="legend">${series.map(q => `<span><span class="swatch" style="background:${q.c}"></span>${esc(q.n)} ${fmt(q.v[n - 1])}</span>`).join("")}</div>`);
 }
