@@ -112,11 +112,20 @@ func TestDashboard(t *testing.T) {
 	require.NoError(t, json.Unmarshal(text, &d))
 	require.Equal(t, "memherd", d.Title)
 	ids, queries := map[int]bool{}, 0
+	type cell struct{ x, y int }
+	taken := map[cell]string{}
 	for _, p := range d.Panels {
 		require.False(t, ids[p.ID])
 		ids[p.ID] = true
 		require.LessOrEqual(t, p.GridPos.X+p.GridPos.W, 24, p.Title)
 		require.Equal(t, p.Type == "row", len(p.Targets) == 0, p.Title)
+		for x := range p.GridPos.W {
+			for y := range p.GridPos.H {
+				at := cell{p.GridPos.X + x, p.GridPos.Y + y}
+				require.Empty(t, taken[at], "under %s", p.Title)
+				taken[at] = p.Title
+			}
+		}
 		for _, target := range p.Targets {
 			queries += checkQuery(t, target.Expr)
 		}
@@ -176,5 +185,27 @@ func TestEveryCounterIsInTheTable(t *testing.T) {
 			}
 		}
 		require.Equal(t, 1.0, sum, "%s should be in one row of the table", f.Name)
+	}
+}
+
+var (
+	inPage  = regexp.MustCompile("`(memherd_[^`]+)`")
+	ofAlert = regexp.MustCompile(`\bMemherd[A-Z]\w+`)
+)
+
+// TestOperations: the page on operating a fleet names metrics and alerts that exist.
+func TestOperations(t *testing.T) {
+	text, err := os.ReadFile("../OPERATIONS.md")
+	require.NoError(t, err)
+	rules, err := os.ReadFile("alerts.yml")
+	require.NoError(t, err)
+	metrics, alerts := inPage.FindAllSubmatch(text, -1), ofAlert.FindAll(text, -1)
+	require.GreaterOrEqual(t, len(metrics), 10)
+	require.Greater(t, len(alerts), 3)
+	for _, m := range metrics {
+		checkQuery(t, string(m[1]))
+	}
+	for _, a := range alerts {
+		require.Contains(t, string(rules), "alert: "+string(a)+"\n")
 	}
 }
