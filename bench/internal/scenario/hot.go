@@ -44,6 +44,8 @@ type Hot struct {
 	Slot      time.Duration `json:"slot_ns"`
 	Simulated int           `json:"simulated"`
 	Crowd     int           `json:"crowd"`
+	// Clients is how many of the clients are simulated, 0 for all of them: each does the same without knowing of the others.
+	Clients int `json:"clients,omitempty"`
 	// Recorded is how many reads of each trace are played, 0 for all of them.
 	Recorded int `json:"recorded"`
 	// Traces is a folder with recorded key numbers, empty for none.

@@ -23,26 +23,26 @@ type flexible struct {
 	share  []float64 // by copy
 }
 
-// bestBalance is the least max ÷ mean over the rates from which memory may be used.
-func bestBalance(rg *ring.Ring, s *stream, nodes int) float64 {
+// bestBalance is the least max ÷ mean over the rates from which memory may be used, of clients that make so many reads a second.
+func bestBalance(rg *ring.Ring, s *stream, nodes int, rate float64) float64 {
 	best := math.Inf(1)
 	hot, hottest := int(math.Max(1024, math.Ceil(8*float64(nodes)*math.Log(float64(nodes))))), hottestOf(nodes)
 	cold := make([]float64, nodes)
 	for k := hot; k < len(s.hashes); k++ {
-		cold[rg.LookupHash(s.hashes[k])[0]] += s.law.P(k) * simRate
+		cold[rg.LookupHash(s.hashes[k])[0]] += s.law.P(k) * rate
 	}
 	for worth := 0.5; worth <= 32; worth *= math.Sqrt2 {
 		load := slices.Clone(cold)
 		var moved []flexible
 		for k := range min(hot, len(s.hashes)) {
-			rate, copies := s.law.P(k)*simRate, rg.LookupHash(s.hashes[k])
-			if inX := rate * simX.Seconds(); k < hottest && inX >= worth {
-				load[copies[0]] += nearRate(rate)
+			read, copies := s.law.P(k)*rate, rg.LookupHash(s.hashes[k])
+			if inX := read * simX.Seconds(); k < hottest && inX >= worth {
+				load[copies[0]] += nearRate(read)
 				continue
 			}
 			f := flexible{copies: copies, share: make([]float64, len(copies))}
-			f.share[0] = rate
-			load[copies[0]] += rate
+			f.share[0] = read
+			load[copies[0]] += read
 			moved = append(moved, f)
 		}
 		for range idealShares {
@@ -50,7 +50,7 @@ func bestBalance(rg *ring.Ring, s *stream, nodes int) float64 {
 			for i := range moved {
 				sum += moved[i].even(load)
 			}
-			if sum <= idealMoved*simRate {
+			if sum <= idealMoved*rate {
 				break
 			}
 		}

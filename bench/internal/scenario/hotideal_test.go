@@ -62,7 +62,7 @@ func TestIdealIsABound(t *testing.T) {
 	for _, z := range []float64{0.99, 1.4} {
 		s, err := newStream(20_000, z)
 		require.NoError(t, err)
-		best := bestBalance(rg, s, len(nodes))
+		best := bestBalance(rg, s, len(nodes), promoteRate)
 		require.GreaterOrEqual(t, best, 1-1e-9)
 		plain := make([]float64, len(nodes))
 		for k, h := range s.hashes {
