@@ -61,7 +61,7 @@ func (m *multiLease) ask() {
 		hash := m.t.ring.Hash(key)
 		m.hashes[i] = hash
 		if !m.o.NoNear && !m.o.Home && m.o.Refresh == 0 {
-			if v, ok := c.near.Get(hash, key); ok {
+			if v, ok := c.near.Get(hash, key); ok && !v.Missing {
 				c.detector.Observe(hash, key, len(v.Bytes))
 				l.Level = item.FromNear
 				l.Item = item.Item{Key: key, Value: v.Bytes, Flags: v.Flags}
@@ -69,7 +69,7 @@ func (m *multiLease) ask() {
 			}
 		}
 		home := c.home(m.t, hash, key)
-		if home == nil || c.cold.nodes.Load() > 0 || c.steers() && c.detour(m.t, hash, key) >= 0 {
+		if home == nil || c.cold.nodes.Load() > 0 || c.steers() && c.detour(m.t, hash, key) >= 0 || c.scattered(key) != nil {
 			m.singles = append(m.singles, i)
 			continue
 		}
