@@ -64,12 +64,15 @@ func (c *Client) readEach(ctx context.Context, op string, keys []string, tokens 
 	g.op, g.tokens = op, tokens
 	g.t, g.give = c.top.Load(), give
 	g.admit(keys)
+	suffixes := g.askSuffixes(ctx)
 	// Each round asks every key still open from the next of its copies; one more, if an
-	// owner is slow, is for other copies before.
-	for range g.t.ring.Copies() + 1 {
-		if !g.round(ctx) {
+	// owner is slow, is for other copies before, and one before for those that suffix copies are asked for.
+	for range g.t.ring.Copies() + 2 {
+		asked := g.round(ctx)
+		if reopened := g.takeSuffixes(ctx, suffixes); !asked && !reopened {
 			break
 		}
+		suffixes = nil
 	}
 	// As for one key: a copy that was passed over may be up now.
 	for i := range g.asks {

@@ -151,21 +151,21 @@ func (c *Client) scattered(key string) *scattered {
 	return (*keys)[key]
 }
 
-// readScattered reads key from one of its suffix copies, if it is scattered and that is where this read should go. It returns
-// false if not, or if there is nothing: then the key's own copies have to be asked.
-func (c *Client) readScattered(ctx context.Context, op string, hash uint64, key string) (item.Item, bool) {
+// chooseSuffix returns the suffix copy of key that this read should go to, and its node; nil if the key is not scattered, or
+// the read is for the key's own copies.
+func (c *Client) chooseSuffix(hash uint64, key string) (*suffixCopy, *node) {
 	s := c.scattered(key)
 	if s == nil || int64(time.Since(c.born)) < s.from.Load() {
-		return item.Item{}, false
+		return nil, nil
 	}
 	t := c.top.Load()
 	// While copies move or come back, their rules are enough. And one read in so many goes to the key's own copies, which can bear
 	// as much as the others.
 	if t.moving() || c.cold.nodes.Load() > 0 || rand.IntN(len(s.parts)+t.ring.Copies()) < t.ring.Copies() {
-		return item.Item{}, false
+		return nil, nil
 	}
 	if reads, ok := c.near.Recent(hash, key); ok && reads >= worthReads {
-		return item.Item{}, false // memory serves it, and is filled from the home copy
+		return nil, nil // memory serves it, and is filled from the home copy
 	}
 	p := &s.parts[rand.IntN(len(s.parts))]
 	n := c.home(t, p.hash, p.key)
@@ -174,6 +174,16 @@ func (c *Client) readScattered(ctx context.Context, op string, hash uint64, key 
 		p, n = q, m
 	}
 	if n == nil || n.slow.Load() {
+		return nil, nil
+	}
+	return p, n
+}
+
+// readScattered reads key from one of its suffix copies, if it is scattered and that is where this read should go. It returns
+// false if not, or if there is nothing: then the key's own copies have to be asked.
+func (c *Client) readScattered(ctx context.Context, op string, hash uint64, key string) (item.Item, bool) {
+	p, n := c.chooseSuffix(hash, key)
+	if p == nil {
 		return item.Item{}, false
 	}
 	a, err := c.readCopy(ctx, op, n, p.key)

@@ -16,7 +16,7 @@ import (
 // client that does not scatter the key leaves it to its end. The seconds are the node's: one whose process has stopped for a while may
 // answer from a suffix copy in the instant before its clock has moved on.
 //
-// GetMulti, reads that want a token, and reads of the home copy alone do not use suffix copies.
+// Reads that want a token, and reads of the home copy alone, do not use suffix copies. A GetMulti fills one that it misses, and no more.
 type Scatter struct {
 	// Copies is how many suffix copies a key has. 0 = 8. At most 64.
 	Copies int

@@ -1,0 +1,246 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/nodeserver"
+)
+
+// getMany reads keys together and returns their values.
+func getMany(t *testing.T, c *client.Client, keys ...string) map[string]string {
+	t.Helper()
+	found, err := c.GetMulti(t.Context(), keys)
+	require.NoError(t, err)
+	out := map[string]string{}
+	for key, it := range found {
+		require.Equal(t, key, it.Key)
+		require.Zero(t, it.TTL)
+		require.Zero(t, it.CAS)
+		out[key] = string(it.Value)
+	}
+	return out
+}
+
+// Many keys at once, of which one is hotter than a node can bear: it is borne by all nodes, the others are read as ever, and a call takes as long as
+// one without such a key.
+func TestGetMultiReadsSuffixCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 0, nodeserver.Config{})
+		f.config.Intercept = func(_ net.Addr, r *memproto.Request) (v nodeserver.Verdict) {
+			if strings.HasPrefix(string(r.Key), "hot") {
+				v.Delay = time.Millisecond
+			}
+			return v
+		}
+		for i := range 5 {
+			f.names = append(f.names, fmt.Sprint("node", i))
+			f.start(f.names[i])
+		}
+		c := f.client(client.Config{HotKeys: scattering(16)})
+		want := map[string]string{"hot": "v"}
+		keys := []string{"hot", "missing", "hot"}
+		set(t, c, "hot", "v")
+		for i := range 5 {
+			key := fmt.Sprint("cold", i)
+			set(t, c, key, key)
+			want[key], keys = key, append(keys, key)
+		}
+		scatter(t, c, "hot")
+		ops := func() map[string]uint64 {
+			out := map[string]uint64{}
+			for _, s := range c.Nodes() {
+				out[s.Node.Name] = s.Ops
+			}
+			return out
+		}
+		const calls = 3000
+		before, was := c.Counters(), ops()
+		slow := 0
+		for range calls {
+			began := time.Now()
+			require.Equal(t, want, getMany(t, c, keys...))
+			if time.Since(began) > 3*time.Millisecond/2 {
+				slow++
+			}
+		}
+		after := c.Counters()
+		served := after.Scattered - before.Scattered
+		require.Greater(t, served, uint64(calls*0.85), "16 in 17")
+		require.Less(t, slow, calls/20, "calls that had to ask twice")
+		require.Equal(t, uint64(calls*6), after.NodeHits-before.NodeHits)
+		require.Equal(t, uint64(calls), after.Misses-before.Misses)
+		// The hot key alone.
+		was = ops()
+		for range calls {
+			require.Equal(t, map[string]string{"hot": "v"}, getMany(t, c, "hot"))
+		}
+		for name, n := range ops() {
+			require.Less(t, n-was[name], uint64(calls/2), "of five nodes, %s", name)
+		}
+		require.Positive(t, after.ScatterFills)
+		closeFleet(t, f, c)
+	})
+}
+
+// What another client writes GetMulti sees X later at most, however long fills are held up; own writes and deletes at once.
+func TestGetMultiOfSuffixCopiesKeepsTheBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 0, nodeserver.Config{})
+		var asked atomic.Int64
+		f.config.Intercept = func(_ net.Addr, r *memproto.Request) nodeserver.Verdict {
+			v := nodeserver.Verdict{Delay: 100 * time.Microsecond}
+			if r.Cmd == memproto.CmdMetaSet && hasSuffix(r, "k") && asked.Add(1)%3 != 0 {
+				v.Delay = time.Duration(asked.Load()%7) * 500 * time.Millisecond
+			}
+			return v
+		}
+		for i := range 4 {
+			f.names = append(f.names, fmt.Sprint("node", i))
+			f.start(f.names[i])
+		}
+		a := f.client(client.Config{ReplicationFactor: 2, HotKeys: scattering(4), Timeout: 5 * time.Second})
+		b := f.client(client.Config{ReplicationFactor: 2, Timeout: 5 * time.Second})
+		set(t, a, "other", "o")
+		set(t, b, "k", "0")
+		scatter(t, a, "k")
+		began, lasts := time.Now(), time.Duration(max(30, scaled(t, 120)))*time.Second
+		var mu sync.Mutex               // guards confirmed
+		confirmed := []time.Duration{0} // when each version was
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for v := 1; time.Since(began) < lasts; v++ {
+				time.Sleep(700 * time.Millisecond)
+				if _, err := b.Set(context.Background(), client.Item{Key: "k", Value: []byte(strconv.Itoa(v))}); err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				confirmed = append(confirmed, time.Since(began))
+				mu.Unlock()
+			}
+		})
+		for time.Since(began) < lasts {
+			at := time.Since(began)
+			got := getMany(t, a, "other", "k", "none")
+			require.Equal(t, "o", got["other"])
+			v, err := strconv.Atoi(got["k"])
+			require.NoError(t, err)
+			mu.Lock()
+			for newer := v + 1; newer < len(confirmed); newer++ {
+				require.Less(t, at-scatterX, confirmed[newer], "version %d read %v after %d was confirmed", v, at-confirmed[newer], newer)
+			}
+			mu.Unlock()
+			time.Sleep(5 * time.Millisecond)
+		}
+		wg.Wait()
+		require.Greater(t, a.Counters().Scattered, uint64(50))
+		require.Greater(t, a.Counters().ScatterFills, uint64(5))
+		for i := range 20 {
+			want := map[string]string{"other": "o"}
+			if i%4 == 3 {
+				_, err := a.DeleteMulti(t.Context(), []string{"k"})
+				require.NoError(t, err)
+			} else {
+				want["k"] = fmt.Sprint("own", i)
+				set(t, a, "k", want["k"])
+			}
+			for range 100 {
+				require.Equal(t, want, getMany(t, a, "k", "other"))
+				time.Sleep(time.Duration(i) * 3 * time.Millisecond)
+			}
+		}
+		closeFleet(t, f, a, b)
+	})
+}
+
+// A suffix copy that is refused, or whose connection is lost, costs a caller nothing but time: the key's own copies are asked. Who does not wait for one
+// that is silent is told so.
+func TestGetMultiWithoutSuffixCopies(t *testing.T) {
+	for name, verdict := range map[string]nodeserver.Verdict{
+		"dropped": {Drop: true},
+		"refused": {Reply: []byte("SERVER_ERROR out of memory reading request\r\n")},
+		"silent":  {Delay: time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 4)
+				c := l.client(client.Config{ReplicationFactor: 2, HotKeys: scattering(8), Timeout: 200 * time.Millisecond})
+				set(t, c, "k", "v")
+				set(t, c, "other", "o")
+				scatter(t, c, "k")
+				var refused atomic.Int64
+				l.decide(func(_ string, r *memproto.Request) nodeserver.Verdict {
+					if hasSuffix(r, "k") {
+						refused.Add(1)
+						return verdict
+					}
+					return nodeserver.Verdict{}
+				})
+				before := c.Counters().Scattered
+				if name == "silent" {
+					for refused.Load() == 0 {
+						short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+						_, err := c.GetMulti(short, []string{"k", "other"})
+						cancel()
+						if refused.Load() > 0 {
+							require.ErrorIs(t, err, context.DeadlineExceeded)
+						}
+					}
+					l.closeAll(c)
+					return
+				}
+				for refused.Load() == 0 {
+					require.Equal(t, map[string]string{"k": "v", "other": "o"}, getMany(t, c, "k", "none", "other"))
+				}
+				require.Equal(t, before, c.Counters().Scattered)
+				l.closeAll(c)
+			})
+		})
+	}
+}
+
+// A loader's leases of many keys are answered by suffix copies, too; reads that want a token are not.
+func TestSuffixCopiesAnswerLeasesNotTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 3, nodeserver.Config{})
+		c := f.client(client.Config{ReplicationFactor: 2, HotKeys: scattering(8)})
+		set(t, c, "k", "v")
+		set(t, c, "other", "o")
+		scatter(t, c, "k")
+		before := c.Counters().Scattered
+		for range 100 {
+			leases, errs := c.LeaseMulti(t.Context(), []string{"other", "k"}, client.LeaseOptions{})
+			for i, want := range []string{"o", "v"} {
+				require.NoError(t, errs[i])
+				require.Equal(t, "hit", leases[i].State.String())
+				require.Equal(t, want, string(leases[i].Item.Value))
+			}
+		}
+		after := c.Counters().Scattered
+		require.Greater(t, after, before+50)
+		for range 100 {
+			found, err := c.GetsMulti(t.Context(), []string{"k", "other"})
+			require.NoError(t, err)
+			require.Equal(t, "v", string(found["k"].Value))
+			require.NotZero(t, found["k"].CAS)
+		}
+		require.Equal(t, after, c.Counters().Scattered)
+		leases, errs := c.LeaseMulti(t.Context(), []string{"k"}, client.LeaseOptions{Home: true})
+		require.NoError(t, errs[0])
+		require.Equal(t, "v", string(leases[0].Item.Value))
+		closeFleet(t, f, c)
+	})
+}
