@@ -33,6 +33,9 @@ func (g *multiGet) askSuffixes(ctx context.Context) []suffixBurst {
 	at := map[*node]int{}
 	for i := range g.asks {
 		a := &g.asks[i]
+		if !a.open {
+			continue // memory has served it
+		}
 		p, n := g.c.chooseSuffix(a.hash, a.key)
 		if p == nil {
 			continue
@@ -111,6 +114,6 @@ func (g *multiGet) takeSuffix(a *pipe.Answer, i int32) bool {
 	g.c.detector.Observe(q.hash, q.key, len(a.Value))
 	it := itemOf(q.key, a)
 	it.TTL, it.CAS = 0, 0 // those of the suffix copy
-	g.found[q.key] = it
+	g.give(it)
 	return true
 }
