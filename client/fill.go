@@ -113,14 +113,23 @@ func (c *Client) fillWon(ctx context.Context, l item.Lease, req memproto.Request
 			n.orphanWin(l.Key, tok)
 			continue
 		}
+		f := n.launch(ctx, op, n.storeUnder(req, tok))
 		if i == 0 {
+			if f.err != nil && ctx.Err() != nil {
+				// Nothing was sent, and nothing need be.
+				c.giveBack(&l)
+				return out, f.err
+			}
 			homeLost = false
 		}
-		flights = append(flights, n.launch(ctx, op, n.storeUnder(req, tok)))
+		flights = append(flights, f)
 	}
+	var homeErr error
+	heard := false // by another copy, perhaps
 	for i := range flights {
 		f := &flights[i]
 		_, err := f.wait(ctx)
+		heard = heard || f.n.Name != l.Tokens[0].Node && !(err != nil && item.SafeToRetry(err))
 		if err == nil {
 			err = f.refusal()
 			if err == nil && f.call.Resp.Status == memproto.StatusHD {
@@ -141,11 +150,14 @@ func (c *Client) fillWon(ctx context.Context, l item.Lease, req memproto.Request
 			f.n.orphan(l.Key) // our stub, if the value did not get there
 		}
 		if f.n.Name == l.Tokens[0].Node {
-			if err != nil {
-				return out, err
-			}
-			homeLost = true
+			homeErr, homeLost = err, true
 		}
+	}
+	if homeErr != nil {
+		if heard {
+			homeErr = partly(op, homeErr)
+		}
+		return out, homeErr
 	}
 	if homeLost {
 		home := ""
