@@ -55,7 +55,8 @@ func TestAFillOfOneCopyIsNotSafeToRetry(t *testing.T) {
 						return f.dial(ctx, network, addr)
 					}})
 				large := strings.Repeat("v", 40<<10)
-				set(t, c, other, large)
+				set(t, c, other, large) // on the first connection
+				set(t, c, other, large) // on one of its own
 				l, err := c.Lease(t.Context(), key, client.LeaseOptions{})
 				require.NoError(t, err)
 				require.Equal(t, item.LeaseWon, l.State)
