@@ -67,7 +67,7 @@ func TestGetMultiReadsSuffixCopies(t *testing.T) {
 			return out
 		}
 		const calls = 3000
-		before, was := c.Counters(), ops()
+		before := c.Counters()
 		slow := 0
 		for range calls {
 			began := time.Now()
@@ -83,7 +83,7 @@ func TestGetMultiReadsSuffixCopies(t *testing.T) {
 		require.Equal(t, uint64(calls*6), after.NodeHits-before.NodeHits)
 		require.Equal(t, uint64(calls), after.Misses-before.Misses)
 		// The hot key alone.
-		was = ops()
+		was := ops()
 		for range calls {
 			require.Equal(t, map[string]string{"hot": "v"}, getMany(t, c, "hot"))
 		}
