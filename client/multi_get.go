@@ -275,9 +275,7 @@ func (g *multiGet) land(ctx context.Context, f *burstFlight) {
 		_, err = f.landed(ctx)
 	}
 	if err != nil {
-		for _, i := range f.asks {
-			g.failure(&g.asks[i], f.n, err)
-		}
+		g.lost(f, err)
 		return
 	}
 	answers := f.call.Answers()
@@ -285,6 +283,15 @@ func (g *multiGet) land(ctx context.Context, f *burstFlight) {
 		g.answer(ctx, f.flight, &answers[j], i)
 	}
 	f.call.Free()
+}
+
+// lost notes that f has failed, for those of its keys that no other copy has answered meanwhile.
+func (g *multiGet) lost(f *burstFlight, err error) {
+	for _, i := range f.asks {
+		if a := &g.asks[i]; a.open {
+			g.failure(a, f.n, err)
+		}
+	}
 }
 
 // askPlain asks nodes that take no bursts.

@@ -27,6 +27,7 @@ func (c *Client) GetsMultiFunc(ctx context.Context, keys []string, fn func(item.
 	return c.eachOf(ctx, "gets", keys, true, fn)
 }
 
+// getMulti is GetMulti, or, with tokens, GetsMulti.
 func (c *Client) getMulti(ctx context.Context, op string, keys []string, tokens bool) (map[string]item.Item, error) {
 	if err := c.checkKeys(ctx, op, keys); err != nil {
 		return nil, err
@@ -35,6 +36,7 @@ func (c *Client) getMulti(ctx context.Context, op string, keys []string, tokens 
 	return found, c.readEach(ctx, op, keys, tokens, func(it item.Item) { found[it.Key] = it })
 }
 
+// eachOf is GetMultiFunc, or, with tokens, GetsMultiFunc.
 func (c *Client) eachOf(ctx context.Context, op string, keys []string, tokens bool, fn func(item.Item)) error {
 	if err := c.checkKeys(ctx, op, keys); err != nil {
 		return err
@@ -52,9 +54,7 @@ func (c *Client) checkKeys(ctx context.Context, op string, keys []string) error 
 	return c.checkCall(ctx, op)
 }
 
-// readEach gives what it finds of keys, which are checked, to give.
-
-// getMulti is GetMulti, or, with tokens, GetsMulti.
+// readEach gives what it finds of keys, which have been checked, to give.
 func (c *Client) readEach(ctx context.Context, op string, keys []string, tokens bool, give func(item.Item)) error {
 	g, ok := c.multiGets.Get().(*multiGet)
 	if !ok {

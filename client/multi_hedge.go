@@ -43,10 +43,10 @@ func (g *multiGet) hedgedWait(ctx, soft context.Context, f *burstFlight) bool {
 	for i := range seconds {
 		seconds[i].box.leave()
 	}
-	// Nothing more comes in: what is there came too late, and its wins are given back.
+	// Nothing more comes in. What is there is taken, or its wins are given back.
 	for len(answers) > 0 {
 		a := <-answers
-		g.returnWins(ctx, &seconds[a.of], a)
+		g.second(ctx, &seconds[a.of], a)
 	}
 	return !won
 }
@@ -140,14 +140,13 @@ func (s *secondAsk) postMany(ctx context.Context, g *multiGet) bool {
 // first takes what f's own node said, for the keys that are still open.
 func (g *multiGet) first(ctx context.Context, f *burstFlight, a boxed) {
 	late, _, err := f.boxed(a)
-	if err == nil {
-		late.call.Free()
+	if err != nil {
+		g.lost(f, err)
+		return
 	}
+	late.call.Free()
 	for j, i := range f.asks {
 		switch q := &g.asks[i]; {
-		case err != nil && q.open:
-			g.failure(q, f.n, err)
-		case err != nil:
 		case q.open:
 			g.answer(ctx, late, &a.many[j], i)
 		case a.many[j].Resp.Flags.Has(memproto.FlagW):
@@ -156,7 +155,7 @@ func (g *multiGet) first(ctx context.Context, f *burstFlight, a boxed) {
 	}
 }
 
-// second takes the values that another copy has of keys that are still open.
+// second takes the values that another copy has of keys that are still open, and gives back what it has won of others.
 func (g *multiGet) second(ctx context.Context, s *secondAsk, a boxed) {
 	if a.err != nil {
 		return
@@ -168,18 +167,6 @@ func (g *multiGet) second(ctx context.Context, s *secondAsk, a boxed) {
 			g.c.counters.hedgesWon.Add(1)
 		case answer.Resp.Flags.Has(memproto.FlagW):
 			g.c.handBack(ctx, s.flight, answer, q.key)
-		}
-	}
-}
-
-// returnWins gives back what s has won of an answer that nobody needs.
-func (g *multiGet) returnWins(ctx context.Context, s *secondAsk, a boxed) {
-	if a.err != nil {
-		return
-	}
-	for j, i := range s.asks {
-		if a.many[j].Resp.Flags.Has(memproto.FlagW) {
-			g.c.handBack(ctx, s.flight, &a.many[j], g.asks[i].key)
 		}
 	}
 }

@@ -3,11 +3,7 @@ package client_test
 import (
 	"context"
 	"fmt"
-	"net"
-	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,53 +80,12 @@ func TestScatterIsNeverOlderThanItsBound(t *testing.T) {
 	for _, profile := range []nodeserver.Profile{nodeserver.ProfileNewest, nodeserver.Profile1618} {
 		t.Run(profile.Version(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newMemFleet(t, 0, nodeserver.Config{Profile: profile})
-				var asked atomic.Int64
-				f.config.Intercept = func(_ net.Addr, r *memproto.Request) nodeserver.Verdict {
-					v := nodeserver.Verdict{Delay: 100 * time.Microsecond}
-					if r.Cmd == memproto.CmdMetaSet && hasSuffix(r, "k") && asked.Add(1)%3 != 0 {
-						v.Delay = time.Duration(asked.Load()%7) * 500 * time.Millisecond
-					}
-					return v
-				}
-				for i := range 4 {
-					f.names = append(f.names, fmt.Sprint("node", i))
-					f.start(f.names[i])
-				}
+				f := heldUp(t, profile)
 				a := f.client(client.Config{ReplicationFactor: 2, HotKeys: scattering(4), Timeout: 5 * time.Second})
 				b := f.client(client.Config{ReplicationFactor: 2, HotKeys: scattering(4), Timeout: 5 * time.Second})
 				set(t, a, "k", "0")
 				scatter(t, a, "k")
-				began, lasts := time.Now(), time.Duration(max(30, scaled(t, 120)))*time.Second
-				var mu sync.Mutex               // guards confirmed
-				confirmed := []time.Duration{0} // when each version was
-				var wg sync.WaitGroup
-				wg.Go(func() { // while reads are under way, however long they take
-					for v := 1; time.Since(began) < lasts; v++ {
-						time.Sleep(700 * time.Millisecond)
-						if _, err := b.Set(context.Background(), client.Item{Key: "k", Value: []byte(strconv.Itoa(v))}); err != nil {
-							t.Error(err)
-							return
-						}
-						mu.Lock()
-						confirmed = append(confirmed, time.Since(began))
-						mu.Unlock()
-					}
-				})
-				for time.Since(began) < lasts {
-					at := time.Since(began)
-					v, err := strconv.Atoi(get(t, a, "k"))
-					require.NoError(t, err)
-					mu.Lock()
-					for newer := v + 1; newer < len(confirmed); newer++ {
-						require.Less(t, at-scatterX, confirmed[newer], "version %d read %v after %d was confirmed", v, at-confirmed[newer], newer)
-					}
-					mu.Unlock()
-					time.Sleep(5 * time.Millisecond)
-				}
-				wg.Wait()
-				require.Greater(t, a.Counters().Scattered, uint64(50))
-				require.Greater(t, a.Counters().ScatterFills, uint64(5))
+				readWithinBound(t, a, b, func() string { return get(t, a, "k") })
 				// Its own writes, at once and later.
 				for i := range 20 {
 					v := fmt.Sprint("own", i)
