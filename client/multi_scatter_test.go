@@ -203,3 +203,26 @@ func TestSuffixCopiesAnswerLeasesNotTokens(t *testing.T) {
 		closeFleet(t, f, c)
 	})
 }
+
+// A key that memory serves and that is scattered, too, is given to the caller once.
+func TestGetMultiGivesAScatteredKeyOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 4, nodeserver.Config{})
+		cfg := scattering(4)
+		cfg.Staleness = 0 // the default: memory is on
+		c := f.client(client.Config{ReplicationFactor: 2, HotKeys: cfg})
+		set(t, c, "k", "v")
+		both := 0
+		for i := range 40_000 {
+			near, times := c.NearStats().Hits, 0
+			require.NoError(t, c.GetMultiFunc(t.Context(), []string{"k", "k"}, func(client.Item) { times++ }))
+			require.Equal(t, 1, times, "call %d", i)
+			if c.NearStats().Hits > near && c.Counters().Scattered > 0 {
+				both++
+			}
+			time.Sleep([]time.Duration{time.Millisecond, 40 * time.Millisecond}[i/1000%2])
+		}
+		require.NotZero(t, both, "memory never served it while it was scattered")
+		closeFleet(t, f, c)
+	})
+}
