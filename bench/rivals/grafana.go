@@ -57,13 +57,15 @@ func (g *grafana) Get(_ context.Context, key string) ([]byte, error) {
 	return it.Value, nil
 }
 
-func (g *grafana) GetMulti(ctx context.Context, keys []string, each func(key string, value []byte)) error {
+func (g *grafana) GetMulti(ctx context.Context, keys []string, each func(i int, value []byte)) error {
 	items, err := g.c.GetMulti(ctx, keys)
 	if err != nil {
 		return err
 	}
-	for key, it := range items {
-		each(key, it.Value)
+	for i, key := range keys {
+		if it, ok := items[key]; ok {
+			each(i, it.Value)
+		}
 	}
 	return nil
 }

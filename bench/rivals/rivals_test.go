@@ -52,14 +52,14 @@ func plays(t *testing.T, c contest.Cache, kill func()) {
 		assert.Equal(t, want[k], string(b))
 	}
 	got := map[string]string{}
-	require.NoError(t, c.GetMulti(t.Context(), keys, func(k string, v []byte) { got[k] = string(v) }))
+	require.NoError(t, c.GetMulti(t.Context(), keys, func(i int, v []byte) { got[keys[i]] = string(v) }))
 	assert.Equal(t, want, got)
 
 	kill()
 	_, err = c.Get(t.Context(), "a")
 	require.Error(t, err)
 	require.Error(t, c.Set(t.Context(), "a", nil))
-	require.Error(t, c.GetMulti(t.Context(), keys, func(string, []byte) { t.Error("nobody answers") }))
+	require.Error(t, c.GetMulti(t.Context(), keys, func(int, []byte) { t.Error("nobody answers") }))
 	require.NoError(t, c.Close())
 }
 
@@ -87,7 +87,8 @@ func TestRueidis(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "x\r\n\x00", string(b))
 	got := map[string]string{}
-	require.NoError(t, c.GetMulti(t.Context(), []string{"a", "absent"}, func(k string, v []byte) { got[k] = string(v) }))
+	keys := []string{"a", "absent"}
+	require.NoError(t, c.GetMulti(t.Context(), keys, func(i int, v []byte) { got[keys[i]] = string(v) }))
 	assert.Equal(t, map[string]string{"a": "x\r\n\x00"}, got)
 	require.NoError(t, c.Close())
 

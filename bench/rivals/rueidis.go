@@ -30,12 +30,13 @@ func (r *rueidisCache) Get(ctx context.Context, key string) ([]byte, error) {
 	return b, err
 }
 
-func (r *rueidisCache) GetMulti(ctx context.Context, keys []string, each func(key string, value []byte)) error {
+func (r *rueidisCache) GetMulti(ctx context.Context, keys []string, each func(i int, value []byte)) error {
 	found, err := rueidis.MGet(r.c, ctx, keys)
 	if err != nil {
 		return err
 	}
-	for key, m := range found {
+	for i, key := range keys {
+		m := found[key]
 		b, err := m.AsBytes()
 		if rueidis.IsRedisNil(err) {
 			continue
@@ -43,7 +44,7 @@ func (r *rueidisCache) GetMulti(ctx context.Context, keys []string, each func(ke
 		if err != nil {
 			return err
 		}
-		each(key, b)
+		each(i, b)
 	}
 	return nil
 }

@@ -12,10 +12,11 @@ import (
 )
 
 // Cache is the part of a client that is compared. A key that is not there is an error
-// of Get, and absent from what GetMulti calls each with.
+// of Get, and its position in keys absent from what GetMulti calls each with: positions, since whoever
+// looks at the values should take little of the time that is compared.
 type Cache interface {
 	Get(ctx context.Context, key string) ([]byte, error)
-	GetMulti(ctx context.Context, keys []string, each func(key string, value []byte)) error
+	GetMulti(ctx context.Context, keys []string, each func(i int, value []byte)) error
 	Set(ctx context.Context, key string, value []byte) error
 	Close() error
 }
@@ -71,13 +72,15 @@ func (m memherd) Get(ctx context.Context, key string) ([]byte, error) {
 	return it.Value, err
 }
 
-func (m memherd) GetMulti(ctx context.Context, keys []string, each func(key string, value []byte)) error {
+func (m memherd) GetMulti(ctx context.Context, keys []string, each func(i int, value []byte)) error {
 	items, err := m.c.GetMulti(ctx, keys)
 	if err != nil {
 		return err
 	}
-	for key, it := range items {
-		each(key, it.Value)
+	for i, key := range keys {
+		if it, ok := items[key]; ok {
+			each(i, it.Value)
+		}
 	}
 	return nil
 }

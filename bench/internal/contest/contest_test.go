@@ -79,14 +79,14 @@ func (f *fake) Get(_ context.Context, key string) ([]byte, error) {
 	return f.get(key, f.m[key])
 }
 
-func (f *fake) GetMulti(ctx context.Context, keys []string, each func(string, []byte)) error {
-	for _, k := range keys {
+func (f *fake) GetMulti(ctx context.Context, keys []string, each func(int, []byte)) error {
+	for i, k := range keys {
 		b, err := f.Get(ctx, k)
 		if err != nil {
 			return err
 		}
 		if k != f.drop {
-			each(k, b)
+			each(i, b)
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -94,12 +95,11 @@ func (s *Stock) op(w Work, c Cache) versus.Op {
 		}
 	case Multi:
 		// Each call asks for keys that stand in a row; the doubled lists have no end.
-		keys, want := append(s.Keys[:len(s.Keys):len(s.Keys)], s.Keys...), map[string][]byte{}
-		for i, key := range s.Keys {
-			want[key] = s.values[i]
-		}
+		keys, want := slices.Repeat(s.Keys, 2), slices.Repeat(s.values, 2)
 		n := min(MultiKeys, len(s.Keys))
-		return func(ctx context.Context, pick int) error { return getMulti(ctx, c, keys[pick:pick+n], want) }
+		return func(ctx context.Context, pick int) error {
+			return getMulti(ctx, c, keys[pick:pick+n], want[pick:pick+n])
+		}
 	}
 	return func(ctx context.Context, pick int) error { return s.get(ctx, c, pick) }
 }
@@ -112,10 +112,10 @@ func (s *Stock) get(ctx context.Context, c Cache, i int) error {
 	return err
 }
 
-func getMulti(ctx context.Context, c Cache, keys []string, want map[string][]byte) error {
+func getMulti(ctx context.Context, c Cache, keys []string, want [][]byte) error {
 	found, wrong := 0, 0
-	err := c.GetMulti(ctx, keys, func(key string, b []byte) {
-		if found++; !bytes.Equal(b, want[key]) {
+	err := c.GetMulti(ctx, keys, func(i int, b []byte) {
+		if found++; !bytes.Equal(b, want[i]) {
 			wrong++
 		}
 	})

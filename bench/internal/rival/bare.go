@@ -61,11 +61,11 @@ func (b *Bare) Get(_ context.Context, key string) ([]byte, error) {
 }
 
 // GetMulti gets one key after the other.
-func (b *Bare) GetMulti(ctx context.Context, keys []string, each func(key string, value []byte)) error {
-	for _, key := range keys {
+func (b *Bare) GetMulti(ctx context.Context, keys []string, each func(i int, value []byte)) error {
+	for i, key := range keys {
 		value, err := b.Get(ctx, key)
 		if err == nil {
-			each(key, value)
+			each(i, value)
 		} else if err != ErrMiss {
 			return err
 		}

@@ -42,7 +42,8 @@ func TestBareGivesEverybodyHisOwn(t *testing.T) {
 	_, err = b.Get(ctx, "nothing")
 	require.ErrorIs(t, err, ErrMiss)
 	found := map[string]bool{}
-	require.NoError(t, b.GetMulti(ctx, []string{"0:1", "nothing", "0:2"}, func(key string, value []byte) { found[key] = true }))
+	keys := []string{"0:1", "nothing", "0:2"}
+	require.NoError(t, b.GetMulti(ctx, keys, func(i int, value []byte) { found[keys[i]] = true }))
 	require.Equal(t, map[string]bool{"0:1": true, "0:2": true}, found)
 	// All who wait are told when the server goes.
 	require.NoError(t, f.Kill(0))

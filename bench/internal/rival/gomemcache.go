@@ -52,14 +52,16 @@ func (g *Gomemcache) Get(_ context.Context, key string) ([]byte, error) {
 	return it.Value, nil
 }
 
-// GetMulti calls each for every key of keys that the servers have.
-func (g *Gomemcache) GetMulti(_ context.Context, keys []string, each func(key string, value []byte)) error {
+// GetMulti calls each with the position in keys of every key that the servers have.
+func (g *Gomemcache) GetMulti(_ context.Context, keys []string, each func(i int, value []byte)) error {
 	items, err := g.c.GetMulti(keys)
 	if err != nil {
 		return err
 	}
-	for key, it := range items {
-		each(key, it.Value)
+	for i, key := range keys {
+		if it, ok := items[key]; ok {
+			each(i, it.Value)
+		}
 	}
 	return nil
 }

@@ -30,12 +30,12 @@ func TestGomemcache(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "hello a", string(b))
 	got := map[string]string{}
-	require.NoError(t, g.GetMulti(t.Context(), keys, func(k string, v []byte) { got[k] = string(v) }))
+	require.NoError(t, g.GetMulti(t.Context(), keys, func(i int, v []byte) { got[keys[i]] = string(v) }))
 	assert.Equal(t, want, got)
 	require.NoError(t, f.Kill(0))
 	require.NoError(t, f.Kill(1))
 	_, err = g.Get(t.Context(), "a")
 	require.Error(t, err)
 	assert.NotErrorIs(t, err, ErrMiss, "a dead server is no miss")
-	assert.Error(t, g.GetMulti(t.Context(), keys, func(string, []byte) { t.Error("nobody answers") }))
+	assert.Error(t, g.GetMulti(t.Context(), keys, func(int, []byte) { t.Error("nobody answers") }))
 }
