@@ -25,17 +25,19 @@ var ErrNoBurst = errors.New("memherd: a server without meta commands takes no bu
 // burst makes a Call carry reads of many keys, with one slot in the queue, one wake-up and
 // one piece of memory. It belongs to whoever owns the Call.
 //
-// Most keys travel in classic get commands of many keys, which cost memcached a third
-// of as many meta gets: it writes the replies of 20 commands at a time at most (its
-// option -R), those to one command together. Classic replies carry no token. So the last key
+// Most keys travel in a classic get command of many keys, which costs memcached a third
+// of as many meta gets. Classic replies carry no token. So the last key
 // is asked for with a meta get, and nothing is believed before that one's reply has come
 // with its token: whatever had been lost, doubled or mixed in before would stand in its
 // place. And each value comes with its key, of which there is one in a burst.
+// Bursts that go out together share their classic command: see join.go.
 type burst struct {
 	keys    []string
 	metas   int   // how many of keys, the last, go by meta get
 	ends    []int // by classic command: the position in keys behind its last
 	done    int   // classic commands whose END has come
+	getEnd  int   // length of the classic command in line, if there is one alone: it may be shared
+	joined  bool  // its keys went out in the command of the call before; written before the call is queued
 	form    func(r *memproto.Request, key string)
 	answers []Answer
 	bytes   int              // of all values so far
@@ -100,15 +102,6 @@ func (k *Call) weight() int {
 	return len(k.burst.keys)
 }
 
-// at tells how far the replies to the oldest call have come: no two requests of a
-// connection have the same, since each is longer than one byte.
-func (k *Call) at() int64 {
-	if k.burst == nil {
-		return k.offset
-	}
-	return k.offset + int64(len(k.burst.answers))
-}
-
 // maxGetLine is the longest classic get command written: memcached treats one of more
 // than 2,048 bytes as a special case.
 const maxGetLine = 2000
@@ -118,7 +111,7 @@ func (b *burst) encode(like *memproto.Request, op []byte) {
 	b.metas = max(b.metas, 1)
 	classic := len(b.keys) - b.metas
 	line, start := b.line[:0], 0
-	b.ends = b.ends[:0]
+	b.ends, b.getEnd, b.joined = b.ends[:0], 0, false
 	for i, key := range b.keys[:classic] {
 		if i == 0 || len(line)-start+len(key)+3 > maxGetLine {
 			if i > 0 {
@@ -136,6 +129,9 @@ func (b *burst) encode(like *memproto.Request, op []byte) {
 	if classic > 0 {
 		line = append(line, '\r', '\n')
 		b.ends = append(b.ends, classic)
+	}
+	if len(b.ends) == 1 {
+		b.getEnd = len(line)
 	}
 	b.req = *like
 	flags := b.req.Flags
@@ -159,36 +155,51 @@ func (b *burst) appendToken(op []byte, i int) []byte {
 	return strconv.AppendUint(append(append(b.token[:0], op...), '.'), uint64(i), 36)
 }
 
-// match proves that r is the reply that comes next; op is the call's part of the tokens.
-// It returns false if r is no key's answer.
-func (b *burst) match(r *memproto.Response, op []byte) (bool, error) {
+// matchBurst is match for the burst k, the head. The replies to a classic command may be those of the bursts behind
+// it, too: sharing says which is being answered.
+func (c *Conn) matchBurst(k *Call) (bool, error) {
+	r, b := &c.resp, k.burst
 	if b.done == len(b.ends) {
-		if r.Status != memproto.StatusVA && r.Status != memproto.StatusHD && r.Status != memproto.StatusEN {
+		if op := k.opaque[:k.opaqueN]; r.Status != memproto.StatusVA && r.Status != memproto.StatusHD && r.Status != memproto.StatusEN {
 			return false, misfit(r.Status, memproto.CmdMetaGet)
-		}
-		if len(op) > 0 && string(r.Opaque) != string(b.appendToken(op, len(b.answers))) {
+		} else if len(op) > 0 && string(r.Opaque) != string(b.appendToken(op, len(b.answers))) {
 			return false, fmt.Errorf("%w: wrong opaque token in a reply to one of many keys", item.ErrDesync)
 		}
 		return true, nil
 	}
-	end := b.ends[b.done]
 	switch r.Status {
 	case memproto.StatusEnd:
-		b.missed(end)
-		b.done++
+		for i := 0; b != nil; i++ {
+			b.missed(b.ends[b.done])
+			b.done++
+			b = c.sharer(i + 1)
+		}
+		c.sharing = 0
 		return false, nil
 	case memproto.StatusValue:
-		// In the order of the keys, and nothing for those that are not there.
-		for i := len(b.answers); i < end; i++ {
-			if b.keys[i] == string(r.Key) {
-				b.missed(i)
+		for b = c.mine[c.mhead+c.sharing].burst; b != nil; b = c.sharer(c.sharing) {
+			if b.find(r.Key) {
 				r.Status = memproto.StatusVA
 				return true, nil
 			}
+			b.missed(b.ends[b.done])
+			c.sharing++
 		}
 		return false, fmt.Errorf("%w: a value of a key that was not asked for", item.ErrDesync)
 	}
 	return false, misfit(r.Status, memproto.CmdGet)
+}
+
+// find goes on to key in the classic command being answered: values come in the order of the keys, and none for those
+// that are not there. It returns false if key is not among what is left of them.
+func (b *burst) find(key []byte) bool {
+	for i := len(b.answers); i < b.ends[b.done]; i++ {
+		if b.keys[i] == string(key) {
+			b.missed(i)
+			return true
+		}
+	}
+	return false
 }
 
 // missed answers all keys before position end that have no answer.
@@ -215,7 +226,7 @@ func (p *Pool) putBurst(b *burst) {
 	clear(b.keys)
 	clear(b.answers) // their values are the callers'
 	b.keys, b.answers, b.bytes, b.form = b.keys[:0], b.answers[:0], 0, nil
-	b.metas, b.done = 0, 0
+	b.metas, b.done, b.getEnd, b.joined = 0, 0, 0, false
 	if cap(b.line) > keepBurst {
 		b.line = nil
 	}

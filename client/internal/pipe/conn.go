@@ -115,7 +115,8 @@ type Conn struct {
 	headSent  int64       // sentAt of the oldest pending call; 0 when none
 	armed     bool        // the overdue timer is running
 	timerDue  int64
-	suspect   int64 // headAt of the call the timer looked at last, plus 1
+	headStep  int64 // steps when the oldest pending call was last looked at
+	suspect   int64 // headStep when the timer looked last, plus 1
 	rpoked    bool  // an interrupt moved the read deadline into the past
 	wpoked    bool  // the same for the write deadline
 	slow      bool  // the write under way may block
@@ -124,6 +125,8 @@ type Conn struct {
 
 	// What follows belongs to whoever has the reader's role.
 	mine     []*Call // calls taken off queue, in order
+	sharing  int     // which of mine, counted from the head, a classic get that bursts share is being answered to
+	steps    int64   // replies that have come, each key's of a burst
 	mhead    int
 	rbuf     []byte
 	r, w     int

@@ -19,12 +19,14 @@ const keepSmall = 512 << 10
 // outbox holds the bytes that are queued and not yet given to a flusher. Conn.mu guards
 // it.
 type outbox struct {
-	small []byte      // small requests, one after the other
-	spare []byte      // the buffer for small requests that the flusher is not using
-	segs  net.Buffers // what goes out before small, if anything large is queued
-	bulk  [][]byte    // the large requests among segs
-	calls int         // requests queued
-	one   [1][]byte   // memory for a parcel without large requests
+	small  []byte      // small requests, one after the other
+	spare  []byte      // the buffer for small requests that the flusher is not using
+	open   []*burst    // behind small: those that share a classic get, which is not written yet
+	shared int         // the length of its keys
+	segs   net.Buffers // what goes out before small, if anything large is queued
+	bulk   [][]byte    // the large requests among segs
+	calls  int         // requests queued
+	one    [1][]byte   // memory for a parcel without large requests
 }
 
 // add queues an encoded request and returns its length.
@@ -32,9 +34,9 @@ func (o *outbox) add(k *Call) int {
 	o.calls++
 	if k.burst != nil {
 		o.calls += len(k.burst.keys) - 1
-		o.small = append(o.small, k.burst.line...)
-		return len(k.burst.line)
+		return o.join(k.burst)
 	}
+	o.seal()
 	if k.bulk == nil {
 		before := len(o.small)
 		o.small = append(o.small, k.line...)
@@ -52,7 +54,7 @@ func (o *outbox) add(k *Call) int {
 	return n
 }
 
-func (o *outbox) empty() bool { return len(o.small) == 0 && len(o.segs) == 0 }
+func (o *outbox) empty() bool { return len(o.small) == 0 && len(o.segs) == 0 && len(o.open) == 0 }
 
 // drop forgets what is queued.
 func (o *outbox) drop() { *o = outbox{} }
@@ -66,6 +68,7 @@ type parcel struct {
 
 // take hands everything queued to a flusher. There is one parcel at a time.
 func (o *outbox) take() parcel {
+	o.seal()
 	p := parcel{small: o.small, bulk: o.bulk}
 	if len(o.segs) == 0 {
 		o.one[0] = o.small

@@ -54,11 +54,11 @@ func (c *Conn) checkOverdue() {
 		// The timer itself is late: this process, or the machine, stood still, and the
 		// replies may be waiting in the socket. The node gets another Timeout before
 		// it is blamed.
-		c.suspect = c.headAt + 1
+		c.suspect = c.headStep + 1
 		c.rescue()
 		c.arm(c.cfg.Timeout)
-	case c.suspect != c.headAt+1:
-		c.suspect = c.headAt + 1
+	case c.suspect != c.headStep+1:
+		c.suspect = c.headStep + 1
 		c.rescue()
 		c.arm(max(c.cfg.Timeout-age, c.cfg.Timeout/8))
 	default:

@@ -117,10 +117,14 @@ func (c *Conn) takeBody() (bool, error) {
 func (c *Conn) complete() {
 	k := c.mine[c.mhead]
 	c.served = true
+	c.steps++
 	if k.burst != nil {
-		value := c.body
+		value, b := c.body, k.burst
 		c.inBody, c.body = false, nil
-		if !k.burst.take(&c.resp, value) {
+		if b.done < len(b.ends) {
+			b = c.mine[c.mhead+c.sharing].burst
+		}
+		if !b.take(&c.resp, value) {
 			return
 		}
 		c.mine[c.mhead] = nil
@@ -183,6 +187,7 @@ func (c *Conn) finish(k, me *Call) {
 // noteHead records since when the oldest pending call waits, for the overdue timer.
 func (c *Conn) noteHead() {
 	c.mu.Lock()
+	c.headStep = c.steps
 	if len(c.ready) > 0 {
 		c.took[c.nTook%len(c.took)] = time.Duration(c.Now() - c.ready[0].sentAt)
 		c.nTook++
@@ -193,7 +198,7 @@ func (c *Conn) noteHead() {
 	}
 	switch {
 	case c.mhead < len(c.mine):
-		c.headSent, c.headAt = c.mine[c.mhead].sentAt, c.mine[c.mhead].at()
+		c.headSent, c.headAt = c.mine[c.mhead].sentAt, c.mine[c.mhead].offset
 	case len(c.queue) > 0:
 		c.headSent, c.headAt = c.queue[0].sentAt, c.queue[0].offset
 	default:
@@ -216,7 +221,7 @@ func (c *Conn) match(k *Call) (bool, error) {
 	switch cmd := k.cmd; cmd {
 	case memproto.CmdMetaGet, memproto.CmdMetaSet, memproto.CmdMetaDelete, memproto.CmdMetaArith:
 		if k.burst != nil {
-			return k.burst.match(r, k.opaque[:k.opaqueN])
+			return c.matchBurst(k)
 		}
 		if r.Status < memproto.StatusHD || r.Status > memproto.StatusEX {
 			return false, misfit(r.Status, cmd)

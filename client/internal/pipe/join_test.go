@@ -1,0 +1,312 @@
+package pipe
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// What goes out for calls queued together, read back by the server's parser: the keys of neighbouring bursts stand in one
+// command, all in their order, and every call is as long as the outbox says.
+func TestJoinedRequests(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var calls Pool
+		var out outbox
+		var classic, metas, plain []string // what should come
+		length, commands := 0, 0
+		last := "" // the word of the command that the next burst may share
+		shared := 0
+		for i := range rapid.IntRange(1, 12).Draw(t, "calls") {
+			k := calls.New()
+			k.Req = get()
+			if rapid.IntRange(0, 4).Draw(t, "kind") == 0 {
+				k.Req.Key = fmt.Appendf(nil, "p%d", i)
+				plain = append(plain, string(k.Req.Key))
+				k.line = k.Req.AppendLine(k.line[:0])
+				length += out.add(k)
+				last = ""
+				continue
+			}
+			word := "get"
+			if rapid.Bool().Draw(t, "tokens") {
+				word, k.Req.Flags = "gets", k.Req.Flags|memproto.FlagLc
+			}
+			keys := rapid.SliceOfN(rapid.StringMatching(`[a-z]{1,240}`), 1, 12).Draw(t, "keys")
+			for _, key := range keys {
+				k.Ask(key)
+			}
+			k.Req.Flags |= memproto.FlagO
+			k.burst.encode(&k.Req, fmt.Appendf(nil, "t%d", i))
+			mine := 0
+			for _, key := range keys[:len(keys)-1] {
+				mine += 1 + len(key)
+			}
+			joins := len(keys) > 1 && last == word && len(k.burst.ends) == 1 && shared+mine <= maxGetLine
+			length += out.add(k)
+			require.Equal(t, joins, k.burst.joined)
+			switch {
+			case joins:
+				shared += mine
+			case len(k.burst.ends) == 1:
+				commands, last, shared = commands+1, word, mine
+			default:
+				commands, last = commands+len(k.burst.ends), ""
+			}
+			classic = append(classic, keys[:len(keys)-1]...)
+			metas = append(metas, keys[len(keys)-1])
+		}
+		require.False(t, out.empty())
+		p := out.take()
+		require.True(t, out.empty())
+		sent := slices.Concat(p.bufs...)
+		require.Len(t, sent, length)
+		for rest := sent; len(rest) > 0; {
+			var r memproto.Request
+			n, err := memproto.DecodeRequest(rest, nil, &r)
+			require.NoError(t, err)
+			switch {
+			case r.Cmd == memproto.CmdGet || r.Cmd == memproto.CmdGets:
+				require.LessOrEqual(t, n, 2048)
+				commands--
+				for _, key := range strings.Fields(string(rest[:n]))[1:] {
+					require.Equal(t, classic[0], key)
+					classic = classic[1:]
+				}
+			case len(r.Opaque) == 0:
+				require.Equal(t, plain[0], string(r.Key))
+				plain = plain[1:]
+			default:
+				require.Equal(t, metas[0], string(r.Key))
+				metas = metas[1:]
+			}
+			rest = rest[n:]
+		}
+		require.Empty(t, classic)
+		require.Empty(t, metas)
+		require.Empty(t, plain)
+		require.Zero(t, commands)
+	})
+}
+
+// Two bursts share a command, and one of the replies is out of step: no key gets another's value, no burst believes anything
+// before its own token has come, and the connection dies.
+func TestJoinedBurstsOutOfStep(t *testing.T) {
+	keys := []string{"a", "b", "c", "d"}
+	for name, spoil := range map[string]func(r []string) []string{
+		"stray value":           func(r []string) []string { return slices.Insert(r, 1, "VALUE x 1 2\r\nvx\r\n") },
+		"doubled value":         func(r []string) []string { return slices.Insert(r, 1, r[0]) },
+		"doubled last value":    func(r []string) []string { return slices.Insert(r, 6, r[5]) },
+		"swapped values":        func(r []string) []string { r[4], r[5] = r[5], r[4]; return r },
+		"late value":            func(r []string) []string { r[5], r[6] = r[6], r[5]; return r },
+		"no end":                func(r []string) []string { return slices.Delete(r, 6, 7) },
+		"two ends":              func(r []string) []string { return slices.Insert(r, 6, r[6]) },
+		"an end for each":       func(r []string) []string { return slices.Insert(r, 3, r[6]) },
+		"doubled command":       func(r []string) []string { return slices.Concat(r[:7], r) },
+		"lost command":          func(r []string) []string { return r[7:] },
+		"lost token":            func(r []string) []string { return slices.Delete(r, 7, 8) },
+		"swapped tokens":        func(r []string) []string { r[7], r[8] = r[8], r[7]; return r },
+		"first token too early": func(r []string) []string { r[3], r[7] = r[7], r[3]; return r },
+		"error":                 func(r []string) []string { r[4] = "SERVER_ERROR out of memory writing get response\r\n"; return r },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newRig(t)
+				g.wg.Go(func() {
+					for range 3 { // the command, and two meta gets
+						if _, err := g.request(); err != nil {
+							return
+						}
+					}
+					for _, s := range spoil([]string{
+						"VALUE a 1 2\r\nva\r\n", "VALUE b 1 2\r\nvb\r\n", "VALUE c 1 2\r\nvc\r\n",
+						"VALUE a 1 2\r\nva\r\n", "VALUE b 1 2\r\nvb\r\n", "VALUE c 1 2\r\nvc\r\n",
+						"END\r\n", "VA 2 f1 O1.3\r\nvd\r\n", "VA 2 f1 O2.3\r\nvd\r\n",
+					}) {
+						if _, err := io.WriteString(g.peer, s); err != nil {
+							return
+						}
+					}
+				})
+				ks := []*Call{g.call(get()).asking(keys), g.call(get()).asking(keys)}
+				require.NoError(t, g.c.StartAll(context.Background(), ks))
+				failed := 0
+				for _, k := range ks {
+					require.True(t, g.c.Wait(context.Background(), k))
+					if k.Err != nil {
+						require.ErrorIs(t, k.Err, errOf(name))
+						require.Empty(t, k.Answers())
+						failed++
+						continue
+					}
+					require.Equal(t, "VA 1 va, VA 1 vb, VA 1 vc, VA 1 vd", toldOf(k.Answers()))
+				}
+				require.Positive(t, failed)
+				require.True(t, g.c.Dead())
+				g.close()
+			})
+		})
+	}
+}
+
+// The second of two bursts that share a command gets its values later than the timeout, but one after the other: neither
+// is overdue.
+func TestALongJoinedBurstIsNotOverdue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t)
+		const n = 30
+		var keys []string
+		for i := range n {
+			keys = append(keys, fmt.Sprint("k", i))
+		}
+		g.wg.Go(func() {
+			for range 3 {
+				if _, err := g.request(); err != nil {
+					return
+				}
+			}
+			for _, key := range keys[:n-1] {
+				time.Sleep(rigTimeout / 10)
+				io.WriteString(g.peer, "VALUE "+key+" 1 1\r\nv\r\n")
+			}
+			io.WriteString(g.peer, "END\r\nVA 1 f1 O1.1\r\nv\r\nVA 1 f1 O2.t\r\nv\r\n")
+		})
+		ks := []*Call{g.call(get()).asking([]string{"x", "y"}), g.call(get()).asking(keys)}
+		require.NoError(t, g.c.StartAll(context.Background(), ks))
+		for _, k := range ks {
+			require.True(t, g.c.Wait(context.Background(), k))
+			require.NoError(t, k.Err)
+		}
+		require.Equal(t, "EN 0 , VA 1 v", toldOf(ks[0].Answers()))
+		require.Equal(t, strings.Repeat("VA 1 v, ", n-1)+"VA 1 v", toldOf(ks[1].Answers()))
+		g.close()
+	})
+}
+
+// Many callers' bursts, and single gets among them, on a peer that has some of the keys; some callers leave. Everybody is told
+// what the peer has, whoever shared a command with whom.
+func TestBurstsOfManyCallers(t *testing.T) {
+	joined := int64(0)
+	for seed := range scaled(200) {
+		synctest.Test(t, func(t *testing.T) {
+			g := newRig(t)
+			rng := rand.New(rand.NewPCG(uint64(seed), 11))
+			there := map[string]bool{}
+			var all []string
+			for i := range 24 {
+				key := fmt.Sprint("key", i)
+				all = append(all, key)
+				there[key] = rng.IntN(3) > 0
+			}
+			var bursts, gets atomic.Int64 // classic commands wanted, and received
+			g.wg.Go(func() { serve(g, there, rng, &gets) })
+			var left settled
+			var callers sync.WaitGroup
+			for id := range 8 {
+				rng := rand.New(rand.NewPCG(uint64(seed), uint64(id)))
+				callers.Go(func() {
+					for range 10 {
+						ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.IntN(4000))*time.Microsecond)
+						asked := slices.Clone(all)
+						rng.Shuffle(len(asked), func(i, j int) { asked[i], asked[j] = asked[j], asked[i] })
+						asked = asked[:1+rng.IntN(8)]
+						k := g.call(get())
+						k.Settler = &left
+						if rng.IntN(5) > 0 {
+							k.asking(asked)
+							if len(asked) > 1 {
+								bursts.Add(1)
+							}
+							if rng.IntN(4) == 0 {
+								k.Req.Flags |= memproto.FlagLc
+							}
+						} else {
+							k.Req.Key, asked = []byte(asked[0]), asked[:1]
+						}
+						require.NoError(t, g.c.Start(ctx, k))
+						if !g.c.Wait(ctx, k) {
+							cancel()
+							continue
+						}
+						cancel()
+						require.NoError(t, k.Err)
+						answers := []Answer{k.Answer}
+						if k.burst != nil {
+							answers = k.Answers()
+						}
+						require.Len(t, answers, len(asked))
+						for i, a := range answers {
+							want, value := memproto.StatusEN, ""
+							if there[asked[i]] {
+								want, value = memproto.StatusVA, "value of "+asked[i]
+							}
+							require.Equal(t, want, a.Resp.Status)
+							require.Equal(t, value, string(a.Value))
+						}
+						k.Free()
+					}
+				})
+			}
+			callers.Wait()
+			synctest.Wait()
+			require.False(t, g.c.Dead())
+			joined += bursts.Load() - gets.Load()
+			g.close()
+		})
+	}
+	require.Positive(t, joined, "no two bursts shared a command: this tests nothing")
+}
+
+// serve answers reads until the connection ends, late and in pieces.
+func serve(g *rig, there map[string]bool, rng *rand.Rand, gets *atomic.Int64) {
+	for {
+		line, err := g.r.ReadString('\n')
+		if err != nil {
+			return
+		}
+		words := strings.Fields(line)
+		var reply strings.Builder
+		switch words[0] {
+		case "get", "gets":
+			gets.Add(1)
+			for _, key := range words[1:] {
+				if !there[key] {
+					continue
+				}
+				cas := ""
+				if words[0] == "gets" {
+					cas = " 7"
+				}
+				fmt.Fprintf(&reply, "VALUE %s 0 %d%s\r\nvalue of %s\r\n", key, len("value of "+key), cas, key)
+			}
+			reply.WriteString("END\r\n")
+		case "mg":
+			op := words[slices.IndexFunc(words, func(w string) bool { return w[0] == 'O' })]
+			if there[words[1]] {
+				fmt.Fprintf(&reply, "VA %d f0 %s\r\nvalue of %s\r\n", len("value of "+words[1]), op, words[1])
+			} else {
+				fmt.Fprintf(&reply, "EN %s\r\n", op)
+			}
+		}
+		time.Sleep(time.Duration(rng.IntN(300)) * time.Microsecond)
+		for rest := reply.String(); rest != ""; {
+			n := 1 + rng.IntN(len(rest))
+			if _, err := io.WriteString(g.peer, rest[:n]); err != nil {
+				return
+			}
+			rest = rest[n:]
+		}
+	}
+}
