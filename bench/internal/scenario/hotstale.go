@@ -46,7 +46,9 @@ func stalenesses() []Scenario {
 	}
 	fault := func(name, title string, strike func(w *watch) error) Scenario {
 		return Scenario{Name: name, Title: title + ", X = 50 ms", Once: true, Figures: figures,
-			play: func(r *run) error { return r.watch(sight{50 * time.Millisecond, 50 * time.Millisecond, true}, struck(strike)) }}
+			play: func(r *run) error {
+				return r.watch(sight{50 * time.Millisecond, 50 * time.Millisecond, true}, struck(strike))
+			}}
 	}
 	return []Scenario{
 		bound("stale-50ms", 50*time.Millisecond), bound("stale-5ms", 5*time.Millisecond),
