@@ -10,7 +10,7 @@ import (
 )
 
 type topCmd struct {
-	Servers []string      `help:"The nodes to watch, host:port,…" placeholder:"ADDR" required:""`
+	Servers []string      `help:"The nodes to watch, host, host:port or the path of a Unix socket, …" placeholder:"ADDR" required:""`
 	Watch   time.Duration `default:"1s" help:"How long they are watched at a time: a watched node works more."`
 	Every   time.Duration `default:"5s" help:"From one sample to the next."`
 	Rounds  int           `help:"End after so many samples (default: at Ctrl-C)." placeholder:"N"`

@@ -30,8 +30,8 @@ type Sample struct {
 	// shares, are too low by that.
 	PerSecond float64  `json:"per_second"`
 	Lost      uint64   `json:"lost"`
-	Nodes     int      `json:"nodes"` // that could be watched
-	Keys      []Key    `json:"keys"`
+	Nodes     int      `json:"nodes"`            // that could be watched
+	Keys      []Key    `json:"keys"`             // never null
 	Failed    []string `json:"failed,omitempty"` // why others could not
 }
 
@@ -46,11 +46,12 @@ func Take(ctx context.Context, addrs []string, lasts time.Duration, n int) (Samp
 	if err != nil {
 		return Sample{}, err
 	}
-	s := Sample{At: time.Now(), Watched: lasts}
+	s := Sample{At: time.Now(), Watched: lasts, Keys: []Key{}}
 	var mu sync.Mutex // guards s.Lost, s.Nodes, s.Failed, seen and, for order's sake, the detector
 	var seen uint64
 	var wg sync.WaitGroup
-	for _, addr := range addrs {
+	for _, n := range r.Nodes() {
+		addr := n.Addr // with its port
 		wg.Go(func() {
 			lost, err := Watch(ctx, addr, lasts, func(e Event) {
 				mu.Lock()
@@ -97,6 +98,13 @@ func (s *Sample) Print(w io.Writer) {
 	fmt.Fprintln(w)
 	for _, f := range s.Failed {
 		fmt.Fprintln(w, "  not watched:", f)
+	}
+	if s.Nodes == 0 {
+		return
+	}
+	if len(s.Keys) == 0 {
+		fmt.Fprint(w, "  no key was asked for\n\n")
+		return
 	}
 	rows := [][]string{{"key", "share", "gets/s", "KB/s"}}
 	for _, k := range s.Keys {

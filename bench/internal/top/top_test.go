@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -149,6 +150,26 @@ func TestTakeFindsWhatIsAskedFor(t *testing.T) {
 		require.Contains(t, out.String(), `"hot%key"`)
 		require.Contains(t, out.String(), "on 2 nodes")
 	})
+}
+
+// A Unix socket can be watched, and an address without a port is memcached's, as in a client's list.
+func TestTakeDialsAsAClientDoes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	s, err := nodeserver.Start(nodeserver.Config{Addr: "unix:" + path})
+	require.NoError(t, err)
+	defer s.Close()
+	got, err := Take(t.Context(), []string{path}, time.Millisecond, 5)
+	require.NoError(t, err)
+	require.Equal(t, 1, got.Nodes, got.Failed)
+	var out bytes.Buffer
+	got.Print(&out)
+	require.Contains(t, out.String(), "no key was asked for")
+	require.NotContains(t, out.String(), "gets/s")
+
+	got, err = Take(t.Context(), []string{"no-such-host.invalid"}, time.Millisecond, 5)
+	require.NoError(t, err)
+	require.Len(t, got.Failed, 1)
+	require.Contains(t, got.Failed[0], "no-such-host.invalid:11211")
 }
 
 // Some nodes may be down, or refuse: the others are shown, and what is wrong with each.

@@ -26,7 +26,11 @@ type conn struct {
 
 func dial(ctx context.Context, addr string) (*conn, error) {
 	d := net.Dialer{Timeout: patience}
-	c, err := d.DialContext(ctx, "tcp", addr)
+	network := "tcp"
+	if strings.HasPrefix(addr, "/") {
+		network = "unix"
+	}
+	c, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +89,7 @@ func (c *conn) dropped() (n uint64, err error) {
 	}
 }
 
-// Watch hands each key that the node at addr is asked for to each, for so long or until ctx ends. lost is how many
+// Watch hands each key that the node at addr, host:port or the path of a Unix socket, is asked for to each, for so long or until ctx ends. lost is how many
 // events there were besides, at most: other watchers' losses are among them.
 func Watch(ctx context.Context, addr string, lasts time.Duration, each func(Event)) (lost uint64, err error) {
 	defer func() {
