@@ -12,6 +12,7 @@ import (
 
 	"github.com/memherd/memherd/client"
 	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/hotkey"
 	"github.com/memherd/memherd/nodeserver"
 	"github.com/memherd/memherd/ring"
 )
@@ -159,10 +160,17 @@ func TestBadConfigsAreRefused(t *testing.T) {
 		"negative copies":      {client.Config{Nodes: one, ReplicationFactor: -1}, client.ErrConfig},
 		"more acks than":       {client.Config{Nodes: one, MinWriteAcks: 2}, client.ErrConfig},
 		"too many connections": {client.Config{Nodes: one, ConnsPerNode: 1000}, client.ErrConfig},
+		"hot keys":             {client.Config{Nodes: one, HotKeys: &hotkey.Config{Staleness: time.Nanosecond}}, client.ErrConfig},
+		"scattering":           {client.Config{Nodes: one, HotKeys: &hotkey.Config{Scatter: &hotkey.Scatter{Copies: -1}}}, client.ErrConfig},
+		"a prefix of no key":   {client.Config{Nodes: one, HotKeys: &hotkey.Config{Prefixes: []hotkey.Prefix{{Prefix: "a b"}}}}, client.ErrConfig},
+		"a prefix too long":    {client.Config{Nodes: one, HotKeys: &hotkey.Config{Prefixes: []hotkey.Prefix{{Prefix: strings.Repeat("k", 251)}}}}, client.ErrConfig},
 	} {
 		_, err := client.New(c.cfg)
 		require.ErrorIs(t, err, c.want, what)
 	}
+	c, err := client.New(client.Config{Nodes: one, Keys: client.AnyKeys, HotKeys: &hotkey.Config{Prefixes: []hotkey.Prefix{{Prefix: "a b"}}}})
+	require.NoError(t, err, "there are such keys")
+	require.NoError(t, c.Close())
 }
 
 // An unreachable server is no error of New, and a clear one of Ping.

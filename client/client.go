@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -94,16 +95,19 @@ func New(cfg Config) (*Client, error) {
 	t.gather()
 	if c.detector, err = hotkey.NewDetector(cfg.HotKeys, len(t.nodes)); err != nil {
 		c.cancel()
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if cfg.HotKeys != nil {
 		hot := *cfg.HotKeys
 		hot.Prefixes = slices.Clone(hot.Prefixes) // chooseScattered looks at them later
 		c.cfg.HotKeys, c.nearAll = &hot, hot.NearAll
 		if s := cfg.HotKeys.Scatter; s != nil {
-			if c.scattering.cfg, err = s.WithDefaults(); err != nil {
+			c.scattering.cfg, _ = s.WithDefaults() // which NewDetector has checked
+		}
+		for i, p := range hot.Prefixes {
+			if c.CheckKey(p.Prefix) != nil {
 				c.cancel()
-				return nil, err
+				return nil, configError("HotKeys.Prefixes[%d].Prefix is the beginning of no key that this client takes; see Keys", i)
 			}
 		}
 		if c.near, err = hotkey.NewNear(cfg.HotKeys); err != nil {

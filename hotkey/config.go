@@ -16,17 +16,19 @@ type Config struct {
 	// Staleness is X: a near-cache entry serves reads that start before the send time of the request that validated it
 	// plus X. 0 = 50 ms. Negative = no near-cache (detection works on). At least 1 ms, at most one hour.
 	Staleness time.Duration
-	// Prefixes have other bounds than Staleness, also where that is negative. At most 1,024.
+	// Prefixes have other bounds than Staleness, also where that is negative. Keys are meant as nodes know them: a loader's
+	// Prefix is part of them. nil = none. At most 1,024.
 	Prefixes []Prefix
 	// MissTTL is how long a miss of a hot key is remembered, at most X. 0 = X. Negative = not at all.
 	MissTTL time.Duration
 	// NearBytes bounds the near-cache in bytes: keys, values and a fixed overhead per entry. 0 = 32 MiB.
 	NearBytes int64
-	// MaxValueBytes is the largest value, in bytes, the near-cache takes. 0 = an eighth of NearBytes, at most 1 MiB.
+	// MaxValueBytes is the largest value, in bytes, the near-cache takes; at most NearBytes less an entry's overhead, 448. 0 = an eighth of
+	// NearBytes, at most 1 MiB.
 	MaxValueBytes int
 	// NearAll has the near-cache hold what is read of every key, not of those at LevelHottest alone: a cache in the
 	// process's memory in front of the nodes, for readers that can live with a Staleness of seconds. What was validated
-	// longest ago makes room. False = the hottest keys alone.
+	// longest ago makes room. Where X is negative nothing is held all the same. False = the hottest keys alone.
 	NearAll bool
 	// Scatter has keys that are hotter than their copies can bear read from further copies on other nodes. nil = not.
 	Scatter *Scatter
@@ -37,7 +39,7 @@ type Config struct {
 	// SketchBytes is the size of the count-min sketch, rounded up to a power of two, 4 KiB to 8 MiB. 0 = 64 KiB.
 	SketchBytes int
 	// HeavyBytes is the size of the heavy table's counters (16 bytes a slot; a slot's lookup tag and what
-	// reports need of it take 52 bytes more, and the key's own), rounded up to a power of two, 2 KiB to 16 MiB. 0 = 16 KiB, or more where that is less
+	// reports need of it take 60 bytes more, and the key's own), rounded up to a power of two, 2 KiB to 16 MiB. 0 = 16 KiB, or more where that is less
 	// than two slots for each of HotKeys.
 	HeavyBytes int
 	// Window is the number of counted accesses after which every count is halved. 0 = 1,048,576. At least 1,024.
@@ -152,8 +154,9 @@ func (c *Config) check() error {
 		return fmt.Errorf("hotkey: Config.NearBytes %d is not within 0 to 2^40; use Staleness -1 to turn the near-cache off", c.NearBytes)
 	case c.NearBytes > 0 && c.NearBytes < 2*entryOverhead:
 		return fmt.Errorf("hotkey: Config.NearBytes %d cannot hold one value; give at least %d, or Staleness -1 for no near-cache", c.NearBytes, 2*entryOverhead)
-	case c.MaxValueBytes < 0 || int64(c.MaxValueBytes)+entryOverhead > cmp.Or(c.NearBytes, defaultNearBytes):
-		return fmt.Errorf("hotkey: Config.MaxValueBytes %d is negative or does not fit into NearBytes %d", c.MaxValueBytes, cmp.Or(c.NearBytes, defaultNearBytes))
+	case c.MaxValueBytes < 0 || int64(c.MaxValueBytes) > cmp.Or(c.NearBytes, defaultNearBytes)-entryOverhead:
+		return fmt.Errorf("hotkey: Config.MaxValueBytes %d is not within 0 to %d, which is what NearBytes %d has room for", c.MaxValueBytes,
+			cmp.Or(c.NearBytes, defaultNearBytes)-entryOverhead, cmp.Or(c.NearBytes, defaultNearBytes))
 	case c.HotKeys < 0 || c.HotKeys > maxKeysOfLevel:
 		return fmt.Errorf("hotkey: Config.HotKeys %d is not within 0 to %d", c.HotKeys, maxKeysOfLevel)
 	case c.HottestKeys < 0 || c.HottestKeys > maxKeysOfLevel:

@@ -2,6 +2,7 @@ package hotkey
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ func TestConfigRefusesNonsense(t *testing.T) {
 		"one value":     {NearBytes: 100},
 		"2^40":          {NearBytes: 1 << 50},
 		"MaxValueBytes": {NearBytes: 1 << 20, MaxValueBytes: 1 << 20},
-		"negative":      {MaxValueBytes: -1},
+		"-1 is not":     {MaxValueBytes: -1},
 		"HotKeys":       {HotKeys: -5},
 		"HottestKeys":   {HottestKeys: 1 << 30},
 		"more than":     {HotKeys: 10, HottestKeys: 11},
@@ -63,12 +64,24 @@ func TestConfigRefusesNonsense(t *testing.T) {
 		"has room for":  {HeavyBytes: 2 << 10, HotKeys: 97},
 		"Window":        {Window: 3},
 		"33554432":      {MaxValueBytes: 64 << 20},
+		"room for":      {MaxValueBytes: math.MaxInt},
 	} {
 		_, err := NewDetector(&cfg, 3)
 		require.ErrorContains(t, err, field)
 		_, err = NewNear(&cfg)
 		require.ErrorContains(t, err, field)
 	}
+}
+
+// What there is room for is taken, to the byte.
+func TestTheLargestValueFits(t *testing.T) {
+	const most = 32<<20 - entryOverhead
+	require.Equal(t, 448, entryOverhead, "as Config.MaxValueBytes says")
+	n, err := NewNear(&Config{MaxValueBytes: most, Staleness: time.Hour})
+	require.NoError(t, err)
+	require.True(t, n.put("", strings.Repeat("v", most)))
+	_, err = NewNear(&Config{MaxValueBytes: most + 1})
+	require.ErrorContains(t, err, "Config.MaxValueBytes")
 }
 
 func TestLevelNames(t *testing.T) {
