@@ -80,6 +80,7 @@ func TestDetectorNeverUndercounts(t *testing.T) {
 
 func TestSlotStaysSixteenBytes(t *testing.T) {
 	require.EqualValues(t, slotBytes, unsafe.Sizeof(slot{})) // HeavyBytes is stated in these terms
+	require.EqualValues(t, 60, unsafe.Sizeof(label{})+unsafe.Sizeof(tagSet{})/ways, "what Config.HeavyBytes says comes on top")
 	keys, hashes := keyNames(1)
 	d := newDetector(t, Config{HeavyBytes: 16 << 10, Seed: 1}, 3)
 	d.Observe(hashes[0], keys[0], 1)
