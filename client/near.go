@@ -17,11 +17,14 @@ func (c *Client) holds(level hotkey.Level) bool {
 	return c.near != nil && (level >= nearLevel || c.nearAll)
 }
 
-// HotKeys returns the n hottest keys this client sees, hottest first. Detection is
-// always on; keys are user data, so think before you show them to anybody.
+// HotKeys returns the n hottest keys this client sees, hottest first, whatever their level: what it was asked for, also where
+// the near-cache answered; other processes' reads are not among them. Fewer than n if it has not seen as many, nil for n below 1. Detection is
+// always on, with Config.HotKeys nil, too. It looks through the whole table: for a page or a log line, not for each
+// request. Keys are user data, so think before you show them to anybody.
 func (c *Client) HotKeys(n int) []hotkey.Hot { return c.detector.Top(n) }
 
-// HotKeyStats returns the detector's state: the sampling rate in force, the sizes of the levels and their thresholds.
+// HotKeyStats returns the detector's state: the sampling rate in force, how many keys are at each level, and the shares of all accesses from
+// which they are.
 func (c *Client) HotKeyStats() hotkey.DetectorStats { return c.detector.Stats() }
 
 // NearStats returns the near-cache's figures; all zero without one.
