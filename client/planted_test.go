@@ -73,6 +73,18 @@ var plantedBugs = []plantedBug{
 		"for n.breaker.Writable() && !n.fence() {", "for n.breaker.Writable() && n.fence() && false {", "TestRule13ALateWriteIsUndone"},
 	{"a node is read as soon as its debt is paid", "rejoin.go",
 		"if !fresh {\n\t\treturn n.c.cfg.rejoinDelay()", "if !fresh {\n\t\treturn 0", "TestRule15OthersPayBeforeANodeIsRead"},
+	{"a read that an own write has overtaken is held in memory", "read.go",
+		"c.observe(f, &k.Answer, hash, key, gen)", "c.observe(f, &k.Answer, hash, key, c.near.Generation(hash))", "TestRule19AWriteRefusesReadsUnderWay"},
+	{"memory forgets what a set replaces only before it is sent", "write.go",
+		"c.near.Drop(hash, it.Key)\n\tdefer c.wrote(hash, it.Key)", "c.near.Drop(hash, it.Key)", "TestRule19OwnWritesDropBeforeAndAfter"},
+	{"values that another process is refreshing are held in memory", "near.go",
+		"(memproto.FlagX|memproto.FlagW|memproto.FlagZ) != 0 || isStub", "(memproto.FlagX|memproto.FlagW) != 0 || isStub", "TestRule19WhatIsNeverHeld"},
+	{"memory outlives a change of membership", "membership.go", "c.near.DropAll()\n", "", "TestRule19MembershipVoids"},
+	{"a sweep keeps the right to refresh a value", "sweep.go", "c.handBack(c.ctx, *f, a, e.Key)", "_ = f", "TestRule6ASweepHandsTheRightBack"},
+	{"suffix copies live longer than they may be old", "scatter.go",
+		"life := c.scattering.cfg.Staleness - scatterStub*time.Second", "life := c.scattering.cfg.Staleness + scatterStub*time.Second", "TestScatterAtTheEdgeOfItsBound"},
+	{"suffix copies are read as soon as their key is scattered", "scatter.go",
+		"int64(time.Since(c.born)+x.cfg.Staleness))\n\t}\n}", "int64(time.Since(c.born)))\n\t}\n}", "TestScatterBeginsWithOwnWritesSeen"},
 }
 
 var failedSeed = regexp.MustCompile(`seed (\d+)`)
