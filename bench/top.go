@@ -1,16 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
 
+	"github.com/memherd/memherd/bench/internal/fleet"
 	"github.com/memherd/memherd/bench/internal/top"
 	"github.com/memherd/memherd/ring"
 )
 
 type topCmd struct {
 	Servers []string      `help:"The nodes to watch, host, host:port or the path of a Unix socket, …" placeholder:"ADDR" required:""`
+	IOwn    bool          `name:"i-own-these-servers" aliases:"allow-remote" help:"Allow servers that are not on this machine. Nothing is asked of them but to tell what they do, so there is no -max-rate: -watch and -every say how much they tell."`
 	Watch   time.Duration `default:"1s" help:"How long they are watched at a time: a watched node works more."`
 	Every   time.Duration `default:"5s" help:"From one sample to the next."`
 	Rounds  int           `help:"End after so many samples (default: at Ctrl-C)." placeholder:"N"`
@@ -20,7 +23,7 @@ type topCmd struct {
 
 const maxWatch = time.Minute
 
-func (c *topCmd) check() error {
+func (c *topCmd) check(ctx context.Context) error {
 	switch {
 	case c.Watch <= 0 || c.Watch > maxWatch:
 		return usagef("-watch %v: give more than nothing and at most %v", c.Watch, maxWatch)
@@ -34,12 +37,18 @@ func (c *topCmd) check() error {
 	if _, err := ring.New(ring.Config{Nodes: ring.Addrs(c.Servers...)}); err != nil {
 		return usageError{fmt.Errorf("-servers: %w", err)}
 	}
+	if c.IOwn {
+		return nil
+	}
+	if err := fleet.CheckLocal(ctx, c.Servers...); err != nil {
+		return usageError{fmt.Errorf("%w: a node that is watched works more; if these servers are yours, say so with -i-own-these-servers", err)}
+	}
 	return nil
 }
 
 // Run shows sample after sample. It fails if no node could be watched: the list would be of nothing.
 func (c *topCmd) Run(e *env) error {
-	if err := c.check(); err != nil {
+	if err := c.check(e.ctx); err != nil {
 		return err
 	}
 	tick := time.NewTicker(c.Every)

@@ -34,13 +34,15 @@ func TestTop(t *testing.T) {
 
 func TestTopBadInput(t *testing.T) {
 	for want, args := range map[string][]string{
-		"--servers":      {"top"},
-		"-servers":       {"top", "-servers", "x:1,x:1"},
-		"-watch 0s":      {"top", "-servers", "x:1", "-watch", "0s"},
-		"-every 1ms":     {"top", "-servers", "x:1", "-every", "1ms"},
-		"-rounds":        {"top", "-servers", "x:1", "-rounds=-1"},
-		"-top 0":         {"top", "-servers", "x:1", "-top", "0"},
-		"-watch 1h0m0s:": {"top", "-servers", "x:1", "-watch", "1h", "-every", "2h"},
+		"--servers":  {"top"},
+		"-servers":   {"top", "-servers", "x:1,x:1"},
+		"-watch 0s":  {"top", "-servers", "127.0.0.1:1", "-watch", "0s"},
+		"-every 1ms": {"top", "-servers", "127.0.0.1:1", "-every", "1ms"},
+		"-rounds":    {"top", "-servers", "127.0.0.1:1", "-rounds=-1"},
+		"-top 0":     {"top", "-servers", "127.0.0.1:1", "-top", "0"},
+		"server 10.0.0.1:11211 is not on this machine: a node that is watched works more; if these servers are yours, say so with -i-own-these-servers": {"top", "-servers", "127.0.0.1:1,10.0.0.1:11211"},
+		"server x.example.com:1 is not on this machine": {"top", "-servers", "x.example.com:1"},
+		"-watch 1h0m0s:": {"top", "-servers", "127.0.0.1:1", "-watch", "1h", "-every", "2h"},
 	} {
 		code, stdout, stderr := bench(t, args...)
 		assert.Equal(t, exitUsage, code, args)

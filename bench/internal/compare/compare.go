@@ -39,7 +39,7 @@ func Run(ctx context.Context, o Options, out Outputs, guests Guests) error {
 	if o.Server != "" {
 		kinds = []string{o.Server}
 	}
-	g := game{Options: o, Outputs: out, guests: guests, log: turnLog{start: time.Now()}}
+	g := game{Options: o, Outputs: out, guests: guests, log: turnLog{start: time.Now(), all: o.MaxRate > 0}}
 	var all []contest.Result
 	var broken error
 	for _, kind := range kinds {
@@ -84,14 +84,14 @@ func (g *game) on(ctx context.Context, kind string) (res contest.Result, err err
 		return all
 	}}
 	table := g.table(s.what)
-	if s.memnode {
+	if s.memnode || g.MaxRate > 0 {
 		table = table.Unpromised()
 	}
 	bar := progress.New(g.Stderr, int64(arena.Turns(table)*g.Rounds))
 	defer bar.Close()
 	bar.Step("comparing on " + s.what)
 	done := int64(0)
-	return arena.Play(ctx, table, contest.Options{Rounds: g.Rounds, Slot: g.Slot, Seed: g.Seed,
+	return arena.Play(ctx, table, contest.Options{Rounds: g.Rounds, Slot: g.Slot, Seed: g.Seed, MaxRate: g.MaxRate,
 		Watch: func(word string) { bar.Set(done, word); done++ }, Took: g.log.took(kind)})
 }
 
@@ -129,7 +129,7 @@ type server struct {
 // server finds or starts it.
 func (g *game) server(ctx context.Context, kind string) (*server, error) {
 	if g.Server != "" {
-		nodes, err := fleet.External(ctx, []string{g.Server}, false)
+		nodes, err := fleet.External(ctx, []string{g.Server}, g.IOwn)
 		if err != nil {
 			return nil, err
 		}

@@ -66,6 +66,47 @@ func TestEveryWork(t *testing.T) {
 	}
 }
 
+// TestMaxRate: no player gets beyond it, whatever they do, nothing is promised then, and one can tell from the table.
+func TestMaxRate(t *testing.T) {
+	for name, perS := range map[string]float64{"get": 20_000, "multi": 20_000. / contest.MultiKeys} {
+		o := instant()
+		o.Work, o.MaxRate, o.Slot, o.Keys, o.Goroutines = name, 20_000, 60*time.Millisecond, 50, []int{1, 64}
+		o.Rounds, o.JSON = 1, filepath.Join(t.TempDir(), "json")
+		require.NoError(t, o.Check(t.Context()))
+		var out, errs bytes.Buffer
+		require.NoError(t, Run(t.Context(), o, Outputs{&out, &errs}, nil), name)
+		assert.Contains(t, out.String(), "at most 20000 operations a second")
+		var res contest.Result
+		b, err := os.ReadFile(o.JSON)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(b, &res))
+		require.NotEmpty(t, res.Rows)
+		for _, r := range res.Rows {
+			assert.Zero(t, r.Bound)
+			assert.Positive(t, r.OpsPerS)
+			assert.LessOrEqual(t, r.OpsPerS, perS*1.001, "%s: %s at %d", name, r.Name, r.Goroutines)
+		}
+	}
+}
+
+// TestServersOfOthers are refused, and the error says what to do: a flag that is there.
+func TestServersOfOthers(t *testing.T) {
+	for _, addr := range []string{"10.0.0.1:11211", "192.0.2.1:11211", "[::ffff:8.8.8.8]:11211", "[2001:db8::1]:11211", "0.0.0.0:11211", "cache.example.com:11211"} {
+		o := instant()
+		o.Server = addr
+		assert.ErrorContains(t, o.Check(t.Context()), "say so with -i-own-these-servers", addr)
+		o.IOwn = true
+		assert.ErrorContains(t, o.Check(t.Context()), "-i-own-these-servers needs -max-rate")
+	}
+	o := instant()
+	o.MaxRate = 100
+	assert.ErrorContains(t, o.Check(t.Context()), "give a -slot of 100ms or more")
+	o.Work = "multi"
+	assert.ErrorContains(t, o.Check(t.Context()), "give a -slot of 5s or more")
+	o.MaxRate = -1
+	assert.ErrorContains(t, o.Check(t.Context()), "-max-rate must be a positive number")
+}
+
 // stopper is a guest who ends the comparison when it is to play its last turn.
 type stopper struct {
 	contest.Cache
@@ -110,7 +151,7 @@ func TestStoppedShowsWhatThereIs(t *testing.T) {
 }
 
 func TestOptionsTravelWhole(t *testing.T) {
-	o := Options{"a", []string{"b"}, "c", []int{1}, 2, 3, 4, 5, true, 6, "d", "e", "f"}
+	o := Options{"a", true, 7, []string{"b"}, "c", []int{1}, 2, 3, 4, 5, true, 6, "d", "e", "f"}
 	for i := range reflect.TypeFor[Options]().NumField() {
 		require.False(t, reflect.ValueOf(o).Field(i).IsZero(), "field %d", i)
 	}

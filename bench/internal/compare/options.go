@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/memherd/memherd/bench/internal/contest"
@@ -14,6 +15,8 @@ import (
 // Options are the flags of `bench compare`. As JSON they travel to the program that has the other clients.
 type Options struct {
 	Server     string        `help:"Compare on this server instead of one of the bench's own." placeholder:"ADDR"`
+	IOwn       bool          `name:"i-own-these-servers" aliases:"allow-remote" help:"Allow a -server that is not on this machine; needs -max-rate. The keys it is filled with stay there."`
+	MaxRate    float64       `help:"At most this many operations per second by all goroutines together, evenly, a GetMulti counting as its keys (default: as fast as they go). Who comes to that has the ratio 1: compare latencies and CPU then." placeholder:"N"`
 	On         []string      `default:"memcached" enum:"memcached,memnode" help:"Which servers of its own to compare on: memcached, memnode (a node in this process), or memcached,memnode for both."`
 	Work       string        `default:"get" enum:"get,set,mixed,multi" help:"What everybody does: get, set, mixed (nine gets to a set) or multi (GetMulti of 50 keys)."`
 	Goroutines []int         `short:"g" default:"1,8,64,256" help:"Numbers of goroutines."`
@@ -39,6 +42,8 @@ var work = map[string]struct {
 	"multi": {contest.Multi, fmt.Sprintf("GetMulti of %d keys", contest.MultiKeys)},
 }
 
+const fewest = 10 // operations of a turn, for a median
+
 const largest = 1<<20 - 1<<11 // a value, with what the node stores beside it
 
 // Check says what is wrong with them. It also sees whether the server answers.
@@ -53,6 +58,12 @@ func (o *Options) Check(ctx context.Context) error {
 		return fmt.Errorf("-work %s: there are get, set, mixed and multi", o.Work)
 	case len(o.Goroutines) == 0 || o.Rounds < 1 || o.Slot < time.Millisecond || o.Keys < 1 || o.Size < 1 || o.Size > largest:
 		return fmt.Errorf("-goroutines, -rounds, -slot, -keys and -size must be positive, -slot at least 1ms, -size at most %d", largest)
+	case o.MaxRate < 0 || math.IsNaN(o.MaxRate) || math.IsInf(o.MaxRate, 0):
+		return errors.New("-max-rate must be a positive number of operations per second")
+	case o.IOwn && o.MaxRate == 0:
+		return errors.New("-i-own-these-servers needs -max-rate: say how many operations per second that server can take")
+	case o.MaxRate > 0 && o.Slot < fewest*o.table("").Gap(o.MaxRate):
+		return fmt.Errorf("-max-rate %v leaves less than %d operations to a turn: give a -slot of %v or more", o.MaxRate, fewest, fewest*o.table("").Gap(o.MaxRate))
 	case o.HDR == "-":
 		return errors.New("-hdr -: give a file")
 	}
@@ -65,7 +76,7 @@ func (o *Options) Check(ctx context.Context) error {
 		return err
 	}
 	if o.Server != "" {
-		_, err := fleet.External(ctx, []string{o.Server}, false)
+		_, err := fleet.External(ctx, []string{o.Server}, o.IOwn)
 		return err
 	}
 	return nil
@@ -76,6 +87,9 @@ func (o *Options) table(what string) contest.Table {
 	w := work[o.Work]
 	t := contest.Table{Name: o.Work, Work: w.work, Nodes: 1,
 		Title: fmt.Sprintf("%s of %d B on %s, %d rounds of %v each in turn, seed %d", w.many, o.Size, what, o.Rounds, o.Slot, o.Seed)}
+	if o.MaxRate > 0 {
+		t.Title += fmt.Sprintf(", at most %v operations a second", o.MaxRate)
+	}
 	if o.Deadline {
 		t.Deadline = contest.Timeout
 	}

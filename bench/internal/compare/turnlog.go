@@ -16,6 +16,7 @@ import (
 type turnLog struct {
 	start time.Time
 	turns []measure.Interval
+	all   bool // operations were measured, not every eighth
 }
 
 // took is told of turns on one kind of server.
@@ -41,7 +42,11 @@ func tag(name string) string {
 // write writes the log to path, whole or not at all.
 func (l *turnLog) write(path string) error {
 	var out bytes.Buffer
-	if err := measure.WriteLog(&out, "bench compare, a turn a line, of every eighth operation", l.start, l.turns); err != nil {
+	which := "eighth "
+	if l.all {
+		which = ""
+	}
+	if err := measure.WriteLog(&out, "bench compare, a turn a line, of every "+which+"operation", l.start, l.turns); err != nil {
 		return err
 	}
 	return report.WriteWhole(path, out.Bytes())

@@ -117,7 +117,7 @@ func TestWrongAnswersEndTheComparison(t *testing.T) {
 		for _, w := range []Work{Gets, Mixed, Multi} {
 			c.f.m = map[string][]byte{}
 			s := NewStock(60, 100)
-			require.NoError(t, s.Fill(t.Context(), c.f))
+			require.NoError(t, s.Fill(t.Context(), c.f, 0))
 			require.Len(t, c.f.m, 60)
 			op := s.op(w, c.f)
 			pick := s.picks(w) - 1

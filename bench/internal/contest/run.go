@@ -14,6 +14,8 @@ type Options struct {
 	Rounds int           // of each case; the median counts
 	Slot   time.Duration // of one player's turn
 	Seed   uint64
+	// MaxRate bounds operations a second, a GetMulti counting as its keys; 0 is as fast as it goes.
+	MaxRate float64
 	// Watch, if not nil, is told before each turn what it is.
 	Watch func(word string)
 	// Took, if not nil, is told of each turn what came of it.
@@ -72,12 +74,15 @@ func (a *Arena) Play(ctx context.Context, t Table, o Options) (Result, error) {
 		if len(players) == 0 || players[0].Name != Base {
 			return res, fmt.Errorf("%s must play, and be the first", Base)
 		}
-		if err := a.fill(ctx, stock, players, t.Nodes); err != nil {
+		if err := a.fill(ctx, stock, players, t.Nodes, o.MaxRate); err != nil {
 			return res, err
 		}
 		cfg := versus.Config{
 			Rounds: o.Rounds,
 			Slot:   versus.Slot{Goroutines: c.Goroutines, Length: o.Slot, Picks: stock.picks(t.Work), Seed: o.Seed},
+		}
+		if o.MaxRate > 0 {
+			cfg.Slot.Every = t.Gap(o.MaxRate)
 		}
 		if o.Watch != nil {
 			cfg.Watch = func(name string, round int) {
@@ -134,7 +139,7 @@ func contenders(t Table, s *Stock, players []Player) []versus.Contender {
 }
 
 // fill lets every player store the values itself: each places keys in its own way.
-func (a *Arena) fill(ctx context.Context, s *Stock, players []Player, nodes int) (err error) {
+func (a *Arena) fill(ctx context.Context, s *Stock, players []Player, nodes int, maxRate float64) (err error) {
 	if a.filled == nil {
 		a.filled = map[string]bool{}
 	}
@@ -147,7 +152,7 @@ func (a *Arena) fill(ctx context.Context, s *Stock, players []Player, nodes int)
 		if err != nil {
 			return err
 		}
-		if err = errors.Join(s.Fill(ctx, c), c.Close()); err != nil {
+		if err = errors.Join(s.Fill(ctx, c, maxRate), c.Close()); err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
 		a.filled[id] = true

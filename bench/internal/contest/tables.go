@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/memherd/memherd/bench/internal/pace"
 	"github.com/memherd/memherd/bench/internal/versus"
 )
 
@@ -18,6 +19,14 @@ type Table struct {
 	// gomemcache then play without one as well, which shows what it costs them.
 	Deadline time.Duration
 	Cases    []Case
+}
+
+// Gap is the time from one operation to the next if at most maxRate keys are asked for in a second.
+func (t Table) Gap(maxRate float64) time.Duration {
+	if t.Work == Multi {
+		maxRate /= MultiKeys
+	}
+	return pace.Gap(maxRate)
 }
 
 // Case is one row of each player in a table.

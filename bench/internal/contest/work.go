@@ -7,7 +7,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/memherd/memherd/bench/internal/pace"
 	"github.com/memherd/memherd/bench/internal/value"
 	"github.com/memherd/memherd/bench/internal/versus"
 )
@@ -47,17 +49,27 @@ func NewStock(n, size int) *Stock {
 // id tells stocks apart.
 func (s *Stock) id() string { return fmt.Sprintf("%d × %d", len(s.Keys), len(s.values[0])) }
 
-// Fill stores everything, a few at a time.
-func (s *Stock) Fill(ctx context.Context, c Cache) error {
+// Fill stores everything, a few at a time and at most maxRate in a second, 0 being any number.
+func (s *Stock) Fill(ctx context.Context, c Cache, maxRate float64) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	least := time.Duration(0)
+	if maxRate > 0 {
+		least = pace.Gap(maxRate)
+	}
+	p := pace.New(time.Now(), least, least)
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
+			timer := time.NewTimer(time.Hour)
+			defer timer.Stop()
 			for ctx.Err() == nil {
 				i := int(next.Add(1)) - 1
 				if i >= len(s.Keys) {
+					return
+				}
+				if at, _ := p.Turn(time.Now()); pace.Until(ctx, timer, at) != nil {
 					return
 				}
 				if err := c.Set(ctx, s.Keys[i], s.values[i]); err != nil {

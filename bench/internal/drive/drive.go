@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/memherd/memherd/bench/internal/measure"
+	"github.com/memherd/memherd/bench/internal/pace"
 	"github.com/memherd/memherd/bench/internal/workload"
 )
 
@@ -82,7 +83,7 @@ func Run(ctx context.Context, cfg Config, do Do) (Result, error) {
 	start, line := time.Now(), &measure.Timeline{}
 	t := &timetable{start: start, limit: cfg.Ops, due: cfg.Due}
 	if cfg.MaxRate > 0 {
-		t.least = int64(float64(time.Second) / cfg.MaxRate)
+		t.pace = pace.New(start, 0, pace.Gap(cfg.MaxRate))
 	}
 	if cfg.Duration > 0 {
 		t.stop = start.Add(cfg.Duration)
@@ -142,20 +143,7 @@ type timetable struct {
 	due         func(n int64) time.Duration
 	next        atomic.Int64
 
-	least int64        // nanoseconds between two beginnings, 0 for no bound
-	free  atomic.Int64 // when the next may begin, in nanoseconds since start
-}
-
-// turn is when an operation may begin that could begin now: each takes a turn of its own.
-func (t *timetable) turn(now time.Time) time.Time {
-	want := int64(now.Sub(t.start))
-	for {
-		free := t.free.Load()
-		at := max(free, want)
-		if t.free.CompareAndSwap(free, at+t.least) {
-			return t.start.Add(time.Duration(at))
-		}
-	}
+	pace *pace.Pace // nil for no bound
 }
 
 // plan is when operation n is due; ok is false in a closed loop.
@@ -188,8 +176,8 @@ func (t *timetable) work(ctx context.Context, w *Worker, rec *measure.Recorder, 
 			return
 		}
 		begin := due
-		if t.least > 0 {
-			if begin = t.turn(later(due, now)); !open {
+		if t.pace != nil {
+			if begin, _ = t.pace.Turn(later(due, now)); !open {
 				due = begin
 			}
 			if !t.stop.IsZero() && !first && !begin.Before(t.stop) {

@@ -12,7 +12,7 @@ import (
 	"github.com/memherd/memherd/ring"
 )
 
-// ErrRemote is what External returns for a server that is not on this machine.
+// ErrRemote is what External and CheckLocal return for a server that is not on this machine.
 var ErrRemote = errors.New("not on this machine")
 
 // External checks a list of servers somebody else runs: names that can be used, no
@@ -38,9 +38,13 @@ func External(ctx context.Context, servers []string, remote bool) ([]ring.Node, 
 	if len(nodes) == 0 {
 		return nil, errors.New("no servers: give -servers host:port,… or -embedded N")
 	}
-	for _, n := range nodes {
-		if !remote && !local(ctx, n.Addr) {
-			return nil, fmt.Errorf("server %s is %w: a load generator can take a production cache down; if these servers are yours, say so with -i-own-these-servers and give a -max-rate", n.Name, ErrRemote)
+	if !remote {
+		var addrs []string
+		for _, n := range nodes {
+			addrs = append(addrs, n.Addr)
+		}
+		if err := CheckLocal(ctx, addrs...); err != nil {
+			return nil, fmt.Errorf("%w: a load generator can take a production cache down; if these servers are yours, say so with -i-own-these-servers and give a -max-rate", err)
 		}
 	}
 	at := map[string]string{}
@@ -63,6 +67,17 @@ func network(addr string) string {
 		return "unix"
 	}
 	return "tcp"
+}
+
+// CheckLocal returns an error that wraps ErrRemote and names the first of the addresses that is not of this machine, if
+// there is one: of its loopback, by number or as localhost, or a Unix socket.
+func CheckLocal(ctx context.Context, addrs ...string) error {
+	for _, addr := range addrs {
+		if !local(ctx, addr) {
+			return fmt.Errorf("server %s is %w", addr, ErrRemote)
+		}
+	}
+	return nil
 }
 
 // local says whether every address behind addr is of this machine's loopback.

@@ -55,8 +55,8 @@ func (l Local) Turn(ctx context.Context, s Slot) (t Turn, err error) {
 // reads on each would be a tax that the faster client pays more of.
 const sample = 8
 
-// spin works as fast as it goes, at least once on each goroutine. Nothing is shared
-// between the goroutines but the flag that ends them.
+// spin works as fast as it goes, at least once on each goroutine, and nothing is shared between the goroutines but the
+// flag that ends them; or, where the slot says so, in turns that are so far apart, of which there is one at least.
 func (l Local) spin(ctx context.Context, op Op, s Slot) (Turn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -70,6 +70,7 @@ func (l Local) spin(ctx context.Context, op Op, s Slot) (Turn, error) {
 		}
 	}
 	cpu, start := cputime.Self(), time.Now()
+	g := s.gate(start)
 	timer := time.AfterFunc(s.Length, func() { over.Store(true) })
 	defer timer.Stop()
 	defer context.AfterFunc(ctx, func() { over.Store(true) })()
@@ -79,9 +80,9 @@ func (l Local) spin(ctx context.Context, op Op, s Slot) (Turn, error) {
 		wg.Go(func() {
 			// Each goroutine counts on its own stack: neighbours in a slice share cache lines.
 			n, mine := int64(0), make([]time.Duration, 0, 64)
-			for n == 0 || !over.Load() {
+			for (n == 0 || !over.Load()) && g.pass(ctx) {
 				var from time.Time
-				timed := n%sample == sample/2
+				timed := n%sample == sample/2 || g != nil // who waits anyway pays nothing for the clock
 				if timed {
 					from = time.Now()
 				}

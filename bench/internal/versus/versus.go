@@ -27,6 +27,9 @@ type Slot struct {
 	Length     time.Duration `json:"length"` // a sixth more is warm-up
 	Picks      int           `json:"picks"`  // operations are told a number from 0 below it
 	Seed       uint64        `json:"seed"`
+	// Every is the least time between the beginnings of two operations, over all goroutines; 0 is as fast as it goes.
+	// Local keeps to it.
+	Every time.Duration `json:"every,omitempty"`
 }
 
 // Turn is what one contender did in one turn.
