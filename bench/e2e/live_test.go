@@ -99,6 +99,16 @@ func TestLivePage(t *testing.T) {
 	require.LessOrEqual(t, eval[float64](t, b, `document.documentElement.scrollWidth`), 390.0, "a phone need not scroll sideways")
 	b.shoot(t, "live-phone")
 
+	for names, want := range map[string]string{
+		`"node1", "node2"`: "node1 node2",
+		`"cache-17.prod.example.com:11211", "cache-18.prod.example.com:11211"`: "cache-17 cache-18",
+		`"192.168.100.1:11211", "192.168.101.1:11211"`:                         "…168.100.1 …168.101.1",
+		`"127.0.0.1:4001", "127.0.0.1:4002"`:                                   "…0.0.1:4001 …0.0.1:4002",
+		`"one-and-only.example.com:11211"`:                                     "one-and-only.…",
+	} {
+		require.Equal(t, want, eval[string](t, b, `labels([`+names+`]).join(" ")`), "labels of the ring tell long names apart")
+	}
+
 	// After a time without answers a line begins anew, as if nothing were known of it, which is so.
 	require.GreaterOrEqual(t, eval[int](t, b, `hist.forEach((d, i) => { if (i < hist.length / 2) d.t -= 2 * gap }), draw(), document.querySelectorAll("#load polyline").length`), 2*5)
 

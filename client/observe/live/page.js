@@ -56,14 +56,24 @@ function tiles(d) {
     tile(d.nodes.length - bad + " / " + d.nodes.length, "nodes up", bad ? "bad" : "") + tile(num(debt), "keys owed", debt ? "warn" : "") + tile(num(errors), "errors a second", errors ? "bad" : ""));
 }
 
+// labels are names without what all of them end with (a port, a domain), and, where one is long nevertheless, without what
+// all begin with: what is left tells them apart.
+function labels(names) {
+  const cut = (list, at) => list.length > 1 && list.every(n => at(n) && at(n) === at(list[0])) ? at(list[0]) : "";
+  let out = names;
+  for (let end; (end = cut(out, n => (/.+?(:[^.:]*|\.[^.:]*[a-z][^.:]*)$/i.exec(n) || [])[1]));) out = out.map(n => n.slice(0, -end.length));
+  for (let head; out.some(n => n.length > 12) && (head = cut(out, n => (/^(…?[^-._:/…]*[-._:/])./.exec(n) || [])[1]));) out = out.map(n => "…" + n.slice(head.length));
+  return out.map(n => n.length > 14 ? n.slice(0, 13) + "…" : n);
+}
+
 function ring(d) {
   let a = -Math.PI / 2, out = "";
-  const c = 110, r = 78, shares = d.nodes.filter(n => n.share > 0);
-  for (const n of shares) {
+  const c = 110, r = 78, shares = d.nodes.filter(n => n.share > 0), names = labels(shares.map(n => n.name));
+  for (const [i, n] of shares.entries()) {
     const b = a + 2 * Math.PI * Math.min(n.share, .99999), gap = shares.length > 1 ? .012 : 0;
     const at = (w, q) => (c + q * Math.cos(w)).toFixed(1) + " " + (c + q * Math.sin(w)).toFixed(1);
     out += `<path d="M${at(a + gap, r)} A${r} ${r} 0 ${b - a > Math.PI ? 1 : 0} 1 ${at(b - gap, r)}" fill="none" stroke="var(--${n.state})" stroke-width="22" data-node="${esc(n.name)}" data-state="${n.state}"><title>${esc(n.name)}: ${pct(n.share)}, ${n.state}</title></path>`;
-    if (n.share > .025) out += `<text x="${(c + (r + 19) * Math.cos((a + b) / 2)).toFixed(0)}" y="${(c + 4 + (r + 19) * Math.sin((a + b) / 2)).toFixed(0)}" text-anchor="${Math.cos((a + b) / 2) < -.2 ? "end" : Math.cos((a + b) / 2) > .2 ? "start" : "middle"}">${esc(n.name.length > 12 ? n.name.slice(0, 11) + "…" : n.name)}</text>`;
+    if (n.share > .025) out += `<text x="${(c + (r + 19) * Math.cos((a + b) / 2)).toFixed(0)}" y="${(c + 4 + (r + 19) * Math.sin((a + b) / 2)).toFixed(0)}" text-anchor="${Math.cos((a + b) / 2) < -.2 ? "end" : Math.cos((a + b) / 2) > .2 ? "start" : "middle"}">${esc(names[i])}</text>`;
     a = b;
   }
   out += `<text x="${c}" y="${c - 2}" text-anchor="middle" style="font-size:22px;font-weight:650;fill:var(--ink)">${d.nodes.length}</text><text x="${c}" y="${c + 15}" text-anchor="middle">nodes, ${d.copies} cop${d.copies === 1 ? "y" : "ies"}</text>`;
@@ -154,7 +164,7 @@ function latency() {
     out += `<rect x="${(i * w + 1).toFixed(1)}" y="${(205 - tall).toFixed(1)}" width="${Math.max(1, w - 2).toFixed(1)}" height="${tall.toFixed(1)}" rx="2" fill="${upper > q[2] ? "var(--miss)" : "var(--node)"}"><title>up to ${us(upper)}: ${num(n)}</title></rect>`;
     if (i % Math.ceil(part.length / (W / 70)) === 0) out += `<text x="${((i + .5) * w).toFixed(0)}" y="222" text-anchor="middle">${us(upper)}</text>`;
   });
-  put("latency", `<svg viewBox="0 0 ${W} ${H}" role="img">${out}</svg><div class="legend"><span>${esc(q[0].replace("_", " "))}: median ${us(q[1])}</span><span>99 % ${us(q[2])}</span><span>99.9 % ${us(q[3])}</span><span>heights by the square root</span></div>`);
+  put("latency", `<svg viewBox="0 0 ${W} ${H}" role="img">${out}</svg><div class="legend"><span>${esc(q[0].replace("_", " "))}: median ${us(q[1])}</span><span>99 % ${us(q[2])} (<span class="swatch" style="background:var(--miss);margin:0"></span> slower)</span><span>99.9 % ${us(q[3])}</span><span>heights by the square root</span></div>`);
 }
 
 function hot(d) {
