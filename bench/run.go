@@ -23,6 +23,7 @@ type runCmd struct {
 	FlashAfter time.Duration `help:"When the flash crowd comes (default: after a third of the duration); it stays for a third." placeholder:"TIME"`
 	Reads      *float64      `help:"Share of reads (default 0.95); the rest are writes, but for deletes." placeholder:"SHARE"`
 	Deletes    *float64      `help:"Share of deletes (default 0)." placeholder:"SHARE"`
+	WarmUp     time.Duration `help:"Run for so long beforehand without measuring (default: not at all, and the figures have the empty cache in them)." placeholder:"TIME"`
 	Duration   time.Duration `short:"d" default:"10s" help:"How long to run."`
 
 	keyBytes             int // 0 for as short as it goes
@@ -48,6 +49,8 @@ func (c *runCmd) Run(e *env) (err error) {
 		return usagef("-reads %v and -deletes %v are more than all requests", c.reads, c.removes)
 	case c.Duration <= 0:
 		return usagef("-duration must be positive")
+	case c.WarmUp < 0:
+		return usagef("-warm-up must not be negative")
 	case c.FlashAfter < 0 || c.FlashAfter >= c.Duration:
 		return usagef("-flash-after %v: give a time within -duration", c.FlashAfter)
 	}
@@ -70,7 +73,7 @@ func (c *runCmd) Run(e *env) (err error) {
 		return err
 	}
 	defer closing(&err, s.Close)
-	return c.measure(e, c.Dist, s, drive.Config{Duration: c.Duration}, func(ctx context.Context, w *drive.Worker, _ int64) measure.Kind {
+	do := func(ctx context.Context, w *drive.Worker, _ int64) measure.Kind {
 		key := choose.Next(w.Rand)
 		switch what := w.Rand.Float64(); {
 		case what < c.reads:
@@ -84,7 +87,17 @@ func (c *runCmd) Run(e *env) (err error) {
 			s.Write(ctx, key)
 		}
 		return measure.Write
-	}, notes...)
+	}
+	if c.WarmUp > 0 {
+		if err := c.warmUp(e, s, c.WarmUp, do); err != nil {
+			return err
+		}
+		if choose, err = c.chooser(); err != nil { // hot spots and crowds begin their times anew
+			return usageError{err}
+		}
+		notes = append(notes, fmt.Sprintf("warmed up for %v", c.WarmUp))
+	}
+	return c.measure(e, c.Dist, s, drive.Config{Duration: c.Duration}, do, notes...)
 }
 
 // preset takes what no flag says from -cluster, or else from the defaults.

@@ -8,13 +8,18 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/bench/internal/drive"
+	"github.com/memherd/memherd/bench/internal/measure"
 )
 
 // TestRunWritesAllReports: the page, the log of HdrHistogram and the JSON tell of the same run.
@@ -78,6 +83,7 @@ func TestRunShapes(t *testing.T) {
 		"flash crowd":   {"-dist", "flash-crowd", "-hot-keys", "2", "-hot-share", "0.5"},
 		"cluster":       {"-cluster", "14", "-value-size", "100"},
 		"distributions": {"-value-size", "10:1,100-300:2", "-ttl", "1s-1m"},
+		"warm":          {"-warm-up", "100ms", "-dist", "flash-crowd"},
 		"bounded":       {"-max-rate", "1000", "-deletes", "0.05"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,10 +96,51 @@ func TestRunShapes(t *testing.T) {
 			if name == "bounded" {
 				assert.LessOrEqual(t, r.Ops, int64(600+64), "600 ms of them, and one a worker that is let begin")
 			}
+			if name == "warm" {
+				assert.Contains(t, r.Notes, "warmed up for 100ms")
+			}
 			if name == "cluster" {
 				assert.Contains(t, strings.Join(r.Notes, "\n"), "cluster 14 of Twitter's")
 			}
 		})
+	}
+}
+
+// TestWarmUpIsNotMeasured: with one key it is loaded then, and the run has nothing left to load.
+func TestWarmUpIsNotMeasured(t *testing.T) {
+	for warm, loads := range map[string]int64{"0s": 1, "1ms": 0} {
+		out := filepath.Join(t.TempDir(), "out.json")
+		code, stdout, stderr := bench(t, "run", "-embedded", "1", "-duration", "20ms", "-keys", "1", "-reads", "1", "-warm-up", warm, "-json", out)
+		require.Equal(t, exitOK, code, stdout+stderr)
+		assert.Equal(t, loads, result(t, out).Loads, warm)
+	}
+	code, _, stderr := bench(t, "run", "-warm-up=-1s")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, stderr, "-warm-up must not be negative")
+}
+
+// TestGeneratorTellsOfItself: of a timetable that could not be kept, and of CPUs that were used up.
+func TestGeneratorTellsOfItself(t *testing.T) {
+	run, err := drive.Run(t.Context(), drive.Config{Workers: 1, Ops: 10}, func(context.Context, *drive.Worker, int64) measure.Kind { return measure.Read })
+	require.NoError(t, err)
+	run.Elapsed = time.Second
+	all := time.Duration(runtime.GOMAXPROCS(0)) * time.Second
+	never := func(int64) time.Duration { return 0 }
+	for name, c := range map[string]struct {
+		cfg  drive.Config
+		cpu  time.Duration
+		want string
+	}{
+		"idle":              {drive.Config{}, 0, "this process used 0.0 of"},
+		"busy":              {drive.Config{}, all, "what bounds the figures is this process"},
+		"in time":           {drive.Config{Rate: 10}, all, "CPUs"},
+		"behind":            {drive.Config{Rate: 100, Workers: 7}, 0, "it ended 900ms behind its timetable: all 7 workers (-concurrency) were waiting"},
+		"behind and busy":   {drive.Config{Rate: 100}, all, "it ended 900ms behind its timetable: the generator was the bottleneck"},
+		"behind a trace":    {drive.Config{Due: never}, 0, "it ended 1s behind its timetable"},
+		"held by -max-rate": {drive.Config{Due: never, MaxRate: 10}, 0, "CPUs"},
+	} {
+		notes := generator(c.cfg, run, c.cpu)
+		assert.Contains(t, notes[len(notes)-1], c.want, name)
 	}
 }
 
