@@ -103,6 +103,13 @@ func (b *browser) until(t *testing.T, expr string) {
 	require.NoError(t, err)
 }
 
+// firstPaint waits for the page's first text or picture, and returns after how many milliseconds it was there.
+func (b *browser) firstPaint(t *testing.T) float64 {
+	t.Helper()
+	b.until(t, `performance.getEntriesByName("first-contentful-paint").length > 0`)
+	return eval[float64](t, b, `performance.getEntriesByName("first-contentful-paint")[0].startTime`)
+}
+
 // shots is the folder for pictures; empty for none.
 func shots() string { return os.Getenv("MEMHERD_SHOTS") }
 

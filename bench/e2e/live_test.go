@@ -3,7 +3,9 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"sync"
 	"testing"
@@ -71,10 +73,17 @@ func startFleet(t *testing.T) (*nodeserver.MemNetwork, string) {
 func TestLivePage(t *testing.T) {
 	mem, url := startFleet(t)
 	b := open(t)
+	// A browser that has just started is slow on whatever it shows first: that is not the page's.
+	idle := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, `<!doctype html><link rel="icon" href="data:,"><p>nothing`)
+	}))
+	defer idle.Close()
+	b.run(t, chromedp.Navigate(idle.URL))
+	empty := b.firstPaint(t)
 	b.run(t, chromedp.Navigate(url))
+	t.Logf("first paint after %.0f ms; of a page with nothing on it, in the browser just started, %.0f ms", b.firstPaint(t), empty)
 	b.until(t, `document.querySelectorAll("#nodes tr[data-state=up]").length === 5`)
-	b.until(t, `performance.getEntriesByName("first-contentful-paint").length > 0`)
-	t.Logf("first paint after %.0f ms", eval[float64](t, b, `performance.getEntriesByName("first-contentful-paint")[0].startTime`))
 
 	require.NotEmpty(t, eval[string](t, b, `window.before = document.querySelector("#tiles").innerText`))
 	b.until(t, `document.querySelector("#tiles").innerText !== window.before`)
