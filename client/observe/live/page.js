@@ -192,4 +192,8 @@ function loaders(d) {
 }
 
 addEventListener("resize", () => hist.length && draw());
-poll();
+// What is there is painted first; a tab that is not looked at paints nothing.
+let begun = false;
+const begin = () => { if (!begun) { begun = true; poll(); } };
+requestAnimationFrame(() => setTimeout(begin));
+setTimeout(begin, 250);
