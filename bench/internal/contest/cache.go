@@ -41,11 +41,11 @@ const (
 // comparison.
 const Timeout = 5 * time.Second
 
-// Memherd plays as it comes: everything a default client has is on. Only its Timeout
-// is longer, as gomemcache's is.
+// Memherd plays as it comes: everything a default client has is on. Only its timeouts
+// are longer, as gomemcache's is.
 func Memherd(cpu func() (time.Duration, error), servers ...string) Player {
 	return Player{Name: Ours, ServerCPU: cpu, Open: func(int) (Cache, error) {
-		c, err := client.New(client.Config{Nodes: ring.Addrs(servers...), Timeout: Timeout})
+		c, err := client.New(client.Config{Nodes: ring.Addrs(servers...), Timeout: Timeout, DialTimeout: Timeout})
 		if err != nil {
 			return nil, err
 		}
