@@ -123,7 +123,7 @@ func TestRule17AChangeIsNoDisagreement(t *testing.T) {
 func TestRule17PlacementsOnMemcached(t *testing.T) {
 	ctx := context.Background()
 	nodes := ring.Addrs(stock.ForTest(t).Addr(), stock.ForTest(t).Addr())
-	c, err := client.New(client.Config{Nodes: nodes, Timeout: 5 * time.Second})
+	c, err := client.New(client.Config{Nodes: nodes, Timeout: 5 * time.Second, DialTimeout: 5 * time.Second})
 	require.NoError(t, err)
 	defer c.Close()
 	require.NoError(t, c.Ping(ctx))

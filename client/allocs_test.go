@@ -23,8 +23,8 @@ func TestAllocations(t *testing.T) {
 	for range 2 {
 		addrs = append(addrs, stock.ForTest(t).Addr())
 	}
-	one := newClient(t, client.Config{Nodes: ring.Addrs(addrs[0]), Timeout: 5 * time.Second})
-	two := newClient(t, client.Config{Nodes: ring.Addrs(addrs...), ReplicationFactor: 2, Timeout: 5 * time.Second})
+	one := newClient(t, client.Config{Nodes: ring.Addrs(addrs[0]), Timeout: 5 * time.Second, DialTimeout: 5 * time.Second})
+	two := newClient(t, client.Config{Nodes: ring.Addrs(addrs...), ReplicationFactor: 2, Timeout: 5 * time.Second, DialTimeout: 5 * time.Second})
 	cancellable, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	for copies, c := range map[float64]*client.Client{1: one, 2: two} {

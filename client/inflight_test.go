@@ -17,7 +17,7 @@ import (
 // share and whichever they go to next.
 func TestTheInFlightCapCountsNobodyTwice(t *testing.T) {
 	s := stock.ForTest(t)
-	c, err := client.New(client.Config{Nodes: ring.Addrs(s.Addr()), ConnsPerNode: 4, MaxInFlight: 600, Timeout: 10 * time.Second})
+	c, err := client.New(client.Config{Nodes: ring.Addrs(s.Addr()), ConnsPerNode: 4, MaxInFlight: 600, Timeout: 10 * time.Second, DialTimeout: 10 * time.Second})
 	require.NoError(t, err)
 	defer c.Close()
 	ctx := context.Background()

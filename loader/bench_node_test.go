@@ -18,7 +18,7 @@ import (
 // BenchmarkNodeHit is a hit of 100 bytes on a real memcached: by the client alone, by a lease of it, and through a
 // loader, by one goroutine and by 32 for each processor.
 func BenchmarkNodeHit(b *testing.B) {
-	c, err := client.New(client.Config{Nodes: ring.Addrs(stock.ForTest(b).Addr()), Timeout: 5 * time.Second})
+	c, err := client.New(client.Config{Nodes: ring.Addrs(stock.ForTest(b).Addr()), Timeout: 5 * time.Second, DialTimeout: 5 * time.Second})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, c.Close()) })
 	l, err := loader.New(c, loader.Config[[]byte]{
@@ -65,7 +65,7 @@ func BenchmarkNodeHit(b *testing.B) {
 // BenchmarkNodeHitRatio lets the sides of BenchmarkNodeHit take turns with 32 goroutines, round after round, and
 // reports the medians of the rounds' ratios to the client's Get: what a loader costs beyond it.
 func BenchmarkNodeHitRatio(b *testing.B) {
-	c, err := client.New(client.Config{Nodes: ring.Addrs(stock.ForTest(b).Addr()), Timeout: 5 * time.Second})
+	c, err := client.New(client.Config{Nodes: ring.Addrs(stock.ForTest(b).Addr()), Timeout: 5 * time.Second, DialTimeout: 5 * time.Second})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, c.Close()) })
 	load := func(context.Context, string) ([]byte, error) { return []byte(hundred), nil }

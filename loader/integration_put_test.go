@@ -53,7 +53,7 @@ func (d *database) store(_ context.Context, key, v string) error {
 func processes(t *testing.T, n int, nodes []ring.Node, cfg loader.Config[string]) []*loader.Loader[string] {
 	var ls []*loader.Loader[string]
 	for range n {
-		c, err := client.New(client.Config{Nodes: nodes, ReplicationFactor: 2, Timeout: 5 * time.Second})
+		c, err := client.New(client.Config{Nodes: nodes, ReplicationFactor: 2, Timeout: 5 * time.Second, DialTimeout: 5 * time.Second})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, c.Close()) })
 		cfg.Codec = loader.String{}
@@ -72,7 +72,7 @@ func held(t *testing.T, nodes []ring.Node, cfg loader.Config[string]) func(key s
 	cfg.Load = func(context.Context, string) (string, error) { return "", absent }
 	var ls []*loader.Loader[string]
 	for _, n := range nodes {
-		c, err := client.New(client.Config{Nodes: []ring.Node{n}, Timeout: 5 * time.Second})
+		c, err := client.New(client.Config{Nodes: []ring.Node{n}, Timeout: 5 * time.Second, DialTimeout: 5 * time.Second})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, c.Close()) })
 		cfg.Codec = loader.String{}

@@ -182,7 +182,7 @@ func TestNoStaleReadAfterAPut(t *testing.T) {
 			var ls [2]*loader.Loader[string]
 			for i := range ls {
 				// No near-cache: its staleness bound would hide what is tested here.
-				c, err := client.New(client.Config{Nodes: nodes, ReplicationFactor: 2, Timeout: 5 * time.Second})
+				c, err := client.New(client.Config{Nodes: nodes, ReplicationFactor: 2, Timeout: 5 * time.Second, DialTimeout: 5 * time.Second})
 				require.NoError(t, err)
 				t.Cleanup(func() { require.NoError(t, c.Close()) })
 				cfg := cfg

@@ -24,7 +24,7 @@ func BenchmarkInvalidate(b *testing.B) {
 		for range copies {
 			addrs = append(addrs, stock.ForTest(b).Addr())
 		}
-		c, err := client.New(client.Config{Nodes: ring.Addrs(addrs...), ReplicationFactor: copies, Timeout: 5 * time.Second})
+		c, err := client.New(client.Config{Nodes: ring.Addrs(addrs...), ReplicationFactor: copies, Timeout: 5 * time.Second, DialTimeout: 5 * time.Second})
 		require.NoError(b, err)
 		defer c.Close()
 		keys := make([]string, 1000)
