@@ -51,6 +51,7 @@ func calls(c *client.Client, ctx context.Context, key string) map[string]func() 
 			_, errs := c.LeaseMulti(ctx, []string{key}, client.LeaseOptions{})
 			return errs[0]
 		},
+		"SetKeep":    func() error { _, _, err := c.SetKeep(ctx, it); return err },
 		"LeaseWrite": func() error { _, err := c.LeaseWrite(ctx, key); return err },
 		"Fill": func() error {
 			return outcome(c.Fill(ctx, client.Lease{Key: key, State: item.LeaseWon, Copies: 1}, client.Item{}))
@@ -84,6 +85,10 @@ func TestMalformedKeysAreRefusedBeforeAByteIsWritten(t *testing.T) {
 	require.ErrorIs(t, c.Release(context.Background(), client.Lease{Key: "a b"}), client.ErrMalformedKey)
 	_, _, err := c.FillKeep(context.Background(), client.Lease{Key: "a b", State: item.LeaseWrite}, client.Item{})
 	require.ErrorIs(t, err, client.ErrMalformedKey)
+	_, _, errs := c.FillKeepMulti(context.Background(), []client.Lease{{Key: "a b", State: item.LeaseWrite}}, make([]client.Item, 1))
+	require.ErrorIs(t, errs[0], client.ErrMalformedKey)
+	_, _, errs = c.FillKeepMulti(context.Background(), make([]client.Lease, 2), make([]client.Item, 1))
+	require.ErrorContains(t, errs[1], "2 leases with 1 items")
 }
 
 func TestAContextThatHasEndedSendsNothing(t *testing.T) {

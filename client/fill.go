@@ -216,7 +216,7 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 		return memproto.Request{}, false
 	}
 	before, after := t.strays(hash)
-	settled := func() bool { return !doubt && !w.conflict && !w.left && w.refused == nil }
+	settled := func() bool { return !doubt && w.agreed() }
 	began := time.Now()
 	c.tellSpare(ctx, op, hash, l.Key)
 	w.strays(ctx, before)
@@ -236,16 +236,21 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 		}
 		return out, err
 	}
-	out, err := c.deleteKey(ctx, op, l.Key, hash)
+	return c.unfilled(ctx, &w, t, hash)
+}
+
+// unfilled deletes a key that could not be stored on every copy, whose owner was t's.
+func (c *Client) unfilled(ctx context.Context, w *writing, t *topology, hash uint64) (item.Outcome, error) {
+	out, err := c.deleteKey(ctx, w.op, w.key, hash)
 	if err != nil {
 		c.counters.errors.Add(1)
 		if !w.unheard() {
-			err = partly(op, err)
+			err = partly(w.op, err)
 		}
 		return out, err
 	}
 	out.Refused, out.Confirmed = out.Confirmed, 0 // none holds the value
-	return out, c.leaseLost(op, copies[0].Name)
+	return out, c.leaseLost(w.op, t.owner(hash).Name)
 }
 
 // storeUnder makes the call that stores req where tok was taken, if nothing changed

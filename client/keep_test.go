@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,25 +10,40 @@ import (
 
 	"github.com/memherd/memherd/client"
 	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
 )
 
-// storeKept stores v on both copies of key and returns the lease to store it again under.
-func storeKept(t *testing.T, c *client.Client, key, v string) client.Lease {
-	w, err := c.LeaseWrite(context.Background(), key)
-	require.NoError(t, err)
-	again, out, err := c.FillKeep(context.Background(), w, client.Item{Value: []byte(v)})
-	require.NoError(t, err)
-	require.Equal(t, 2, out.Confirmed)
-	return again
+// storers store a value on both copies of a key, and return a lease to store it again under.
+var storers = map[string]func(t *testing.T, c *client.Client, key, v string) client.Lease{
+	"tokens": func(t *testing.T, c *client.Client, key, v string) client.Lease {
+		w, err := c.LeaseWrite(context.Background(), key)
+		require.NoError(t, err)
+		again, out, err := c.FillKeep(context.Background(), w, client.Item{Value: []byte(v)})
+		require.NoError(t, err)
+		require.Equal(t, 2, out.Confirmed)
+		return again
+	},
+	"plain": func(t *testing.T, c *client.Client, key, v string) client.Lease {
+		again, out, err := c.SetKeep(context.Background(), client.Item{Key: key, Value: []byte(v)})
+		require.NoError(t, err)
+		require.Equal(t, 2, out.Confirmed)
+		return again
+	},
 }
 
 // Undisturbed, a value is stored again as often as one likes under what the last store
 // returned, where the servers tell their tokens; where they don't, the key is deleted.
 func TestRule8StoredAgainUnderItsOwnTokens(t *testing.T) {
+	for how, store := range storers {
+		t.Run(how, func(t *testing.T) { storedAgain(t, store) })
+	}
+}
+
+func storedAgain(t *testing.T, store func(t *testing.T, c *client.Client, key, v string) client.Lease) {
 	onEveryHerd(t, func(t *testing.T, h *herd) {
 		c, ctx := h.client(), context.Background()
 		for _, key := range keys("again") {
-			again := storeKept(t, c, key, "v")
+			again := store(t, c, key, "v")
 			require.Equal(t, []string{"v", "v"}, h.values(key))
 			if !h.meta {
 				_, _, err := c.FillKeep(ctx, again, client.Item{Value: []byte("v")})
@@ -46,13 +62,20 @@ func TestRule8StoredAgainUnderItsOwnTokens(t *testing.T) {
 }
 
 // Whatever somebody else did to the key on any copy in between, the value is stored again
-// on none, and what the other left goes, too: the next reader asks the origin.
+// on none, and what the other left goes, too: the next reader asks the origin. So it is with one of many, and
+// the others are stored.
 func TestRule8NotStoredAgainAfterAChange(t *testing.T) {
+	for how, store := range storers {
+		t.Run(how, func(t *testing.T) { notStoredAgain(t, store) })
+	}
+}
+
+func notStoredAgain(t *testing.T, store func(t *testing.T, c *client.Client, key, v string) client.Lease) {
 	onEveryHerd(t, func(t *testing.T, h *herd) {
 		c, other, ctx := h.client(), h.client(), context.Background()
 		for name, change := range map[string]func(key string){
 			"delete":         func(key string) { _, _ = other.Delete(ctx, key) },
-			"write":          func(key string) { storeKept(t, other, key, "other") },
+			"write":          func(key string) { store(t, other, key, "other") },
 			"evicted, owner": func(key string) { h.ask(h.placed(key)[0], "delete "+key+"\r\n") },
 			"evicted, copy":  func(key string) { h.ask(h.placed(key)[1], "delete "+key+"\r\n") },
 			"evicted and filled": func(key string) {
@@ -63,7 +86,7 @@ func TestRule8NotStoredAgainAfterAChange(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				for _, key := range keys("changed") {
-					again := storeKept(t, c, key, "v")
+					again := store(t, c, key, "v")
 					change(key)
 					out, err := c.Fill(ctx, again, client.Item{Value: []byte("v")})
 					require.ErrorIs(t, err, client.ErrLeaseLost)
@@ -72,6 +95,38 @@ func TestRule8NotStoredAgainAfterAChange(t *testing.T) {
 						h.holdNo(key, bad)
 					}
 				}
+				// All in one call, every second of them changed.
+				var leases []client.Lease
+				items := make([]client.Item, len(keys("many")))
+				for i, key := range keys("many") {
+					leases = append(leases, store(t, c, key, "v"))
+					items[i].Value = []byte("v2")
+					if i%2 == 0 {
+						change(key)
+					}
+				}
+				kept, outs, errs := c.FillKeepMulti(ctx, leases, items)
+				for i, key := range keys("many") {
+					if i%2 != 0 && h.meta {
+						require.NoError(t, errs[i])
+						require.Equal(t, []string{"v2", "v2"}, h.values(key))
+						require.Equal(t, 2, outs[i].Confirmed)
+						require.Len(t, kept[i].Tokens, 2)
+						continue
+					}
+					require.ErrorIs(t, errs[i], client.ErrLeaseLost)
+					require.Equal(t, outs[i].Copies, outs[i].Refused, "deleted on every copy")
+					require.Zero(t, kept[i])
+					for _, bad := range []string{"v", "v2", "other", "older"} {
+						h.holdNo(key, bad)
+					}
+				}
+				if !h.meta {
+					return
+				}
+				again, _, errs := c.FillKeepMulti(ctx, kept[1:2], items[1:2]) // what it keeps stores once more
+				require.NoError(t, errs[0])
+				require.Len(t, again[0].Tokens, 2)
 			})
 		}
 	})
@@ -91,4 +146,31 @@ func TestFillKeepIsForWrites(t *testing.T) {
 			return err == nil && l.State == item.LeaseWon
 		}, time.Minute, time.Millisecond)
 	})
+}
+
+// A SetKeep whose caller leaves has deleted the key; and what runs late, behind that and behind whoever wrote the key
+// since, does not stay: no token holds it up. Large values have a connection of their own, where no delete is behind them.
+func TestRule8ALateSetKeepLeavesNothing(t *testing.T) {
+	for _, at := range []int{0, 1} {
+		lagged(t, 2, func(t *testing.T, l *logged, slow *lag) {
+			key := "k"
+			cfg := client.Config{ReplicationFactor: 2, Timeout: time.Second}
+			a, b := l.client(cfg), l.client(cfg)
+			large := strings.Repeat("v", 40<<10)
+			for range 2 {
+				set(t, a, key, large)
+			}
+			set(t, b, key, "older")
+			slow.on(memproto.CmdMetaSet, l.placed(2, key)[at])
+			_, _, err := a.SetKeep(patience(t), client.Item{Key: key, Value: []byte("mine" + large)})
+			require.Error(t, err)
+			slow.off()
+			time.Sleep(5 * time.Second)
+			for _, v := range l.copiesOf(t, key) {
+				require.NotContains(t, v, "mine")
+				require.NotContains(t, v, "older")
+			}
+			l.closeAll(a, b)
+		})
+	}
 }

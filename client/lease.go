@@ -134,12 +134,6 @@ func (n *node) askLease(ctx context.Context, op, key string, o readOptions) (fli
 func (c *Client) readLease(l *item.Lease, f *flight, hash uint64, o item.LeaseOptions) {
 	k := f.call
 	won := k.Resp.Flags.Has(memproto.FlagW)
-	token := func() item.Token {
-		return item.Token{
-			Version: item.Version{Node: f.n.Name, Life: f.life},
-			CAS:     k.Resp.CAS, Kind: tokenKind(&k.Answer), Won: won,
-		}
-	}
 	switch {
 	case k.Resp.Status != memproto.StatusVA:
 		// No stub could be made: out of memory, or an error line of its own.
@@ -156,7 +150,7 @@ func (c *Client) readLease(l *item.Lease, f *flight, hash uint64, o item.LeaseOp
 		case !l.Stale && o.Refresh != 0 && k.Resp.CAS != 0 && (won || o.Force || k.Classic):
 			// On a copy of classic words there is no mark, and the token has to do.
 			l.State = item.LeaseRefresh
-			l.Tokens = []item.Token{token()}
+			l.Tokens = []item.Token{tokenOf(f)}
 			c.counters.nodeHits.Add(1)
 			c.detector.Observe(hash, l.Key, len(k.Value))
 			return
@@ -174,7 +168,7 @@ func (c *Client) readLease(l *item.Lease, f *flight, hash uint64, o item.LeaseOp
 			return
 		case won:
 			l.State = item.LeaseWon
-			l.Tokens = []item.Token{token()}
+			l.Tokens = []item.Token{tokenOf(f)}
 		default:
 			l.State = item.LeaseWait
 		}
@@ -182,12 +176,21 @@ func (c *Client) readLease(l *item.Lease, f *flight, hash uint64, o item.LeaseOp
 		// Ours; or an empty item with flags 0 that no lease made (another program
 		// stored it): its token lets us replace it.
 		l.State = item.LeaseWon
-		l.Tokens = []item.Token{token()}
+		l.Tokens = []item.Token{tokenOf(f)}
 	default:
 		l.State = item.LeaseWait
 	}
 	c.detector.Observe(hash, l.Key, 0)
 	c.counters.misses.Add(1)
+}
+
+// tokenOf is the token that a copy's answer to a lease's request gives.
+func tokenOf(f *flight) item.Token {
+	k := f.call
+	return item.Token{
+		Version: item.Version{Node: f.n.Name, Life: f.life},
+		CAS:     k.Resp.CAS, Kind: tokenKind(&k.Answer), Won: k.Resp.Flags.Has(memproto.FlagW),
+	}
 }
 
 // collectTokens takes a token on every copy but home, all in one parallel round
@@ -218,10 +221,7 @@ func (c *Client) collectTokens(ctx context.Context, op string, t *topology, hash
 			continue
 		}
 		if k := f.call; k.Resp.Status == memproto.StatusHD && k.Resp.CAS != 0 {
-			l.Tokens = append(l.Tokens, item.Token{
-				Version: item.Version{Node: f.n.Name, Life: f.life},
-				CAS:     k.Resp.CAS, Kind: tokenKind(&k.Answer), Won: k.Resp.Flags.Has(memproto.FlagW),
-			})
+			l.Tokens = append(l.Tokens, tokenOf(f))
 		}
 		f.call.Free()
 	}

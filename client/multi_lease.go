@@ -9,8 +9,8 @@ import (
 	"github.com/memherd/memherd/client/memproto"
 )
 
-// leaseAtOnce is how many keys that a batch can't serve are leased one by one at a time.
-const leaseAtOnce = 64
+// singlesAtOnce is how many keys that a batch can't serve are seen to one by one at a time.
+const singlesAtOnce = 64
 
 // LeaseMulti is Lease for many keys, each of them once: one pipelined batch of requests
 // to each home copy, and one to every other copy for the tokens of the keys that were won. The
@@ -112,10 +112,7 @@ func (m *multiLease) collect() {
 	m.run(asks, read, func(t target, f *flight) {
 		if k := f.call; k.Resp.Status == memproto.StatusHD && k.Resp.CAS != 0 {
 			l := &m.leases[t.i]
-			l.Tokens = append(l.Tokens, item.Token{
-				Version: item.Version{Node: f.n.Name, Life: f.life},
-				CAS:     k.Resp.CAS, Kind: tokenKind(&k.Answer), Won: k.Resp.Flags.Has(memproto.FlagW),
-			})
+			l.Tokens = append(l.Tokens, tokenOf(f))
 		}
 	}, func(target, error) {}) // a copy without a token is not filled
 	if m.ctx.Err() == nil {
@@ -150,23 +147,30 @@ func (m *multiLease) run(ts []target, read readOptions, each func(t target, f *f
 
 // askSingly leases what the batch could not.
 func (m *multiLease) askSingly() {
-	if len(m.singles) == 0 {
+	someAtOnce(m.singles, func(i int) {
+		l, err := m.c.Lease(m.ctx, m.keys[i], m.o)
+		if err != nil {
+			err = bothOf(m.unsure[i], err)
+		}
+		m.leases[i], m.errs[i] = l, err
+	})
+}
+
+// someAtOnce calls fn for each position, singlesAtOnce at a time.
+func someAtOnce(positions []int, fn func(i int)) {
+	if len(positions) == 0 {
 		return
 	}
-	next := make(chan int, len(m.singles))
-	for _, i := range m.singles {
+	next := make(chan int, len(positions))
+	for _, i := range positions {
 		next <- i
 	}
 	close(next)
 	var wg sync.WaitGroup
-	for range min(len(m.singles), leaseAtOnce) {
+	for range min(len(positions), singlesAtOnce) {
 		wg.Go(func() {
 			for i := range next {
-				l, err := m.c.Lease(m.ctx, m.keys[i], m.o)
-				if err != nil {
-					err = bothOf(m.unsure[i], err)
-				}
-				m.leases[i], m.errs[i] = l, err
+				fn(i)
 			}
 		})
 	}

@@ -12,23 +12,23 @@ import (
 )
 
 // backWriter writes back, as a loader does when its journal has the value: the copies, later the origin, and
-// the copies again under the tokens of the first time. again false leaves that out.
+// the copies again under the tokens of the first time. again false leaves that out. What the copies hold the first
+// time doesn't matter.
 func (s *scene) backWriter(i int, value string, again bool) func() {
 	return func() {
 		ctx, it := context.Background(), client.Item{Value: []byte(value)}
-		var kept client.Lease
-		l, err := s.clients[i].LeaseWrite(ctx, s.key)
-		require.NoError(s.t, err)
-		kept, _, first := s.clients[i].FillKeep(ctx, l, it)
+		it.Key = s.key
+		kept, _, first := s.clients[i].SetKeep(ctx, it)
 		s.wait(string(rune('A'+i)) + " writes the origin")
 		s.origin = value
 		switch {
 		case first != nil:
-			_, err = s.clients[i].Delete(ctx, s.key)
+			_, err := s.clients[i].Delete(ctx, s.key)
 			require.NoError(s.t, err)
 		case again:
-			if _, _, err = s.clients[i].FillKeep(ctx, kept, it); err != nil {
-				require.ErrorIs(s.t, err, client.ErrLeaseLost) // and every copy has lost the key
+			_, _, errs := s.clients[i].FillKeepMulti(ctx, []client.Lease{kept}, []client.Item{it})
+			if errs[0] != nil {
+				require.ErrorIs(s.t, errs[0], client.ErrLeaseLost) // and every copy has lost the key
 			}
 		}
 	}

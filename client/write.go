@@ -109,6 +109,8 @@ type writing struct {
 	tokens []item.Token
 	// kept, if not nil, gets the tokens of the copies that stored the value.
 	kept *[]item.Token
+	// late learns what becomes of requests whose caller leaves; nil: lateWrite.
+	late pipe.Settler
 
 	out      item.Outcome
 	errs     []error
@@ -141,7 +143,10 @@ func (w *writing) send(ctx context.Context, nodes []*node, build func(*node) (me
 			}
 		}
 		if ctx.Done() != nil {
-			k.Settler, k.SettleKey = lateWrite{}, w.key
+			k.Settler, k.SettleKey = w.late, w.key
+			if w.late == nil {
+				k.Settler = lateWrite{}
+			}
 		}
 		flights = append(flights, n.launch(ctx, w.op, k))
 	}
@@ -150,12 +155,7 @@ func (w *writing) send(ctx context.Context, nodes []*node, build func(*node) (me
 		left, err := f.wait(ctx)
 		switch {
 		case left:
-			// The write keeps its slot; lateWrite learns what became of it. Until then
-			// this client does not read the key from that copy.
-			f.n.debt.Flight(w.key, 1)
-			w.left = true
-			w.out.Owed++
-			w.errs = append(w.errs, err)
+			w.leaves(f.n, err)
 		case err != nil:
 			w.missed(f.n, err)
 		default:
@@ -222,15 +222,34 @@ func (w *writing) missed(n *node, err error) {
 	n.owe(w.key, !item.SafeToRetry(err))
 }
 
+// leaves accounts for a copy whose answer is due when the caller leaves. The write keeps its slot;
+// lateWrite learns what became of it. Until then this client does not read the key from that copy.
+func (w *writing) leaves(n *node, err error) {
+	n.debt.Flight(w.key, 1)
+	w.left = true
+	w.out.Owed++
+	w.errs = append(w.errs, err)
+}
+
+// refuses accounts for a copy that answered with an error line. The node took the old value away
+// (consistency rule 11).
+func (w *writing) refuses(err error) {
+	w.out.Refused++
+	w.refused = err
+}
+
 // answered accounts for a copy's reply.
 func (w *writing) answered(f *flight) {
 	defer f.call.Free()
 	if err := f.refusal(); err != nil {
-		// The node took the old value away (consistency rule 11).
-		w.out.Refused++
-		w.refused = err
+		w.refuses(err)
 		return
 	}
+	w.heard(f)
+}
+
+// heard is answered for a reply that is no error line.
+func (w *writing) heard(f *flight) {
 	switch f.call.Resp.Status {
 	case memproto.StatusHD:
 		w.out.Confirmed++
@@ -243,6 +262,9 @@ func (w *writing) answered(f *flight) {
 		w.conflict = true
 	}
 }
+
+// agreed reports whether no copy that answered refused, and all have answered or are owed the write.
+func (w *writing) agreed() bool { return !w.conflict && !w.left && w.refused == nil }
 
 // finish settles what the copies that were not reached mean. If any copy took the
 // write, or may have, those that surely did not hear it are owed a delete; if none

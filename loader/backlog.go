@@ -33,7 +33,9 @@ type backlog struct {
 	most    int64 // what bytes has in all
 
 	mu      sync.Mutex // guards what follows and the entries; a leaf
-	wake    *sync.Cond // ready has something, or stopped is set
+	wake    *sync.Cond // ready has something and nobody lingers, or stopped is set
+	full    *sync.Cond // who lingers has waited enough
+	linger  lingering
 	entries map[string]*entry
 	ready   []*entry // in order of arrival
 	stopped bool
@@ -75,6 +77,7 @@ type pending struct {
 	replayed bool
 	stored   bool // the origin has it, or it is not to get it: only the copies are left
 	dropped  bool // the origin refused it, or DeadLetter took it
+	untold   bool // the copies could not be told of that just now
 	tries    int
 }
 
@@ -91,7 +94,7 @@ func newBacklog(keys int, bytes int64, replay []Record) *backlog {
 	}
 	b.bytes = semaphore.NewWeighted(b.most)
 	b.closing, b.refuse = context.WithCancel(context.Background())
-	b.wake = sync.NewCond(&b.mu)
+	b.wake, b.full = sync.NewCond(&b.mu), sync.NewCond(&b.mu)
 	b.stats.Replayed = uint64(len(replay))
 	for _, r := range replay {
 		p := &pending{rec: r, cost: cost(r), replayed: true}
@@ -122,6 +125,7 @@ func (b *backlog) room(ctx context.Context, keys, bytes int64) (int64, error) {
 	defer cancel(nil)
 	stop := context.AfterFunc(b.closing, func() { cancel(ErrClosed) })
 	defer stop()
+	defer b.hasten()()
 	err := b.keys.Acquire(ctx, keys)
 	if err == nil {
 		if err = b.bytes.Acquire(ctx, bytes); err == nil {
@@ -198,7 +202,7 @@ func (b *backlog) offer(e *entry) {
 	case !e.queued && e.due():
 		e.queued = true
 		b.ready = append(b.ready, e)
-		b.wake.Signal()
+		b.arrived()
 	}
 }
 
@@ -243,14 +247,15 @@ type job struct {
 }
 
 // take waits for work and returns up to most writes, of different keys; none when the
-// backlog has been stopped.
-func (b *backlog) take(most int) (jobs []job) {
+// backlog has been stopped. If there are fewer it waits for more, for up to linger.
+func (b *backlog) take(most int, linger time.Duration) (jobs []job) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for len(jobs) == 0 {
-		for len(b.ready) == 0 && !b.stopped {
+		for (len(b.ready) == 0 || b.linger.want > 0) && !b.stopped {
 			b.wake.Wait()
 		}
+		b.gather(most, linger)
 		if b.stopped {
 			return nil
 		}
@@ -267,6 +272,8 @@ func (b *backlog) take(most int) (jobs []job) {
 	}
 	if len(b.ready) == 0 {
 		b.ready = nil // let go of the array that was walked through
+	} else {
+		b.wake.Signal() // for what came while this worker lingered
 	}
 	return jobs
 }

@@ -37,6 +37,20 @@ type Keeper interface {
 	FillKeep(ctx context.Context, l item.Lease, it item.Item) (item.Lease, item.Outcome, error)
 }
 
+// SetKeeper is implemented by a Cache that makes of LeaseWrite and FillKeep, where nothing is done in
+// between, one round trip, as *client.Client does.
+type SetKeeper interface {
+	// SetKeep stores it on every copy, whatever they hold, and returns what FillKeep does.
+	SetKeep(ctx context.Context, it item.Item) (item.Lease, item.Outcome, error)
+}
+
+// MultiKeeper is implemented by a Cache that fills many keys at once, as *client.Client does.
+type MultiKeeper interface {
+	// FillKeepMulti is Keeper's FillKeep for each lease, all of different keys, with the item at its
+	// position. What it returns is in that order, too.
+	FillKeepMulti(ctx context.Context, leases []item.Lease, items []item.Item) ([]item.Lease, []item.Outcome, []error)
+}
+
 // MultiLeaser is implemented by a Cache that leases many keys at once, as *client.Client
 // does. Leases and errors are in the order of keys, which are all different; a lease counts if its
 // error is nil. If ctx has ended no lease is left won whose error is not nil.

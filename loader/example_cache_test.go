@@ -31,11 +31,13 @@ func ExampleCache() {
 	_, batch := c.(loader.BatchDeleter)
 	_, multi := c.(loader.MultiLeaser)
 	_, keeps := c.(loader.Keeper)
+	_, sets := c.(loader.SetKeeper)
+	_, fills := c.(loader.MultiKeeper)
 	_, checks := c.(loader.KeyChecker)
 	_, near := c.(loader.NearReader)
 	_, reads := c.(loader.Reader)
-	fmt.Println(batch, multi, keeps, checks, near, reads)
-	// Output: true true true true true true
+	fmt.Println(batch, multi, keeps, sets, fills, checks, near, reads)
+	// Output: true true true true true true true true
 }
 
 // Reads that see every write that came before them, in any process.

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/memherd/memherd/client/item"
 )
 
 // flusher brings the backlog to the origin.
@@ -93,24 +91,29 @@ func (l *Loader[V]) flushWorker() {
 	if l.cfg.Back.StoreMany != nil {
 		most = l.cfg.Back.MaxBatch
 	}
+	linger := max(l.cfg.Back.Linger, 0)
 	for {
-		jobs := l.back.take(most)
+		jobs := l.back.take(most, linger)
 		if jobs == nil {
 			return
 		}
-		l.flushJobs(jobs)
+		took := l.flushJobs(jobs)
+		if l.cfg.Back.Linger == 0 {
+			linger = min(took, mostLinger)
+		}
 	}
 }
 
-// flushJobs brings writes of different keys to the origin and settles each.
-func (l *Loader[V]) flushJobs(jobs []job) {
+// flushJobs brings writes of different keys to the origin and settles each. It returns how long
+// StoreMany took.
+func (l *Loader[V]) flushJobs(jobs []job) (took time.Duration) {
 	var puts []job
 	var writes []Write[V]
 	for _, j := range jobs {
 		rec := j.p.rec
 		switch v, err := l.readJob(j); {
 		case j.p.stored:
-			l.settleBack(j, nil)
+			l.settleAll([]settlement{{j, false}})
 		case err != nil:
 			l.bury(j, v, err)
 		case rec.Deleted:
@@ -121,18 +124,24 @@ func (l *Loader[V]) flushJobs(jobs []job) {
 		}
 	}
 	if len(puts) > 1 { // only with StoreMany
+		begun := time.Now()
 		err := l.origin(Version{}, func(ctx context.Context) error { return l.cfg.Back.StoreMany(ctx, writes) })
+		took = time.Since(begun)
 		if err == nil {
+			l.back.tally(func(c *BackCounters) { c.Flushed += uint64(len(puts)) })
+			done := make([]settlement, len(puts))
 			for i, j := range puts {
-				l.concludeBack(j, writes[i].Value, nil)
+				done[i] = settlement{j, true}
 			}
-			return
+			l.settleAll(done)
+			return took
 		}
 	}
 	for i, j := range puts {
 		w := writes[i]
 		l.concludeBack(j, w.Value, l.origin(w.Version, func(ctx context.Context) error { return l.cfg.Store(ctx, w.Key, w.Value) }))
 	}
+	return took
 }
 
 // readJob returns the value to be stored, or why it must not be.
@@ -194,11 +203,11 @@ func (l *Loader[V]) concludeBack(j job, v V, err error) {
 	switch {
 	case err == nil:
 		l.back.tally(func(c *BackCounters) { c.Flushed++ })
-		l.settleBack(j, &v)
+		l.settleAll([]settlement{{j, true}})
 	case errors.Is(err, ErrSuperseded):
 		l.back.tally(func(c *BackCounters) { c.Refused++ })
 		j.p.dropped = true
-		l.settleBack(j, nil)
+		l.settleAll([]settlement{{j, false}})
 	case l.back.ctx.Err() != nil:
 		l.back.giveUp(j, 0) // closing: it stays in the journal
 	default:
@@ -256,7 +265,7 @@ func (l *Loader[V]) bury(j job, v V, err error) {
 	switch {
 	case verdict == DropWrite:
 		j.p.dropped = true
-		l.settleBack(j, nil)
+		l.settleAll([]settlement{{j, false}})
 	case final:
 		l.park(j)
 	default:
@@ -273,54 +282,4 @@ func (l *Loader[V]) park(j job) {
 		_ = l.invalidate(l.back.ctx, j.p.rec.Key)
 	}
 	l.back.finish(j)
-}
-
-// settleBack sees to the copies after the origin has a write, or is not to have it, and
-// then forgets it (consistency rule 8). v is nil unless the origin has it.
-//
-// Our value is stored again under the tokens that our first store returned. That it is
-// still there is not enough: a reader may have read the origin before the flush, and
-// fill the key when it is evicted later; a new store voids all such readers' tokens. And
-// where it is not there any more, somebody may have stored what is older than the
-// origin by now, so the key is deleted on every copy, as it is when the tokens are
-// unknown: after a restart, or because the first store failed.
-func (l *Loader[V]) settleBack(j job, v *V) {
-	e, p := j.e, j.p
-	e.copies <- struct{}{}
-	defer func() { <-e.copies }()
-	if l.back.isNewest(j) {
-		kept := e.kept
-		if e.cached != p.rec.Version.Seq || v == nil || p.rec.Deleted {
-			kept = item.Lease{}
-		}
-		e.kept = item.Lease{}
-		if err := l.settleCopies(p.rec.Key, kept, v); err != nil {
-			p.stored = true
-			if p.tries++; p.tries < l.cfg.Back.MaxAttempts || l.back.ctx.Err() != nil {
-				l.back.giveUp(j, l.backoff(p.tries))
-				return
-			}
-			// No copy can be told, nor booked as owed, for that long: the TTL bounds it.
-			l.back.tally(func(c *BackCounters) { c.Untold++ })
-		}
-	}
-	l.cfg.Back.Journal.Forget(p.rec)
-	l.back.finish(j)
-}
-
-func (l *Loader[V]) settleCopies(full string, kept item.Lease, v *V) error {
-	// Without cancellation: Close may have stopped waiting, the origin has it all the same.
-	ctx := context.WithoutCancel(l.back.ctx)
-	if kept.State == item.LeaseWrite {
-		if b, err := l.encode(full, *v, 0); err == nil {
-			l.void(full)
-			sctx, cancel := settle(ctx)
-			_, err = l.storeBack(sctx, kept, item.Item{Key: full, Value: b, TTL: l.keep()})
-			cancel()
-			if err == nil || errors.Is(err, errDeletedAll) {
-				return nil
-			}
-		}
-	}
-	return l.invalidate(ctx, full)
 }

@@ -71,6 +71,7 @@ func (b *backlog) hurry() {
 
 // flush waits until all writes published before it are finished.
 func (b *backlog) flush(ctx context.Context) error {
+	defer b.hasten()()
 	b.mu.Lock()
 	mine := b.round
 	b.round++
@@ -100,6 +101,7 @@ func (b *backlog) flush(ctx context.Context) error {
 
 // await waits until no write of key is pending.
 func (b *backlog) await(ctx context.Context, key string) error {
+	hasty := false
 	for {
 		b.mu.Lock()
 		e := b.entries[key]
@@ -112,6 +114,10 @@ func (b *backlog) await(ctx context.Context, key string) error {
 		}
 		clear := e.clear
 		b.mu.Unlock()
+		if !hasty {
+			hasty = true
+			defer b.hasten()()
+		}
 		select {
 		case <-clear:
 		case <-ctx.Done():
@@ -136,6 +142,7 @@ func (b *backlog) stop() {
 	close(b.ended)
 	b.ended = make(chan struct{})
 	b.wake.Broadcast()
+	b.full.Broadcast()
 }
 
 // tally changes the counters.

@@ -15,18 +15,18 @@ func (l *Loader[V]) putBack(ctx context.Context, full string, v V) error {
 	if err != nil {
 		return err // nothing has been written anywhere
 	}
-	return l.journal(ctx, []Record{{Key: full, Value: data}}, []V{v})
+	return l.journal(ctx, []Record{{Key: full, Value: data}})
 }
 
 // removeBack deletes full by WriteBack.
 func (l *Loader[V]) removeBack(ctx context.Context, full string) error {
-	return l.journal(ctx, []Record{{Key: full, Deleted: true}}, make([]V, 1))
+	return l.journal(ctx, []Record{{Key: full, Deleted: true}})
 }
 
 // journal accepts writes of different keys, all or none. When it returns nil they are on
 // disk and are what this process reads, and the copies have them, or nothing, or will be
 // seen to when the origin has them.
-func (l *Loader[V]) journal(ctx context.Context, recs []Record, values []V) error {
+func (l *Loader[V]) journal(ctx context.Context, recs []Record) error {
 	b := l.back
 	bytes := int64(0)
 	for _, r := range recs {
@@ -63,16 +63,14 @@ func (l *Loader[V]) journal(ctx context.Context, recs []Record, values []V) erro
 		// Get that comes when this write is settled may not join it.
 		l.void(recs[i].Key)
 	}
-	each(len(jobs), func(i int) {
-		l.copyBack(ctx, jobs[i], func() (V, error) { return values[i], nil })
-	})
+	each(len(jobs), func(i int) { l.copyBack(ctx, jobs[i]) })
 	return nil
 }
 
 // copyBack tells the copies of the newest write of e's key, unless that has been done or
 // the origin has it already. Puts of one key that were journalled together come here
 // one after the other, and only the first has anything to do: it does it for the newest.
-func (l *Loader[V]) copyBack(ctx context.Context, j job, value func() (V, error)) {
+func (l *Loader[V]) copyBack(ctx context.Context, j job) {
 	j.e.copies <- struct{}{} // held for a few requests to the cache
 	defer func() { <-j.e.copies }()
 	l.back.mu.Lock()
@@ -88,11 +86,8 @@ func (l *Loader[V]) copyBack(ctx context.Context, j job, value func() (V, error)
 	}()
 	j.e.cached, j.e.kept = p.rec.Version.Seq, item.Lease{}
 	full := p.rec.Key
-	if p != j.p {
-		value = func() (V, error) { return l.decodeData(p.rec) }
-	}
 	if !p.rec.Deleted {
-		kept, err := l.fillBack(ctx, full, value)
+		kept, err := l.fillBack(ctx, p.rec)
 		if err == nil {
 			j.e.kept = kept
 			return
@@ -109,26 +104,31 @@ func (l *Loader[V]) copyBack(ctx context.Context, j job, value func() (V, error)
 // errDeletedAll: a fill was refused and the cache has deleted the key on every copy.
 var errDeletedAll = errors.New("memherd: somebody else changed the key meanwhile")
 
-// fillBack stores a value on every copy under tokens taken just before, and returns the
-// lease under which it can be stored again, which may be the zero one.
-func (l *Loader[V]) fillBack(ctx context.Context, full string, value func() (V, error)) (kept item.Lease, err error) {
-	v, err := value()
-	if err != nil {
-		return kept, err
-	}
-	b, err := l.encode(full, v, 0)
+// fillBack stores a value on every copy, and returns the lease under which it can be stored again,
+// which may be the zero one. It need not know what the copies hold: whoever else writes the key
+// until the origin has this value, it is stored again then, or deleted (consistency rule 8). A Cache that
+// keeps no tokens of a plain store does it under tokens taken just before.
+func (l *Loader[V]) fillBack(ctx context.Context, rec Record) (kept item.Lease, err error) {
+	full := rec.Key
+	b, err := l.enclose(full, rec.Value)
 	if err != nil {
 		return kept, err
 	}
 	sctx, cancel := settle(ctx)
 	defer cancel()
+	it := item.Item{Key: full, Value: b, TTL: l.keep()}
+	if k, ok := l.cache.(SetKeeper); ok {
+		l.void(full)
+		kept, o, err := k.SetKeep(sctx, it)
+		return l.keptBack(full, kept, o, err)
+	}
 	l.supersede(full)
 	lease, err := l.cache.LeaseWrite(sctx, full)
 	if err != nil {
 		return kept, err
 	}
 	l.void(full)
-	return l.storeBack(sctx, lease, item.Item{Key: full, Value: b, TTL: l.keep()})
+	return l.storeBack(sctx, lease, it)
 }
 
 // storeBack fills under a lease of LeaseWrite or one that an earlier call returned.
@@ -139,14 +139,36 @@ func (l *Loader[V]) storeBack(ctx context.Context, lease item.Lease, it item.Ite
 	} else {
 		o, err = l.cache.Fill(ctx, lease, it)
 	}
+	return l.keptBack(it.Key, kept, o, err)
+}
+
+// storeBackMany is storeBack for many keys.
+func (l *Loader[V]) storeBackMany(ctx context.Context, leases []item.Lease, items []item.Item) ([]item.Lease, []error) {
+	k, ok := l.cache.(MultiKeeper)
+	if !ok || len(leases) == 1 {
+		kept, errs := make([]item.Lease, len(leases)), make([]error, len(leases))
+		for i, lease := range leases {
+			kept[i], errs[i] = l.storeBack(ctx, lease, items[i])
+		}
+		return kept, errs
+	}
+	kept, outs, errs := k.FillKeepMulti(ctx, leases, items)
+	for i, it := range items {
+		kept[i], errs[i] = l.keptBack(it.Key, kept[i], outs[i], errs[i])
+	}
+	return kept, errs
+}
+
+// keptBack is what a fill's outcome means.
+func (l *Loader[V]) keptBack(full string, kept item.Lease, o item.Outcome, err error) (item.Lease, error) {
 	if err == nil {
-		l.owed(it.Key, o)
+		l.owed(full, o)
 		return kept, nil
 	}
 	if errors.Is(err, item.ErrLeaseLost) {
 		l.count.leaseLost.Add(1)
 		if o.Copies > 0 && o.Confirmed+o.Refused+o.Owed >= o.Copies {
-			l.owed(it.Key, o)
+			l.owed(full, o)
 			return item.Lease{}, errDeletedAll
 		}
 	}

@@ -325,7 +325,7 @@ func TestTheCopiesComeBeforeTheOrigin(t *testing.T) {
 		require.NoError(t, l.Put(t.Context(), "k", "1"))
 		synctest.Wait() // a worker has it
 		c.Fail = func(method string) error {
-			if method == "LeaseWrite" {
+			if method == "SetKeep" {
 				<-second
 			}
 			return nil

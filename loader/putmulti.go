@@ -114,18 +114,17 @@ func (l *Loader[V]) putAroundMany(ctx context.Context, keys, full []string, valu
 // putBackMany journals all, as many at a time as the backlog has room for at the most.
 func (l *Loader[V]) putBackMany(ctx context.Context, keys, full []string, values map[string]V, errs []error) {
 	var recs []Record
-	var vs []V
 	var at []int
 	var bytes int64
 	write := func() {
 		if len(recs) == 0 {
 			return
 		}
-		err := l.journal(ctx, recs, vs)
+		err := l.journal(ctx, recs)
 		for _, i := range at {
 			errs[i] = err
 		}
-		recs, vs, at, bytes = nil, nil, nil, 0
+		recs, at, bytes = nil, nil, 0
 	}
 	for i, key := range keys {
 		data, err := l.encodeData(values[key])
@@ -137,7 +136,7 @@ func (l *Loader[V]) putBackMany(ctx context.Context, keys, full []string, values
 		if len(recs) == min(l.cfg.Back.MaxPending, invalidateBatch) || len(recs) > 0 && bytes+cost(rec) > l.back.most {
 			write()
 		}
-		recs, vs, at = append(recs, rec), append(vs, values[key]), append(at, i)
+		recs, at = append(recs, rec), append(at, i)
 		bytes += cost(rec)
 	}
 	write()

@@ -2,6 +2,7 @@ package loader
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/memherd/memherd/client/item"
@@ -53,6 +54,17 @@ func (l *Loader[V]) encode(full string, v V, cost time.Duration) (b []byte, err 
 	case len(b)-envHeader > l.cfg.MaxValueBytes:
 		return nil, errTooLarge
 	}
+	sealEnvelope(b, full)
+	return b, nil
+}
+
+// enclose is encode of what the codec has written already.
+func (l *Loader[V]) enclose(full string, data []byte) ([]byte, error) {
+	if len(data) > l.cfg.MaxValueBytes {
+		return nil, errTooLarge
+	}
+	b := slices.Grow(newEnvelope(kindValue, time.Now(), l.lifeOf(0)), len(data))
+	b = append(b, data...)
 	sealEnvelope(b, full)
 	return b, nil
 }

@@ -46,6 +46,12 @@ type BackConfig[V any] struct {
 	Workers int
 	// MaxBatch is how many writes one StoreMany gets. 0 means 100.
 	MaxBatch int
+	// Linger is how long a worker that finds fewer writes than MaxBatch waits for more, with
+	// StoreMany, before it stores them: fewer and larger transactions, and a key that is written
+	// again meanwhile is stored once. Flush, Close and writes by another policy that wait for a pending one
+	// end it. 0 means as long as that worker's last StoreMany took, 20 ms at most, and not at all after
+	// a single write; any negative duration means not at all.
+	Linger time.Duration
 	// FlushTimeout bounds the context of each of these calls. 0 means 10 s.
 	FlushTimeout time.Duration
 	// MinBackoff is the pause after the first failure of a write, doubled with each

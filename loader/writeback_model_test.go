@@ -50,6 +50,22 @@ func (o *ledger) write(ctx context.Context, key, value string) error {
 	return nil
 }
 
+// writeMany leaves rows that are newer as they are.
+func (o *ledger) writeMany(_ context.Context, ws []loader.Write[string]) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.down {
+		return errOrigin
+	}
+	for _, w := range ws {
+		if !o.strict || w.Version.Compare(o.rows[w.Key].version) >= 0 {
+			o.rows[w.Key] = row{w.Value, w.Version}
+			o.log[w.Key] = append(o.log[w.Key], w.Version)
+		}
+	}
+	return nil
+}
+
 func (o *ledger) load(_ context.Context, key string) (string, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -62,7 +78,8 @@ func (o *ledger) load(_ context.Context, key string) (string, error) {
 // process is one of a fleet: its journal outlives it.
 type process struct {
 	t       *inBubble
-	cache   *fakecache.Cache
+	cache   loader.Cache
+	many    bool // StoreMany is set
 	origin  *ledger
 	journal *memJournal
 	l       *loader.Loader[string]
@@ -70,10 +87,14 @@ type process struct {
 }
 
 func (p *process) start() {
+	var many func(context.Context, []loader.Write[string]) error
+	if p.many {
+		many = p.origin.writeMany
+	}
 	l, err := loader.New(p.cache, loader.Config[string]{
 		Load: p.origin.load, Store: p.origin.write, Codec: loader.String{}, Write: loader.WriteBack,
 		Remove: func(ctx context.Context, key string) error { return p.origin.write(ctx, key, "") },
-		Back:   loader.BackConfig[string]{Journal: p.journal, DrainTimeout: -1, MaxBackoff: 100 * time.Millisecond, Workers: 2},
+		Back:   loader.BackConfig[string]{Journal: p.journal, DrainTimeout: -1, MaxBackoff: 100 * time.Millisecond, Workers: 2, StoreMany: many, Linger: 10 * time.Millisecond},
 	})
 	require.NoError(p.t, err)
 	p.l = l
@@ -120,7 +141,8 @@ func TestWriteBackAgainstAModel(t *testing.T) {
 
 func playWriteBack(t *testing.T, r *rapid.T) {
 	failed := ""
-	strict := rapid.Bool().Draw(r, "strict")
+	strict, many := rapid.Bool().Draw(r, "strict"), rapid.Bool().Draw(r, "many")
+	kind := rapid.IntRange(0, 2).Draw(r, "cache")
 	type step struct{ what, who, key, copy int }
 	steps := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) step {
 		return step{
@@ -136,12 +158,16 @@ func playWriteBack(t *testing.T, r *rapid.T) {
 			}
 		}()
 		c := fakecache.New(2)
+		cache := []loader.Cache{c, fakecache.Multi{Cache: c}, struct { // one that stores under tokens only
+			loader.Cache
+			loader.Keeper
+		}{c, c}}[kind]
 		o := &ledger{strict: strict, rows: map[string]row{}, log: map[string][]loader.Version{}}
 		var ps []*process
 		for i := range 2 {
 			j := newMemJournal()
 			j.clock.Writer = uint64(i + 1)
-			p := &process{t: rt, cache: c, origin: o, journal: j, pending: map[string]row{}}
+			p := &process{t: rt, cache: cache, many: many, origin: o, journal: j, pending: map[string]row{}}
 			p.start()
 			defer p.kill()
 			ps = append(ps, p)

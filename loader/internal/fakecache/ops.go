@@ -3,6 +3,7 @@ package fakecache
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strconv"
 	"sync"
 	"time"
@@ -205,6 +206,38 @@ func (c *Cache) FillKeep(ctx context.Context, l item.Lease, it item.Item) (item.
 	}
 	l.Tokens = tokens
 	return l, o, nil
+}
+
+// SetKeep stores it on every copy at once and returns the tokens of what was stored.
+func (c *Cache) SetKeep(ctx context.Context, it item.Item) (item.Lease, item.Outcome, error) {
+	if err := c.enter(ctx, "SetKeep"); err != nil {
+		return item.Lease{}, item.Outcome{}, err
+	}
+	l := item.Lease{Key: it.Key, State: item.LeaseWrite, Tokens: make([]item.Token, len(c.nodes))}
+	errs := make([]error, len(c.nodes))
+	c.each(-1, func(copy int) {
+		errs[copy] = c.at("ms", copy, func(n *node) {
+			n.store(it.Key, it.Value, it.TTL)
+			l.Tokens[copy] = item.Token{Version: item.Version{Node: nodeName(copy)}, CAS: n.cas}
+		})
+	})
+	if err := errors.Join(errs...); err != nil {
+		o, err := c.delete(it.Key)
+		if err == nil {
+			err = item.ErrLeaseLost
+		}
+		return item.Lease{}, o, err
+	}
+	return l, item.Outcome{Copies: len(c.nodes), Confirmed: len(c.nodes)}, nil
+}
+
+// FillKeepMulti is FillKeep for each lease.
+func (c Multi) FillKeepMulti(ctx context.Context, leases []item.Lease, items []item.Item) ([]item.Lease, []item.Outcome, []error) {
+	kept, outs, errs := make([]item.Lease, len(leases)), make([]item.Outcome, len(leases)), make([]error, len(leases))
+	for i, l := range leases {
+		kept[i], outs[i], errs[i] = c.FillKeep(ctx, l, items[i])
+	}
+	return kept, outs, errs
 }
 
 func (c *Cache) fill(ctx context.Context, l item.Lease, it item.Item) (kept []item.Token, o item.Outcome, err error) {
