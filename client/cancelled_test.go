@@ -128,7 +128,7 @@ func (c *endsAfter) Err() error {
 // misses.
 func TestACancelledGetMultiReportsNoMisses(t *testing.T) {
 	l := newLogged(t, 2)
-	c := l.client(client.Config{})
+	c := l.client(client.Config{Timeout: 10 * time.Second, DialTimeout: 10 * time.Second})
 	all := keys("multi")
 	for _, key := range all {
 		set(t, c, key, "v")

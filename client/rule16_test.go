@@ -159,7 +159,7 @@ func TestRule16ANodeWithoutASentinel(t *testing.T) {
 				}
 				return nodeserver.Verdict{}
 			}})
-			cfg := client.Config{HotKeys: hot()}
+			cfg := client.Config{HotKeys: hot(), Timeout: 10 * time.Second, DialTimeout: 10 * time.Second}
 			if name == "off" {
 				f = newMemFleet(t, 1, nodeserver.Config{})
 				cfg.EpochKey = client.NoEpoch

@@ -55,6 +55,7 @@ func TestTheShowTellsOfItsStorm(t *testing.T) {
 	assert.InDelta(t, storm, s.Share, 0)
 	assert.Len(t, s.Before, nodes)
 	assert.Len(t, s.After, nodes)
+	assert.GreaterOrEqual(t, s.DetectedMS, 0.0, "below 0: it was not")
 	assert.GreaterOrEqual(t, s.PromotedMS, s.DetectedMS)
 	sum := 0.0
 	for _, rate := range s.After {
