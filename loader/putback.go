@@ -142,21 +142,21 @@ func (l *Loader[V]) storeBack(ctx context.Context, lease item.Lease, it item.Ite
 	return l.keptBack(it.Key, kept, o, err)
 }
 
-// storeBackMany is storeBack for many keys.
-func (l *Loader[V]) storeBackMany(ctx context.Context, leases []item.Lease, items []item.Item) ([]item.Lease, []error) {
+// storeBackMany is storeBack for many keys, for the last time: it returns no leases.
+func (l *Loader[V]) storeBackMany(ctx context.Context, leases []item.Lease, items []item.Item) []error {
 	k, ok := l.cache.(MultiKeeper)
 	if !ok || len(leases) == 1 {
-		kept, errs := make([]item.Lease, len(leases)), make([]error, len(leases))
+		errs := make([]error, len(leases))
 		for i, lease := range leases {
-			kept[i], errs[i] = l.storeBack(ctx, lease, items[i])
+			_, errs[i] = l.storeBack(ctx, lease, items[i])
 		}
-		return kept, errs
+		return errs
 	}
 	kept, outs, errs := k.FillKeepMulti(ctx, leases, items)
 	for i, it := range items {
-		kept[i], errs[i] = l.keptBack(it.Key, kept[i], outs[i], errs[i])
+		_, errs[i] = l.keptBack(it.Key, kept[i], outs[i], errs[i])
 	}
-	return kept, errs
+	return errs
 }
 
 // keptBack is what a fill's outcome means.

@@ -78,7 +78,7 @@ func (l *Loader[V]) settleHeld(held []settlement) {
 	}
 	if len(again) > 0 {
 		sctx, cancel := settle(ctx)
-		_, errs := l.storeBackMany(sctx, leases, items)
+		errs := l.storeBackMany(sctx, leases, items)
 		cancel()
 		for n, i := range again {
 			if err := errs[n]; err != nil && !errors.Is(err, errDeletedAll) {

@@ -79,10 +79,7 @@ func (a *Arena) Play(ctx context.Context, t Table, o Options) (Result, error) {
 		}
 		cfg := versus.Config{
 			Rounds: o.Rounds,
-			Slot:   versus.Slot{Goroutines: c.Goroutines, Length: o.Slot, Picks: stock.picks(t.Work), Seed: o.Seed},
-		}
-		if o.MaxRate > 0 {
-			cfg.Slot.Every = t.Gap(o.MaxRate)
+			Slot:   versus.Slot{Goroutines: c.Goroutines, Length: o.Slot, Picks: stock.picks(t.Work), Seed: o.Seed, Every: t.Gap(o.MaxRate)},
 		}
 		if o.Watch != nil {
 			cfg.Watch = func(name string, round int) {

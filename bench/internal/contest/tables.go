@@ -21,7 +21,7 @@ type Table struct {
 	Cases    []Case
 }
 
-// Gap is the time from one operation to the next if at most maxRate keys are asked for in a second.
+// Gap is the time from one operation to the next if at most maxRate keys are asked for in a second; 0 is any number.
 func (t Table) Gap(maxRate float64) time.Duration {
 	if t.Work == Multi {
 		maxRate /= MultiKeys

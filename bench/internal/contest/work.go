@@ -53,10 +53,7 @@ func (s *Stock) id() string { return fmt.Sprintf("%d × %d", len(s.Keys), len(s.
 func (s *Stock) Fill(ctx context.Context, c Cache, maxRate float64) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	least := time.Duration(0)
-	if maxRate > 0 {
-		least = pace.Gap(maxRate)
-	}
+	least := pace.Gap(maxRate)
 	p := pace.New(time.Now(), least, least)
 	var next atomic.Int64
 	var wg sync.WaitGroup

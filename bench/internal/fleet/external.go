@@ -62,7 +62,8 @@ func External(ctx context.Context, servers []string, remote bool) ([]ring.Node, 
 	return nodes, nil
 }
 
-func network(addr string) string {
+// Network is the network of a node's address: unix for a path, tcp otherwise.
+func Network(addr string) string {
 	if strings.HasPrefix(addr, "/") {
 		return "unix"
 	}
@@ -82,7 +83,7 @@ func CheckLocal(ctx context.Context, addrs ...string) error {
 
 // local says whether every address behind addr is of this machine's loopback.
 func local(ctx context.Context, addr string) bool {
-	if network(addr) == "unix" {
+	if Network(addr) == "unix" {
 		return true
 	}
 	host, _, err := net.SplitHostPort(addr)
@@ -122,7 +123,7 @@ func greet(ctx context.Context, addr string) (version, peer string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, network(addr), addr)
+	conn, err := d.DialContext(ctx, Network(addr), addr)
 	if err != nil {
 		var op *net.OpError
 		if errors.As(err, &op) {

@@ -23,8 +23,13 @@ func New(start time.Time, wait, least time.Duration) *Pace {
 	return p
 }
 
-// Gap is the time between two turns at so many in a second, which must be positive.
-func Gap(perSecond float64) time.Duration { return time.Duration(float64(time.Second) / perSecond) }
+// Gap is the time between two turns at so many in a second; 0 is any number of them, for which there is none.
+func Gap(perSecond float64) time.Duration {
+	if perSecond == 0 {
+		return 0
+	}
+	return time.Duration(float64(time.Second) / perSecond)
+}
 
 // Turn is when what could begin now may begin: each call takes a turn of its own. first tells the call that got the
 // first turn of all.

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/memherd/memherd/bench/internal/fleet"
 )
 
 // patience is how long a node may take for anything but events.
@@ -26,11 +28,7 @@ type conn struct {
 
 func dial(ctx context.Context, addr string) (*conn, error) {
 	d := net.Dialer{Timeout: patience}
-	network := "tcp"
-	if strings.HasPrefix(addr, "/") {
-		network = "unix"
-	}
-	c, err := d.DialContext(ctx, network, addr)
+	c, err := d.DialContext(ctx, fleet.Network(addr), addr)
 	if err != nil {
 		return nil, err
 	}

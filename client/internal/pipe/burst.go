@@ -160,12 +160,8 @@ func (b *burst) appendToken(op []byte, i int) []byte {
 func (c *Conn) matchBurst(k *Call) (bool, error) {
 	r, b := &c.resp, k.burst
 	if b.done == len(b.ends) {
-		if op := k.opaque[:k.opaqueN]; r.Status != memproto.StatusVA && r.Status != memproto.StatusHD && r.Status != memproto.StatusEN {
-			return false, misfit(r.Status, memproto.CmdMetaGet)
-		} else if len(op) > 0 && string(r.Opaque) != string(b.appendToken(op, len(b.answers))) {
-			return false, fmt.Errorf("%w: wrong opaque token in a reply to one of many keys", item.ErrDesync)
-		}
-		return true, nil
+		err := b.proves(r, k.opaque[:k.opaqueN])
+		return err == nil, err
 	}
 	switch r.Status {
 	case memproto.StatusEnd:
@@ -177,7 +173,7 @@ func (c *Conn) matchBurst(k *Call) (bool, error) {
 		c.sharing = 0
 		return false, nil
 	case memproto.StatusValue:
-		for b = c.mine[c.mhead+c.sharing].burst; b != nil; b = c.sharer(c.sharing) {
+		for b = c.answered(); b != nil; b = c.sharer(c.sharing) {
 			if b.find(r.Key) {
 				r.Status = memproto.StatusVA
 				return true, nil
@@ -188,6 +184,17 @@ func (c *Conn) matchBurst(k *Call) (bool, error) {
 		return false, fmt.Errorf("%w: a value of a key that was not asked for", item.ErrDesync)
 	}
 	return false, misfit(r.Status, memproto.CmdGet)
+}
+
+// proves returns nil if r is the reply to the meta get that is next; op is the call's part of the tokens.
+func (b *burst) proves(r *memproto.Response, op []byte) error {
+	if r.Status != memproto.StatusVA && r.Status != memproto.StatusHD && r.Status != memproto.StatusEN {
+		return misfit(r.Status, memproto.CmdMetaGet)
+	}
+	if len(op) > 0 && string(r.Opaque) != string(b.appendToken(op, len(b.answers))) {
+		return fmt.Errorf("%w: wrong opaque token in a reply to one of many keys", item.ErrDesync)
+	}
+	return nil
 }
 
 // find goes on to key in the classic command being answered: values come in the order of the keys, and none for those

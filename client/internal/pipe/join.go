@@ -56,6 +56,10 @@ func (b *burst) getWord() int {
 
 func (b *burst) getKeys() []byte { return b.line[b.getWord() : b.getEnd-len(lineEnd)] }
 
+// answered is the burst that the value or the reply under way is for, where the head is one. Only while a shared command is
+// being answered to it is another than the head.
+func (c *Conn) answered() *burst { return c.mine[c.mhead+c.sharing].burst }
+
 // sharer is the burst i calls behind the head if it shares the head's classic command, nil otherwise.
 func (c *Conn) sharer(i int) *burst {
 	if k := c.behind(i); k != nil && k.burst != nil && k.burst.joined {

@@ -142,20 +142,7 @@ func TestJoinedBurstsOutOfStep(t *testing.T) {
 				})
 				ks := []*Call{g.call(get()).asking(keys), g.call(get()).asking(keys)}
 				require.NoError(t, g.c.StartAll(context.Background(), ks))
-				failed := 0
-				for _, k := range ks {
-					require.True(t, g.c.Wait(context.Background(), k))
-					if k.Err != nil {
-						require.ErrorIs(t, k.Err, errOf(name))
-						require.Empty(t, k.Answers())
-						failed++
-						continue
-					}
-					require.Equal(t, "VA 1 va, VA 1 vb, VA 1 vc, VA 1 vd", toldOf(k.Answers()))
-				}
-				require.Positive(t, failed)
-				require.True(t, g.c.Dead())
-				g.close()
+				g.outOfStep(ks, errOf(name))
 			})
 		})
 	}

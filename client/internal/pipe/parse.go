@@ -119,12 +119,9 @@ func (c *Conn) complete() {
 	c.served = true
 	c.steps++
 	if k.burst != nil {
-		value, b := c.body, k.burst
+		value := c.body
 		c.inBody, c.body = false, nil
-		if b.done < len(b.ends) {
-			b = c.mine[c.mhead+c.sharing].burst
-		}
-		if !b.take(&c.resp, value) {
+		if !c.answered().take(&c.resp, value) {
 			return
 		}
 		c.mine[c.mhead] = nil
