@@ -251,10 +251,11 @@ func (n *node) readSentinel(ctx context.Context, conn *pipe.Conn) (string, error
 	return string(a.Value), nil
 }
 
-// exchange sends a request on conn, whichever of the node's that is, and returns the reply.
+// exchange sends a request of the client's own on conn, whichever of the node's that is, and returns the reply. It
+// counts towards nobody's MaxInFlight: it refuses no caller, and a node at its limit is still asked whether it is the old one.
 func (n *node) exchange(ctx context.Context, conn *pipe.Conn, req memproto.Request) (pipe.Answer, error) {
 	k := n.newCall()
-	k.Req = req
+	k.Req, k.Apart = req, true
 	if err := conn.Start(ctx, k); err != nil {
 		k.Free()
 		return pipe.Answer{}, err

@@ -121,7 +121,12 @@ func TestLivePage(t *testing.T) {
 	// After a time without answers a line begins anew, as if nothing were known of it, which is so.
 	require.GreaterOrEqual(t, eval[int](t, b, `hist.forEach((d, i) => { if (i < hist.length / 2) d.t -= 2 * gap }), draw(), document.querySelectorAll("#load polyline").length`), 2*5)
 
+	// Of a large fleet the chart shows those that do most, and says so.
+	require.Equal(t, ": the 20 busiest of 30, n29 to n10", eval[string](t, b, `hist.forEach(d => { const n = d.nodes[0];
+		d.nodes = Array.from({length: 30}, (_, i) => ({...n, name: "n" + i, requests: i * d.t})) }), draw(),
+		$("load-note").textContent + ", " + [...document.querySelectorAll("#load .legend > span")].map(s => s.innerText.trim().split(" ")[0]).filter((_, i) => i % 19 === 0).join(" to ")`))
+
 	mem.Revive("node2:11211")
-	b.until(t, `document.querySelector("#nodes tr[data-node=node2]").dataset.state === "up"`)
+	b.until(t, `document.querySelector("#nodes tr[data-node=node2]")?.dataset.state === "up"`)
 	b.clean(t)
 }

@@ -22,7 +22,7 @@ func TestReport(t *testing.T) {
 	for i := range 3 {
 		p := report.Result{Name: fmt.Sprint("part ", i+1), Ops: 3000, Reads: 2500, NearHits: int64(900 * i), NodeHits: 500, Misses: 200, Loads: 100, DurationS: 10,
 			Latency: measure.Latency{P50: 30, P99: 700, P999: 3000, Max: 20000}, NodeOps: map[string]int64{"node1": 50, "node2": int64(60 * i)},
-			HotKeys: []report.HotKey{{Key: "row:1", Share: .2}, {Key: "row:2", Share: .1}}, EventS: float64(2 * i)}
+			HotKeys: []report.HotKey{{Key: "row:1", Share: .2}, {Key: "row:2", Share: .1}}, EventS: float64(2 * i), Event: "busiest node killed"}
 		for j := range 100 {
 			p.Slices = append(p.Slices, uint32(20+j%17*i))
 		}

@@ -70,7 +70,8 @@ type phase struct {
 	name, what string
 	weight     int // share of the duration
 	// begin runs shortly after the phase's load has begun, so that what it does
-	// happens under load.
+	// happens under load; event is what reports call it.
+	event string
 	begin func() error
 }
 
@@ -142,11 +143,11 @@ func (d *show) phases(ctx context.Context) error {
 	began := time.Now()
 	var err error
 	for i, p := range []phase{
-		{"warm-up", "warming up: an empty cache, each key comes from the database once", 6, nil},
-		{"steady", "steady: Zipf reads, 5 % writes", 6, nil},
-		{"storm", "hot-key storm: one cold key takes 20 % of all requests", 6, d.breakOut},
-		{"node killed", "a node is killed", 7, func() error { return d.fleet.Kill(d.victim) }},
-		{"node back", "the node is back, empty", 7, func() error { return d.fleet.Restart(d.victim) }},
+		{"warm-up", "warming up: an empty cache, each key comes from the database once", 6, "", nil},
+		{"steady", "steady: Zipf reads, 5 % writes", 6, "", nil},
+		{"storm", "hot-key storm: one cold key takes 20 % of all requests", 6, "storm begins", d.breakOut},
+		{"node killed", "a node is killed", 7, "busiest node killed", func() error { return d.fleet.Kill(d.victim) }},
+		{"node back", "the node is back, empty", 7, "it returns, empty", func() error { return d.fleet.Restart(d.victim) }},
 	} {
 		if ctx.Err() != nil {
 			break
@@ -217,7 +218,7 @@ func (d *show) phase(ctx context.Context, i int, p phase) error {
 	d.done += length
 	res := d.s.Result(p.name, d.cfg.Seed, before, run)
 	if p.begin != nil {
-		res.EventS = event.at.Sub(run.Start).Seconds()
+		res.EventS, res.Event = event.at.Sub(run.Start).Seconds(), p.event
 	}
 	if d.merged == nil {
 		d.merged = measure.Merge()

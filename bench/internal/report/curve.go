@@ -5,6 +5,7 @@ import (
 	"html"
 	"html/template"
 	"math"
+	"strings"
 )
 
 // spot is a point of a curve: v at that many seconds.
@@ -70,16 +71,16 @@ func (c curve) svg() (plot, names template.HTML) {
 	x := func(at float64) float64 { return left + (wideWidth-left)*math.Min(1, at/until) }
 	last, row := math.Inf(-1), 0
 	for _, m := range c.marks {
-		class := "part"
 		if m.event {
-			class = "event"
+			event(b, x(m.at), clip(m.text, 24))
+			continue
 		}
 		// Two rows in turn, so that the names of short parts do not run into each other.
 		if row = (row + 1) % 2; m.text == "" || x(m.at)-last > 7*float64(len(m.text)) {
 			row = 0
 		}
-		fmt.Fprintf(b, `<line x1="%.1f" x2="%.1f" y1="%.0f" y2="%.0f" class="%s"/><text x="%.1f" y="%.0f">%s</text>`,
-			x(m.at), x(m.at), above, plotHeight-below, class, x(m.at)+4, plotHeight-below+30+float64(11*row), html.EscapeString(clip(m.text, 24)))
+		fmt.Fprintf(b, `<line x1="%.1f" x2="%.1f" y1="%.0f" y2="%.0f" class="part"/><text x="%.1f" y="%.0f">%s</text>`,
+			x(m.at), x(m.at), above, plotHeight-below, x(m.at)+4, plotHeight-below+30+float64(11*row), html.EscapeString(clip(m.text, 24)))
 		if m.text != "" {
 			last = x(m.at)
 		}
@@ -97,4 +98,14 @@ func (c curve) svg() (plot, names template.HTML) {
 		names = legend(named)
 	}
 	return closed(b), names
+}
+
+// event draws the line of an event at x, with what it was beside its upper end, on the side where there is room.
+func event(b *strings.Builder, x float64, what string) {
+	anchor, at := "start", x+4
+	if at+7*float64(len(what)) > wideWidth {
+		anchor, at = "end", x-4
+	}
+	fmt.Fprintf(b, `<line x1="%.1f" x2="%.1f" y1="%.0f" y2="%.0f" class="event"/><text x="%.1f" y="%.0f" text-anchor="%s" class="event">%s</text>`,
+		x, x, above, plotHeight-below, at, above-2, anchor, html.EscapeString(what))
 }

@@ -154,7 +154,7 @@ func marksOf(parts []Result) (marks []mark) {
 	for _, r := range parts {
 		marks = append(marks, mark{at: at, text: r.Name})
 		if r.EventS > 0 {
-			marks = append(marks, mark{at: at + r.EventS, event: true})
+			marks = append(marks, mark{at: at + r.EventS, text: r.Event, event: true})
 		}
 		at += r.lasted()
 	}

@@ -32,7 +32,7 @@ func htmlResult() Result {
 			p.Over = append(p.Over, Point{FromS: float64(j) / 2, ForS: .5, Latency: measure.Latency{P50: 20, P99: float64(100 * j), Max: 9000}})
 		}
 		p.Staleness = []StaleBucket{{0, 1, 3}, {1, 0, int64(i)}}
-		p.EventS = float64(i)
+		p.EventS, p.Event = float64(i), "it <happens>"
 		p.Derive()
 		r.Phases = append(r.Phases, p)
 	}
@@ -48,7 +48,7 @@ func TestHTML(t *testing.T) {
 	for _, bad := range []string{"<script", "<img", "<b>", "http://", "https://", "<title>a <"} {
 		require.NotContains(t, text, bad)
 	}
-	for _, want := range []string{"1970-01-01", "Throughput", "Latency over time", "Latency", "Staleness", "≥1 ms", "Load per node", "What answered", "Origin", "Trouble", "Hot keys", "All figures", `class="event"`, "20.00 %"} {
+	for _, want := range []string{"1970-01-01", "Throughput", "Latency over time", "Latency", "Staleness", "≥1 ms", "Load per node", "What answered", "Origin", "Trouble", "Hot keys", "All figures", `class="event">it &lt;happens&gt;</text>`, "20.00 %"} {
 		require.Contains(t, text, want)
 	}
 	plots := strings.Split(text, "<svg ")[1:]
@@ -123,4 +123,12 @@ func TestLongRunsMakeLightPages(t *testing.T) {
 func TestNothingToPlot(t *testing.T) {
 	require.Contains(t, Bars("t", "", false, []string{"a"}, []string{"x"}, [][]float64{{0}}).SVG, ">none<")
 	require.NotContains(t, Bars("t", "", false, []string{"a"}, []string{"x"}, [][]float64{{1}}).SVG, ">none<")
+}
+
+// TestEventsAreNamedInside: what happened near the end of a run is told before its line, where there is room.
+func TestEventsAreNamedInside(t *testing.T) {
+	for at, anchor := range map[float64]string{1: "start", 9.9: "end"} {
+		svg, _ := curve{lines: []line{{"", []spot{{0, 1}, {10, 2}}}}, marks: []mark{{at: at, text: "node killed", event: true}}, until: 10}.svg()
+		require.Contains(t, string(svg), `text-anchor="`+anchor+`" class="event">node killed</text>`)
+	}
 }

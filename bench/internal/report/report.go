@@ -59,6 +59,8 @@ type Result struct {
 	Staleness []StaleBucket `json:"staleness,omitempty"`
 	// EventS is when, in seconds after it began, what a phase is about happened; 0 if nothing did.
 	EventS float64 `json:"event_s,omitempty"`
+	// Event says in a few words what that was.
+	Event string `json:"event,omitempty"`
 
 	// FirstErrors are the first few different errors callers saw.
 	FirstErrors []string `json:"first_errors,omitempty"`

@@ -54,11 +54,14 @@ type Call struct {
 	// Classic is set by Start when the request was sent in classic words; the reply is
 	// a meta reply nevertheless, without what such a server can't tell.
 	Classic bool
-	quiet   bool        // one of a batch, whose last call alone wakes the caller and counts as in flight
-	wake    chan signal // capacity 2: a role and the completion may both be under way
-	sentAt  int64       // nanoseconds on the connection's clock
-	offset  int64       // where in the outgoing stream the request starts
-	burst   *burst      // the keys, if they are many
+	// Apart says that the call does not count as in flight: its owner's own calls take no place that a
+	// caller could have, and are made when callers have taken all.
+	Apart  bool
+	quiet  bool        // one of a batch, whose last call alone wakes the caller and counts as in flight
+	wake   chan signal // capacity 2: a role and the completion may both be under way
+	sentAt int64       // nanoseconds on the connection's clock
+	offset int64       // where in the outgoing stream the request starts
+	burst  *burst      // the keys, if they are many
 
 	// Answer is the reply.
 	Answer
@@ -147,7 +150,7 @@ func (k *Call) Free() {
 		k.pool.putBurst(k.burst)
 		k.burst = nil
 	}
-	k.Borrow, k.Classic, k.quiet = false, false, false
+	k.Borrow, k.Classic, k.Apart, k.quiet = false, false, false, false
 	k.Settler, k.Value, k.Stats, k.Err = nil, nil, nil, nil
 	k.SettleKey = ""
 	k.Under = 0
@@ -173,3 +176,6 @@ func (k *Call) storing() bool {
 	}
 	return false
 }
+
+// counts reports whether k counts as in flight.
+func (k *Call) counts() bool { return !k.quiet && !k.Apart }

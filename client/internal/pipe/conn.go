@@ -223,7 +223,7 @@ func (c *Conn) Started() uint64 {
 func (c *Conn) landed(ks []*Call) {
 	counted, bytes, values := int64(0), int64(0), int64(0)
 	for _, k := range ks {
-		if !k.quiet {
+		if k.counts() {
 			counted++
 		}
 		bytes += int64(k.valueBytes())

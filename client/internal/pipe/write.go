@@ -44,16 +44,17 @@ func (c *Conn) queueOne(k *Call) error {
 		c.mu.Unlock()
 		return err
 	}
-	if n := c.cfg.InFlight.Add(1); c.cfg.MaxInFlight > 0 && n > int64(c.cfg.MaxInFlight) {
-		c.cfg.InFlight.Add(-1)
-		c.mu.Unlock()
-		return item.ErrBusy
-	}
 	// Under the lock, so that a stamp changed after it cannot have been meant.
 	if k.Under != 0 && k.Under != c.mark.Load() {
-		c.cfg.InFlight.Add(-1)
 		c.mu.Unlock()
 		return ErrStamp
+	}
+	if k.counts() {
+		if n := c.cfg.InFlight.Add(1); c.cfg.MaxInFlight > 0 && n > int64(c.cfg.MaxInFlight) {
+			c.cfg.InFlight.Add(-1)
+			c.mu.Unlock()
+			return item.ErrBusy
+		}
 	}
 	c.enqueue(k)
 	return nil
@@ -84,7 +85,7 @@ func (c *Conn) StartAll(ctx context.Context, ks []*Call) error {
 		}
 	}
 	for _, k := range ks {
-		if !k.quiet {
+		if k.counts() {
 			c.cfg.InFlight.Add(1)
 		}
 		c.enqueue(k)
@@ -109,7 +110,9 @@ func (c *Conn) Post(k *Call) bool {
 		k.Free()
 		return false
 	}
-	c.cfg.InFlight.Add(1)
+	if k.counts() {
+		c.cfg.InFlight.Add(1)
+	}
 	c.enqueue(k)
 	k.state.Store(stateAbandoned)
 	c.abandoned++

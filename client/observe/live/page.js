@@ -119,8 +119,14 @@ function chart(id, series, fmt, stacked) {
   put(id, `<svg viewBox="0 0 ${W} ${H}" role="img">${out}</svg><div class="legend">${series.map(q => `<span><span class="swatch" style="background:${q.c}"></span>${esc(q.n)} ${fmt(q.v[n - 1])}</span>`).join("")}</div>`);
 }
 
+// More lines than this nobody can tell apart.
+const lines = 20;
+
 function load(d) {
-  chart("load", d.nodes.slice(0, 20).map((n, i) => ({n: n.name, c: colours[i % colours.length], v: hist.map((_, j) => rate(node(n.name), j))})), num);
+  const all = d.nodes.map((n, i) => ({n: n.name, c: colours[i % colours.length], r: rate(node(n.name), hist.length - 1, keep)}));
+  const busy = all.length > lines ? all.toSorted((a, b) => b.r - a.r).slice(0, lines) : all;
+  $("load-note").textContent = busy.length < all.length ? `: the ${lines} busiest of ${all.length}` : "";
+  chart("load", busy.map(q => ({...q, v: hist.map((_, j) => rate(node(q.n), j))})), num);
 }
 
 function hits() {

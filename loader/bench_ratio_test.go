@@ -1,0 +1,75 @@
+package loader
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/nodeserver/stock"
+	"github.com/memherd/memherd/ring"
+)
+
+// BenchmarkNodeHitRatio lets the client's Get, its lease, a loader's Get and what that decodes, alone, take turns with 32
+// goroutines, round after round, and reports the medians of the rounds' ratios to the client's Get: what a loader costs
+// beyond it, and how much of that is decoding.
+func BenchmarkNodeHitRatio(b *testing.B) {
+	c, err := client.New(client.Config{Nodes: ring.Addrs(stock.ForTest(b).Addr()), Timeout: 5 * time.Second, DialTimeout: 5 * time.Second})
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, c.Close()) })
+	const key = "user:42"
+	load := func(context.Context, string) ([]byte, error) { return bytes.Repeat([]byte("x"), 100), nil }
+	l, err := New(c, Config[[]byte]{Codec: Bytes{}, Load: load})
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, l.Close()) })
+	ctx := context.Background()
+	_, err = l.Get(ctx, key)
+	require.NoError(b, err)
+	lease, err := c.Lease(ctx, key, client.LeaseOptions{})
+	require.NoError(b, err)
+	require.Equal(b, item.FromNode, lease.Level)
+	sides := []struct {
+		name string
+		get  func() error
+	}{
+		{"client", func() error { _, err := c.Get(ctx, key); return err }},
+		{"lease", func() error { _, err := c.Lease(ctx, key, client.LeaseOptions{}); return err }},
+		{"loader", func() error { _, err := l.Get(ctx, key); return err }},
+		{"decoding", func() error { _, _, err := l.openHit(key, &lease); return err }},
+	}
+	const goroutines, each, rounds = 32, 1000, 31
+	ratios := make([][]float64, len(sides))
+	for b.Loop() {
+		for range rounds {
+			took := make([]time.Duration, len(sides))
+			for i, side := range sides {
+				began := time.Now()
+				var wg sync.WaitGroup
+				for range goroutines {
+					wg.Go(func() {
+						for range each {
+							if err := side.get(); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				}
+				wg.Wait()
+				took[i] = time.Since(began)
+				ratios[i] = append(ratios[i], float64(took[i])/float64(took[0]))
+			}
+		}
+	}
+	for i, side := range sides[1:] {
+		slices.Sort(ratios[i+1])
+		b.ReportMetric(ratios[i+1][len(ratios[i+1])/2], side.name+"/client")
+	}
+	require.EqualValues(b, 1, l.Counters().Loads)
+}
