@@ -94,13 +94,16 @@ func (r *Request) appendMetaFlags(dst []byte) []byte {
 		dst = append(dst, " O"...)
 		dst = append(dst, r.Opaque...)
 	}
-	f &^= FlagLv | FlagLf | FlagO
+	// T before t would show the TTL after the touch; t comes first so that a read
+	// that touches shows the TTL it found.
+	if f.Has(FlagLt) {
+		dst = append(dst, " t"...)
+	}
+	f &^= FlagLv | FlagLf | FlagO | FlagLt
 	if f == 0 {
 		return dst
 	}
-	// T before t would show the TTL after the touch; t comes first so that a read
-	// that touches shows the TTL it found.
-	for _, l := range [...]Flags{FlagLt, FlagLc, FlagLk, FlagLs, FlagLh, FlagLl, FlagLq, FlagLb, FlagLu, FlagLx, FlagI} {
+	for _, l := range [...]Flags{FlagLc, FlagLk, FlagLs, FlagLh, FlagLl, FlagLq, FlagLb, FlagLu, FlagLx, FlagI} {
 		if f&l != 0 {
 			dst = append(dst, ' ', l.Letter())
 		}

@@ -16,3 +16,21 @@ func BenchmarkDecodeRequest(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkAppendLine is the encoder on the requests of the hot path.
+func BenchmarkAppendLine(b *testing.B) {
+	key, opaque := []byte("key:000012345"), []byte("1a2b")
+	for name, r := range map[string]Request{
+		"get":   {Cmd: CmdMetaGet, Key: key, Opaque: opaque, Flags: FlagLv | FlagLf | FlagLt | FlagO},
+		"lease": {Cmd: CmdMetaGet, Key: key, Opaque: opaque, Flags: FlagLv | FlagLf | FlagLt | FlagLc | FlagO | FlagN, Vivify: 11},
+		"set":   {Cmd: CmdMetaSet, Key: key, Opaque: opaque, Flags: FlagF | FlagT | FlagO, ClientFlags: 1, Exptime: 300},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			var line []byte
+			for b.Loop() {
+				line = r.AppendLine(line[:0])
+			}
+		})
+	}
+}

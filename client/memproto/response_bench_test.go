@@ -1,0 +1,19 @@
+package memproto
+
+import "testing"
+
+// BenchmarkDecodeResponse is the decoder on the replies of the hot path.
+func BenchmarkDecodeResponse(b *testing.B) {
+	for _, line := range []string{"VA 100 f0 O1a2b t-1\r\n", "VA 100 f0 O1a2b t300 c123456\r\n", "HD O1a2b\r\n", "VALUE key:000012345 0 100\r\n"} {
+		b.Run(line[:len(line)-2], func(b *testing.B) {
+			buf := []byte(line)
+			var r Response
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := DecodeResponse(buf, nil, &r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
