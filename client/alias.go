@@ -40,6 +40,7 @@ var (
 	ErrTooLarge     = item.ErrTooLarge
 	ErrBadTTL       = item.ErrBadTTL
 	ErrBadFlags     = item.ErrBadFlags
+	ErrNilContext   = item.ErrNilContext
 	ErrNodeDown     = item.ErrNodeDown
 	ErrOwnerDown    = item.ErrOwnerDown
 	ErrBusy         = item.ErrBusy

@@ -164,7 +164,18 @@ func (c *Client) check(ctx context.Context, op, key string) error {
 	return c.checkCall(ctx, op)
 }
 
+// checkLease is check for a call that gives a lease back or makes up for it even if ctx has ended.
+func (c *Client) checkLease(ctx context.Context, op, key string) error {
+	if ctx != nil {
+		ctx = context.Background()
+	}
+	return c.check(ctx, op, key)
+}
+
 func (c *Client) checkCall(ctx context.Context, op string) error {
+	if ctx == nil {
+		return &item.Error{Op: op, Sent: item.NotSent, Err: item.ErrNilContext}
+	}
 	if err := ctx.Err(); err != nil {
 		return &item.Error{Op: op, Sent: item.NotSent, Err: err}
 	}

@@ -23,6 +23,9 @@ import (
 // loads it. Copies that are down are owed a delete. So it is when ctx ends before all
 // have answered: an error of the context, and the delete is on its way.
 //
+// What is refused before it is sent (an item that is too large, a bad TTL or flags) ends the lease and leaves
+// the copies as they are: after LeaseWrite, Delete the key.
+//
 // it.Key may be left empty.
 func (c *Client) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Outcome, error) {
 	const op = "fill"
@@ -35,7 +38,8 @@ func (c *Client) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Out
 	if l.State != item.LeaseWon && l.State != item.LeaseWrite && l.State != item.LeaseRefresh {
 		return item.Outcome{}, &item.Error{Op: op, Sent: item.NotSent, Err: item.ErrLeaseLost}
 	}
-	if err := c.check(context.Background(), op, l.Key); err != nil {
+	if err := c.checkLease(ctx, op, l.Key); err != nil {
+		c.giveBack(&l)
 		return item.Outcome{}, err
 	}
 	if l.State == item.LeaseWrite {
@@ -73,7 +77,8 @@ func (c *Client) FillKeep(ctx context.Context, l item.Lease, it item.Item) (item
 		c.giveBack(&l)
 		return item.Lease{}, item.Outcome{}, &item.Error{Op: op, Sent: item.NotSent, Err: item.ErrLeaseLost}
 	}
-	if err := c.check(context.WithoutCancel(ctx), op, l.Key); err != nil {
+	if err := c.checkLease(ctx, op, l.Key); err != nil {
+		c.giveBack(&l)
 		return item.Lease{}, item.Outcome{}, err
 	}
 	c.counters.fills.Add(1)

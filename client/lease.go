@@ -268,9 +268,9 @@ func (c *Client) LeaseWrite(ctx context.Context, key string) (item.Lease, error)
 // Release gives a lease back that will not be filled, so that the next caller wins at
 // once instead of waiting until it runs out. Releasing any other lease does nothing.
 // It does not wait for the nodes, and works after ctx has ended: that is when leases
-// are most often given back. Its only errors are a malformed key and ErrClosed.
+// are most often given back. Its only errors are a malformed key, a nil ctx and ErrClosed.
 func (c *Client) Release(ctx context.Context, l item.Lease) error {
-	if err := c.check(context.WithoutCancel(ctx), "release", l.Key); err != nil {
+	if err := c.checkLease(ctx, "release", l.Key); err != nil {
 		return err
 	}
 	c.giveBack(&l)

@@ -17,7 +17,7 @@ func (c *Client) GetsMulti(ctx context.Context, keys []string) (map[string]item.
 // GetMultiFunc is GetMulti for callers who have a place of their own for what is found: fn is called once
 // for each key that is there, in no order, by one goroutine at a time, and not after GetMultiFunc has
 // returned. It must not block: other callers' replies may wait behind it. What fn has been given
-// before an error counts.
+// before an error counts. A nil fn is ErrConfig.
 func (c *Client) GetMultiFunc(ctx context.Context, keys []string, fn func(item.Item)) error {
 	return c.eachOf(ctx, "get", keys, false, fn)
 }
@@ -41,6 +41,9 @@ func (c *Client) eachOf(ctx context.Context, op string, keys []string, tokens bo
 	if err := c.checkKeys(ctx, op, keys); err != nil {
 		return err
 	}
+	if fn == nil {
+		return &item.Error{Op: op, Sent: item.NotSent, Err: configError("no function takes what is found")}
+	}
 	return c.readEach(ctx, op, keys, tokens, fn)
 }
 
@@ -60,7 +63,6 @@ func (c *Client) readEach(ctx context.Context, op string, keys []string, tokens 
 	if !ok {
 		g = &multiGet{c: c}
 	}
-	defer g.free()
 	g.op, g.tokens = op, tokens
 	g.t, g.give = c.top.Load(), give
 	g.admit(keys)
@@ -89,7 +91,10 @@ func (c *Client) readEach(ctx context.Context, op string, keys []string, tokens 
 	if c.gutter != nil && c.retriable(ctx) {
 		g.getSpares(ctx)
 	}
-	return g.err(ctx)
+	err := g.err(ctx)
+	// Not deferred: a panic of give leaves behind what is under way, which no other call may find in this memory.
+	g.free()
+	return err
 }
 
 // flags are what the keys of g are asked for.

@@ -71,7 +71,7 @@ func (m *multiKeep) prepare() (singles []int) {
 		it.Key = l.Key
 		req, err := c.storeRequest(op, it)
 		if err == nil {
-			err = c.check(context.WithoutCancel(m.ctx), op, l.Key)
+			err = c.checkLease(m.ctx, op, l.Key)
 		}
 		if err != nil {
 			c.giveBack(l)

@@ -96,6 +96,9 @@ func (m *multiLease) ask() {
 
 // collect takes a token on every other copy of the keys that were won (rule 3).
 func (m *multiLease) collect() {
+	if len(m.won) == 0 {
+		return
+	}
 	c := m.c
 	var asks []target
 	for _, t := range m.won {

@@ -32,6 +32,8 @@ var (
 	ErrBadTTL = errors.New("memherd: negative TTL: use 0 for no expiry or item.Expired")
 	// ErrBadFlags: flags equal to FlagZero.
 	ErrBadFlags = errors.New("memherd: these flags (1<<30) are reserved: they mark user flags of 0 on the wire")
+	// ErrNilContext: the context is nil.
+	ErrNilContext = errors.New("memherd: nil context: give context.Background() if there is none")
 )
 
 // Failures: the cache, or part of it, could not do it.

@@ -120,7 +120,7 @@ var kinds = []struct {
 }{
 	{item.ErrTimeout, "timeout"}, {context.DeadlineExceeded, "deadline_exceeded"}, {context.Canceled, "canceled"}, {item.ErrNodeDown, "node_down"}, {item.ErrOwnerDown, "owner_down"},
 	{item.ErrBusy, "busy"}, {item.ErrConnLost, "connection_lost"}, {item.ErrServer, "server_error"}, {item.ErrDesync, "desync"}, {item.ErrClosed, "closed"},
-	{item.ErrTooFewAcks, "too_few_acks"}, {item.ErrTooLarge, "too_large"}, {item.ErrMalformedKey, "malformed_key"}, {item.ErrBadTTL, "bad_ttl"}, {item.ErrBadFlags, "bad_flags"},
+	{item.ErrTooFewAcks, "too_few_acks"}, {item.ErrTooLarge, "too_large"}, {item.ErrMalformedKey, "malformed_key"}, {item.ErrBadTTL, "bad_ttl"}, {item.ErrBadFlags, "bad_flags"}, {item.ErrNilContext, "nil_context"},
 }
 
 // outcomes are answers, not failures.
