@@ -178,8 +178,7 @@ func (c *Conn) matchBurst(k *Call) (bool, error) {
 				r.Status = memproto.StatusVA
 				return true, nil
 			}
-			b.missed(b.ends[b.done])
-			c.sharing++
+			c.sharing++ // the rest of its keys is missed: END says so
 		}
 		return false, fmt.Errorf("%w: a value of a key that was not asked for", item.ErrDesync)
 	}

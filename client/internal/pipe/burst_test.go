@@ -178,6 +178,8 @@ func TestNoBurstInClassicWords(t *testing.T) {
 		k := g.call(get()).asking([]string{"a"})
 		require.ErrorIs(t, g.c.Start(t.Context(), k), ErrNoBurst)
 		k.Free()
+		require.False(t, g.c.Post(g.call(get()).asking([]string{"a"})))
+		require.Zero(t, g.c.Pending())
 		g.close()
 	})
 }

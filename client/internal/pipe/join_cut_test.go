@@ -54,6 +54,8 @@ func TestJoinedBurstsCutAtEveryByte(t *testing.T) {
 						if whole {
 							require.NoError(t, k.Err, where)
 							require.Equal(t, sharedTold[i], toldOf(k.Answers()), where)
+							require.Equal(t, []bool{false, true, false}, []bool{k.Answers()[0].Resp.Bare, k.Answers()[1].Resp.Bare, k.Answers()[2].Resp.Bare}, "values of the classic command")
+							require.Equal(t, 2+2*i, k.valueBytes())
 							continue
 						}
 						require.Error(t, k.Err, where)

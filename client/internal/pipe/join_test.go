@@ -26,7 +26,7 @@ func TestJoinedRequests(t *testing.T) {
 		var calls Pool
 		var out outbox
 		var classic, metas, plain []string // what should come
-		length, commands := 0, 0
+		length, commands, weight := 0, 0, 0
 		last := "" // the word of the command that the next burst may share
 		shared := 0
 		for i := range rapid.IntRange(1, 12).Draw(t, "calls") {
@@ -37,6 +37,7 @@ func TestJoinedRequests(t *testing.T) {
 				plain = append(plain, string(k.Req.Key))
 				k.line = k.Req.AppendLine(k.line[:0])
 				length += out.add(k)
+				weight++
 				last = ""
 				continue
 			}
@@ -56,6 +57,7 @@ func TestJoinedRequests(t *testing.T) {
 			}
 			joins := len(keys) > 1 && last == word && len(k.burst.ends) == 1 && shared+mine <= maxGetLine
 			length += out.add(k)
+			weight += len(keys)
 			require.Equal(t, joins, k.burst.joined)
 			switch {
 			case joins:
@@ -69,6 +71,7 @@ func TestJoinedRequests(t *testing.T) {
 			metas = append(metas, keys[len(keys)-1])
 		}
 		require.False(t, out.empty())
+		require.Equal(t, weight, out.calls, "keys asked for, which the flusher waits for more of")
 		p := out.take()
 		require.True(t, out.empty())
 		sent := slices.Concat(p.bufs...)
