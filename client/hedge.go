@@ -139,7 +139,9 @@ func (c *Client) hedgedWait(ctx context.Context, f flight, second *node, key str
 			c.counters.hedgesWon.Add(1)
 			return g.boxed(a)
 		case <-ctx.Done():
-			hedge.leave()
+			if b, there := hedge.leave(); there && b.err == nil && b.Resp.Flags.Has(memproto.FlagW) {
+				c.handBack(ctx, g, &b.Answer, key)
+			}
 			if a, there := box.leave(); there {
 				return f.boxed(a)
 			}

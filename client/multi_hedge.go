@@ -40,11 +40,13 @@ func (g *multiGet) hedgedWait(ctx, soft context.Context, f *burstFlight) bool {
 	f.call = nil
 	seconds, answers := g.askSeconds(ctx, f)
 	won := g.either(ctx, f, box, seconds, answers)
+	// What is there is taken, or its wins are given back. The boxes share the channel: one that ends may bring another's answer.
 	for i := range seconds {
-		seconds[i].box.leave()
+		if a, there := seconds[i].box.leave(); there {
+			g.second(ctx, &seconds[a.of], a)
+		}
 	}
-	// Nothing more comes in. What is there is taken, or its wins are given back.
-	for len(answers) > 0 {
+	for len(answers) > 0 { // nothing more comes in
 		a := <-answers
 		g.second(ctx, &seconds[a.of], a)
 	}
