@@ -236,6 +236,18 @@ func TestGutterHearsOfEveryWrite(t *testing.T) {
 			}
 			return err
 		},
+		"SetKeep": func(c *client.Client, it client.Item) error {
+			_, _, err := c.SetKeep(context.Background(), it)
+			return err
+		},
+		"FillKeepMulti": func(c *client.Client, it client.Item) error {
+			l, err := c.LeaseWrite(context.Background(), it.Key)
+			if err != nil {
+				return err
+			}
+			_, _, errs := c.FillKeepMulti(context.Background(), []client.Lease{l}, []client.Item{it})
+			return errs[0]
+		},
 		"Delete": func(c *client.Client, it client.Item) error {
 			_, err := c.Delete(context.Background(), it.Key)
 			return err

@@ -221,6 +221,18 @@ func TestAReadInFlightDoesNotReviveAnOldValue(t *testing.T) {
 			}
 			return err
 		},
+		"SetKeep": func(c *client.Client) error {
+			_, _, err := c.SetKeep(context.Background(), client.Item{Key: "k", Value: []byte("new")})
+			return err
+		},
+		"FillKeepMulti": func(c *client.Client) error {
+			l, err := c.LeaseWrite(context.Background(), "k")
+			if err != nil {
+				return err
+			}
+			_, _, errs := c.FillKeepMulti(context.Background(), []client.Lease{l}, []client.Item{{Value: []byte("new")}})
+			return errs[0]
+		},
 	}
 	for name, write := range writes {
 		t.Run(name, func(t *testing.T) {

@@ -275,6 +275,16 @@ func (w *witness) ops(c *client.Client, ctx context.Context, key, num string) ma
 			}
 			return c.Release(ctx, l)
 		},
+		"SetKeep and FillKeepMulti": func() error {
+			n := w.number()
+			l, _, err := c.SetKeep(ctx, client.Item{Key: key, Value: unit(key, n)})
+			if w.wrote("SetKeep", n, err) != nil {
+				return err
+			}
+			n = w.number()
+			_, _, errs := c.FillKeepMulti(ctx, []client.Lease{l}, []client.Item{{Value: unit(key, n)}})
+			return w.wrote("FillKeepMulti", n, errs[0])
+		},
 		"LeaseWrite and Fill": func() error {
 			l, err := c.LeaseWrite(ctx, key)
 			if err != nil {
