@@ -174,3 +174,44 @@ func TestRule8ALateSetKeepLeavesNothing(t *testing.T) {
 		})
 	}
 }
+
+// A FillKeepMulti whose caller leaves deletes what it could not store on every copy, and what is under way when it
+// returns is settled: nothing is owed then, and the keys are as good as new.
+func TestRule8AFillKeepMultiWhoseCallerLeaves(t *testing.T) {
+	for _, at := range []int{0, 1} {
+		lagged(t, 2, func(t *testing.T, l *logged, slow *lag) {
+			c := l.client(client.Config{ReplicationFactor: 2, Timeout: time.Second})
+			var leases []client.Lease
+			var items []client.Item
+			all := keys("left")
+			for _, key := range all {
+				lease, _, err := c.SetKeep(t.Context(), client.Item{Key: key, Value: []byte("older")})
+				require.NoError(t, err)
+				leases, items = append(leases, lease), append(items, client.Item{Value: []byte("mine")})
+			}
+			slow.on(memproto.CmdMetaSet, l.placed(2, all[0])[at])
+			kept, _, errs := c.FillKeepMulti(patience(t), leases, items)
+			slow.off()
+			for i, err := range errs {
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.False(t, client.SafeToRetry(err), "some copy may have it")
+				require.Zero(t, kept[i])
+			}
+			time.Sleep(5 * time.Second)
+			for _, key := range all {
+				for _, v := range l.copiesOf(t, key) {
+					require.NotContains(t, v, "mine")
+					require.NotContains(t, v, "older")
+				}
+				set(t, c, key, "new")
+				require.Equal(t, "new", get(t, c, key))
+			}
+			for _, n := range c.Nodes() {
+				require.Equal(t, "up", n.State)
+				require.Zero(t, n.Debt)
+				require.Zero(t, n.InFlight)
+			}
+			l.closeAll(c)
+		})
+	}
+}
