@@ -9,13 +9,16 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/memproto"
 	"github.com/memherd/memherd/nodeserver"
 	"github.com/memherd/memherd/nodeserver/stock"
 	"github.com/memherd/memherd/ring"
@@ -147,4 +150,60 @@ func manyCallers(t *testing.T, cfg client.Config) {
 		})
 	}
 	wg.Wait()
+}
+
+// A node that fails in the middle of what callers share fails all of those it was for, and none of them is told anything: their
+// keys come from the other copy.
+func TestASharedGetThatFails(t *testing.T) {
+	for name, verdict := range map[string]nodeserver.Verdict{
+		"out of memory":      {Reply: []byte("SERVER_ERROR out of memory writing get response\r\n")},
+		"behind a value":     {Reply: []byte("VALUE k1 0 5\r\nwrong\r\nSERVER_ERROR out of memory writing get response\r\n")},
+		"another's value":    {Reply: []byte("VALUE k1 0 5\r\nwrong\r\nVALUE other 0 5\r\nwrong\r\nEND\r\n")},
+		"lost before":        {Drop: true},
+		"lost behind":        {DropAfter: true},
+		"no end, and silent": {Reply: []byte("VALUE k1 0 5\r\nwrong\r\n")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var failing atomic.Bool
+				f := newMemFleet(t, 0, nodeserver.Config{})
+				for i := range 2 {
+					f.names = append(f.names, fmt.Sprint("node", i))
+					f.config.Intercept = func(_ net.Addr, r *memproto.Request) nodeserver.Verdict {
+						if r.Cmd == memproto.CmdGet && i == 0 && failing.CompareAndSwap(true, false) {
+							return verdict
+						}
+						return nodeserver.Verdict{}
+					}
+					f.start(f.names[i])
+				}
+				c := f.client(client.Config{ReplicationFactor: 2, ConnsPerNode: 1})
+				var keys []string
+				for i := range 12 {
+					keys = append(keys, fmt.Sprint("k", i))
+					set(t, c, keys[i], "v")
+				}
+				failing.Store(true)
+				lost := c.Nodes()[0].Failures
+				var wg sync.WaitGroup
+				for range 8 {
+					wg.Go(func() {
+						found, err := c.GetMulti(t.Context(), keys)
+						assert.NoError(t, err)
+						assert.Len(t, found, len(keys))
+						for _, it := range found {
+							assert.Equal(t, "v", string(it.Value))
+						}
+					})
+				}
+				wg.Wait()
+				require.False(t, failing.Load())
+				require.Greater(t, c.Nodes()[0].Failures, lost)
+				found, err := c.GetMulti(t.Context(), keys)
+				require.NoError(t, err)
+				require.Len(t, found, len(keys))
+				closeFleet(t, f, c)
+			})
+		})
+	}
 }
