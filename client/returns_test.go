@@ -198,43 +198,7 @@ func TestRule14ANodeReturnsWithItsMemory(t *testing.T) {
 
 // A read is under way while this client writes the key: what it brings is not held.
 func TestAReadInFlightDoesNotReviveAnOldValue(t *testing.T) {
-	writes := map[string]func(c *client.Client) error{
-		"Set": func(c *client.Client) error {
-			_, err := c.Set(context.Background(), client.Item{Key: "k", Value: []byte("new")})
-			return err
-		},
-		"SetMulti": func(c *client.Client) error {
-			_, err := c.SetMulti(context.Background(), []client.Item{{Key: "k", Value: []byte("new")}})
-			return err
-		},
-		"Delete":      func(c *client.Client) error { _, err := c.Delete(context.Background(), "k"); return err },
-		"DeleteMulti": func(c *client.Client) error { _, err := c.DeleteMulti(context.Background(), []string{"k"}); return err },
-		"Append": func(c *client.Client) error {
-			_, err := c.Append(context.Background(), client.Item{Key: "k", Value: []byte("new")})
-			return err
-		},
-		"Touch": func(c *client.Client) error { return c.Touch(context.Background(), "k", client.Expired) },
-		"Fill": func(c *client.Client) error {
-			l, err := c.LeaseWrite(context.Background(), "k")
-			if err == nil {
-				_, err = c.Fill(context.Background(), l, client.Item{Value: []byte("new")})
-			}
-			return err
-		},
-		"SetKeep": func(c *client.Client) error {
-			_, _, err := c.SetKeep(context.Background(), client.Item{Key: "k", Value: []byte("new")})
-			return err
-		},
-		"FillKeepMulti": func(c *client.Client) error {
-			l, err := c.LeaseWrite(context.Background(), "k")
-			if err != nil {
-				return err
-			}
-			_, _, errs := c.FillKeepMulti(context.Background(), []client.Lease{l}, []client.Item{{Value: []byte("new")}})
-			return errs[0]
-		},
-	}
-	for name, write := range writes {
+	for name, write := range writesOfK {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				// A reply that is held back: the node has read the value already.

@@ -268,10 +268,12 @@ func TestALateTimerBlamesNobody(t *testing.T) {
 		g.c.headSent -= int64(2 * time.Second)
 		g.c.timerDue -= int64(2 * time.Second)
 		g.c.mu.Unlock()
+		start := time.Now()
 		g.c.checkOverdue()
 		require.False(t, g.c.Dead())
 		require.True(t, g.c.Wait(t.Context(), k))
 		require.ErrorIs(t, k.Err, item.ErrTimeout, "but not for ever")
+		require.Equal(t, rigTimeout, time.Since(start))
 		g.close()
 	})
 }

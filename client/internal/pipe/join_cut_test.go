@@ -195,6 +195,8 @@ func TestJoinedBurstsNotYetWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, other := newRig(t), newRig(t)
 		var wg sync.WaitGroup
+		doomed := -1
+		g.c.cfg.OnDoomed = func(_ *Conn, unanswered int) { doomed = unanswered }
 		lead := g.call(get())
 		wg.Go(func() { g.do(context.Background(), lead) })
 		synctest.Wait() // it is writing, and nobody reads
@@ -205,6 +207,7 @@ func TestJoinedBurstsNotYetWritten(t *testing.T) {
 		g.c.Kill(item.ErrConnLost)
 		wg.Wait()
 		require.Equal(t, item.SentUnknown, lead.Sent)
+		require.Equal(t, 1, doomed, "those that may have been sent")
 		for _, k := range ks {
 			require.True(t, g.c.Wait(context.Background(), k))
 			require.ErrorIs(t, k.Err, item.ErrConnLost)
