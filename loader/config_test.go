@@ -32,6 +32,14 @@ func TestNewRefusesBadConfigs(t *testing.T) {
 	require.ErrorContains(t, err, "Prefix has 201 bytes")
 	_, err = loader.New(nil, loader.Config[int]{Load: load})
 	require.ErrorContains(t, err, "needs a cache")
+	var unopened *fakecache.Cache
+	_, err = loader.New(unopened, loader.Config[int]{Load: load})
+	require.ErrorContains(t, err, "needs a cache")
+	_, err = loader.NewNamespace(unopened, loader.Config[int]{Load: load}, loader.NamespaceConfig{Name: "n"})
+	require.ErrorContains(t, err, "needs a cache")
+	var j *memJournal
+	_, err = loader.New(fakecache.New(1), loader.Config[int]{Load: load, Back: loader.BackConfig[int]{Journal: j}})
+	require.ErrorContains(t, err, "Back.Journal is a nil pointer")
 }
 
 // A malformed key is refused before the cache or the origin hears of it, by every

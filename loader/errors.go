@@ -67,6 +67,8 @@ var (
 	errMoved      = errors.New("memherd: the key has changed during its audit")
 	errOriginFull = errors.New("memherd: no free slot for an audit")
 	errCodecPanic = errors.New("memherd: codec panicked")
+
+	errNotAppended = errors.New("memherd: codec: Encode must append to dst, it returned other bytes")
 )
 
 type loadTimeoutError struct{}

@@ -185,6 +185,8 @@ func TestCodecFaults(t *testing.T) {
 		require.False(t, ok, "the lease was handed back")
 		w := open(t, c, newOrigin(), odd, writeThrough)
 		require.Error(t, w.Put(t.Context(), "k", v), "nothing is written that cannot be encoded")
+		w = open(t, c, newOrigin(), odd, writeBack(newMemJournal()))
+		require.Error(t, w.Put(t.Context(), "k", v), "nor journalled")
 	}
 	c, o := fakecache.New(2), newOrigin("k", "bad")
 	l := open(t, c, o, func(c *loader.Config[string]) { c.Codec = oddCodec{} })

@@ -39,11 +39,11 @@ func (b *batches) stored() [][]string {
 	return all
 }
 
-func (b *batches) open(t *testing.T, linger time.Duration) *loader.Loader[string] {
+func (b *batches) open(t *testing.T, workers int, linger time.Duration) *loader.Loader[string] {
 	l, err := loader.New(fakecache.Multi{Cache: fakecache.New(2)}, loader.Config[string]{
 		Load:  func(context.Context, string) (string, error) { return "", loader.ErrNotFound },
 		Store: func(_ context.Context, key, _ string) error { b.store(key); return nil }, Codec: loader.String{}, Write: loader.WriteBack,
-		Back: loader.BackConfig[string]{Journal: newMemJournal(), Workers: 1, MaxBatch: 3, MaxPending: 4, Linger: linger,
+		Back: loader.BackConfig[string]{Journal: newMemJournal(), Workers: workers, MaxBatch: 3, MaxPending: 4, Linger: linger,
 			StoreMany: func(_ context.Context, ws []loader.Write[string]) error {
 				var keys []string
 				for _, w := range ws {
@@ -62,7 +62,7 @@ func (b *batches) open(t *testing.T, linger time.Duration) *loader.Loader[string
 func TestLinger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &batches{}
-		l, ctx := b.open(t, time.Minute), t.Context()
+		l, ctx := b.open(t, 1, time.Minute), t.Context()
 		put := func(keys ...string) {
 			for _, key := range keys {
 				require.NoError(t, l.Put(ctx, key, "v"))
@@ -100,7 +100,7 @@ func TestLingerAsLongAsATransaction(t *testing.T) {
 			if never {
 				linger = -1
 			}
-			l, ctx := b.open(t, linger), t.Context()
+			l, ctx := b.open(t, 1, linger), t.Context()
 			wait := func() { time.Sleep(b.took); synctest.Wait() }
 			require.NoError(t, l.Put(ctx, "a", "v"))
 			synctest.Wait()
@@ -123,4 +123,16 @@ func TestLingerAsLongAsATransaction(t *testing.T) {
 			require.NoError(t, l.Close())
 		})
 	}
+}
+
+// What has come while a worker lingered, and is too much for it, is another's, who does not wait until that one is back.
+func TestLingerLeavesTheRestToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &batches{took: 10 * time.Minute}
+		l := b.open(t, 2, time.Minute)
+		require.NoError(t, l.PutMulti(t.Context(), map[string]string{"a": "v", "b": "v", "c": "v", "d": "v"}))
+		time.Sleep(12 * time.Minute)
+		require.Len(t, slices.Concat(b.stored()...), 4)
+		require.NoError(t, l.Close())
+	})
 }

@@ -3,6 +3,7 @@ package loader
 import (
 	"context"
 	"errors"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,7 +39,7 @@ type Loader[V any] struct {
 // Back.Journal, whose writes are on their way to the origin when it returns. The loader
 // does not close c.
 func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
-	if c == nil {
+	if isNil(c) {
 		return nil, errors.New("memherd: loader.New needs a cache: give it a *client.Client")
 	}
 	cfg, err := cfg.withDefaults()
@@ -68,6 +69,12 @@ func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
 	}
 	l.startAudit()
 	return l, nil
+}
+
+// isNil is whether v is nil, or holds a nil pointer: what is left of a call whose error nobody looked at.
+func isNil(v any) bool {
+	p := reflect.ValueOf(v)
+	return v == nil || p.Kind() == reflect.Pointer && p.IsNil()
 }
 
 // Get returns the value of key: from the cache, from a load that another caller
@@ -177,7 +184,8 @@ func (l *Loader[V]) take(ctx context.Context, full string, st *start, first bool
 // load fail with ErrClosed, and returns when every load and write that had begun
 // has ended: for a Load that ignores its context that may be long. With write-back it
 // then goes on writing to the origin for at most Back.DrainTimeout; its error is
-// ErrPending if anything is left in the journal for the next start, and nil otherwise.
+// ErrPending if anything is left in the journal for the next start but what DeadLetter was asked for
+// in vain (BackCounters.Parked), and nil otherwise.
 // The cache and the journal stay open. Further calls of Close wait the same way.
 func (l *Loader[V]) Close() error {
 	l.mu.Lock()

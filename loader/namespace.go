@@ -82,7 +82,7 @@ func (c fromNodes) Lease(ctx context.Context, key string, o item.LeaseOptions) (
 // I/O. cfg.Write must be WriteAround.
 func NewNamespace[V any](c Cache, cfg Config[V], ns NamespaceConfig) (*Namespace[V], error) {
 	switch {
-	case c == nil:
+	case isNil(c):
 		return nil, errors.New("memherd: loader.NewNamespace needs a cache: give it a *client.Client")
 	case cfg.Write != WriteAround || cfg.Back.Journal != nil:
 		return nil, errors.New("memherd: loader.Config.Write: a Namespace writes by WriteAround alone")

@@ -223,10 +223,16 @@ func (l *Loader[V]) encodeData(v V) (data []byte, err error) {
 			data, err = nil, fmt.Errorf("%w: %v", errCodecPanic, p)
 		}
 	}()
-	if data, err = l.cfg.Codec.Encode(nil, v); err != nil {
-		err = fmt.Errorf("memherd: codec: %w", err)
+	// What does not append is found out here, as where values are stored in the cache: the origin
+	// would get what it has made of v.
+	data, err = l.cfg.Codec.Encode([]byte{envMagic}, v)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("memherd: codec: %w", err)
+	case len(data) == 0 || data[0] != envMagic:
+		return nil, errNotAppended
 	}
-	return data, err
+	return data[1:], nil
 }
 
 // decodeData reads a record's value.

@@ -50,7 +50,7 @@ func (l *Loader[V]) encode(full string, v V, cost time.Duration) (b []byte, err 
 	case err != nil:
 		return nil, fmt.Errorf("memherd: codec: %w", err)
 	case len(b) < envHeader || b[0] != envMagic:
-		return nil, fmt.Errorf("memherd: codec: Encode must append to dst, it returned other bytes")
+		return nil, errNotAppended
 	case len(b)-envHeader > l.cfg.MaxValueBytes:
 		return nil, errTooLarge
 	}

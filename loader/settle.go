@@ -105,6 +105,9 @@ func (l *Loader[V]) settleHeld(held []settlement) {
 // forgetBack ends a write whose copies have been seen to, or lets it be tried again.
 func (l *Loader[V]) forgetBack(j job) {
 	if p := j.p; p.untold {
+		if !p.stored {
+			p.tries = 0 // the origin's failures are no failures of the cache
+		}
 		p.untold, p.stored = false, true
 		if p.tries++; p.tries < l.cfg.Back.MaxAttempts || l.back.ctx.Err() != nil {
 			l.back.giveUp(j, l.backoff(p.tries))

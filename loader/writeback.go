@@ -103,6 +103,9 @@ const (
 )
 
 func (c BackConfig[V]) withDefaults(cfg Config[V]) (BackConfig[V], error) {
+	if c.Journal != nil && isNil(c.Journal) {
+		return c, errors.New("memherd: loader.Config.Back.Journal is a nil pointer: look at the error of what should have opened it")
+	}
 	if c.Journal == nil {
 		if cfg.Write == WriteBack {
 			return c, errors.New("memherd: loader.Config.Back.Journal is nil: WriteBack needs a journal, see package loader/journal")

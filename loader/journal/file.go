@@ -77,7 +77,7 @@ func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("journal: %s is in use by another process or loader: each needs a file of its own", path)
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
-		return nil, fmt.Errorf("journal: %s is no journal or damaged: %w", path, err)
+		return nil, fmt.Errorf("journal: %s is no journal or damaged, it is left as it is: give another name: %w", path, err)
 	case err != nil:
 		return nil, fmt.Errorf("journal: opening %s: %w", path, err)
 	}
@@ -87,6 +87,10 @@ func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
 // create makes the file if there is none: whole, aside, and then under its name, so that
 // a crash leaves all of it or nothing, and two processes that do it together one.
 func create(path string) error {
+	if path == "" {
+		return errors.New("journal: Open needs the name of a file, in a directory that is there")
+	}
+	dir := filepath.Dir(path)
 	switch info, err := os.Stat(path); {
 	case err == nil && !info.Mode().IsRegular():
 		return fmt.Errorf("journal: %s is no file: give the name of a file, in a directory that is there", path)
@@ -97,9 +101,11 @@ func create(path string) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("journal: opening %s: %w", path, err)
 	}
-	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, filepath.Base(path)+".new-")
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("journal: making %s: there is no directory %s: make it first: %w", path, dir, fs.ErrNotExist)
+	case err != nil:
 		return fmt.Errorf("journal: making %s: %w", path, err)
 	}
 	defer os.Remove(tmp.Name())
@@ -108,7 +114,7 @@ func create(path string) error {
 	}
 	db, err := openBolt(tmp.Name(), false)
 	if err != nil {
-		return err
+		return fmt.Errorf("journal: making %s: %w", path, err)
 	}
 	err = db.Update(writeHead)
 	if cerr := db.Close(); err == nil {
@@ -161,7 +167,7 @@ func inspect(path string) error {
 			return fmt.Errorf("journal: %s is a bbolt database, but no journal", path)
 		}
 		if v := binary.BigEndian.Uint32(b.Get(formatKey)); v != format {
-			return fmt.Errorf("journal: %s was written by a newer version: its format is %d, this program knows %d", path, v, format)
+			return fmt.Errorf("journal: %s was written by a newer version: its format is %d, this program knows %d: let that version bring its writes to the origin first", path, v, format)
 		}
 		if len(b.Get(writerKey)) != 8 || len(b.Get(clockKey)) != 16 || tx.Bucket(recordsBucket) == nil {
 			return fmt.Errorf("journal: %s is damaged: its head is not whole", path)

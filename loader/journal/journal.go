@@ -42,18 +42,18 @@ type Journal struct {
 	path string
 	disk disk
 
-	mu      sync.Mutex // guards what follows; a leaf
-	quiet   *sync.Cond // leading has become false
-	clock   loader.Version
-	live    map[string]uint64 // the number of each key's record
-	queue   []*group
-	strike  []uint64 // for the next commit
-	leading bool     // somebody commits
-	crowd   crowd
-	timer   *time.Timer
-	failed  error // the disk's, for ever
-	closed  bool
-	replays int
+	mu       sync.Mutex // guards what follows; a leaf
+	quiet    *sync.Cond // leading has become false
+	clock    loader.Version
+	live     map[string]uint64 // the number of each key's record
+	queue    []*group
+	strike   []uint64 // for the next commit
+	leading  bool     // somebody commits
+	crowd    crowd
+	timer    *time.Timer
+	failed   error // the disk's, for ever
+	closed   bool
+	replayed bool
 
 	stats Stats
 }
@@ -223,19 +223,20 @@ func (j *Journal) sweep() {
 	j.pass()
 }
 
-// Replay implements loader.Journal. A second call fails: the journal has a loader.
+// Replay implements loader.Journal. It fails after a call that has not: the journal has a loader.
 func (j *Journal) Replay(fn func(loader.Record) error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.refuses(); err != nil {
 		return err
 	}
-	if j.replays++; j.replays > 1 {
+	if j.replayed {
 		return fmt.Errorf("journal: %s belongs to another loader of this process: each needs a file of its own", j.path)
 	}
 	if err := j.disk.load(fn); err != nil {
 		return fmt.Errorf("journal: reading %s: %w", j.path, err)
 	}
+	j.replayed = true // a loader that could not be made has not got it
 	return nil
 }
 

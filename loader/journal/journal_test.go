@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -198,7 +199,7 @@ func TestOpenRefuses(t *testing.T) {
 	write("damaged", b)
 
 	for at, says := range map[string]string{
-		path("no/such/file"): "no such file or directory",
+		path("no/such/file"): "there is no directory",
 		held:                 "in use by another process or loader",
 		dir:                  "is no file",
 		write("empty", nil):  "is empty, no journal",
@@ -214,6 +215,11 @@ func TestOpenRefuses(t *testing.T) {
 		after, _ := os.ReadFile(at)
 		require.Equal(t, before, after, "left as it was")
 	}
+	_, err = journal.Open("")
+	require.ErrorContains(t, err, "needs the name of a file")
+	_, err = journal.Open(path("no/such/file"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, "there is no directory "+path("no/such")+": make it first")
 	require.NoError(t, j.Close())
 	require.ErrorIs(t, j.Append([]loader.Record{{Key: "k"}}), journal.ErrClosed)
 	require.NoError(t, j.Close())
@@ -247,12 +253,15 @@ func TestUnwritable(t *testing.T) {
 func TestOneLoaderEach(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "j")
 	j := open(t, path)
-	require.Empty(t, left(t, j))
+	require.NoError(t, j.Append([]loader.Record{{Key: "k"}}))
+	refused := errors.New("its prefix is another")
+	require.ErrorIs(t, j.Replay(func(loader.Record) error { return refused }), refused)
+	require.Len(t, left(t, j), 1, "it belongs to nobody yet")
 	require.ErrorContains(t, j.Replay(func(loader.Record) error { return nil }), "belongs to another loader")
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.EqualValues(t, 0o600, info.Mode().Perm(), "values are user data")
 	require.ErrorContains(t, j.Append([]loader.Record{{Key: "fine"}, {Key: string(make([]byte, 1<<16))}}), "a key of 65536 bytes")
-	require.Zero(t, j.Stats().Records)
+	require.EqualValues(t, 1, j.Stats().Records)
 	require.NoError(t, j.Close())
 }

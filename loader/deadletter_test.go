@@ -1,0 +1,125 @@
+package loader_test
+
+import (
+	"errors"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/loader"
+	"github.com/memherd/memherd/loader/internal/fakecache"
+)
+
+// A DeadLetter that panics or exits has not said that a write may go: it is kept, and tried again.
+func TestADeadLetterThatPanicsKeeps(t *testing.T) {
+	for _, ends := range []func(){func() { panic("bug") }, runtime.Goexit} {
+		synctest.Test(t, func(t *testing.T) {
+			o, j := newOrigin("k", "old"), newMemJournal()
+			down := breaks(o)
+			l := open(t, fakecache.New(1), o, writeBack(j, func(b *loader.BackConfig[string]) {
+				b.MaxAttempts = 1
+				b.DeadLetter = func(loader.DeadWrite[string]) loader.Verdict { ends(); return loader.DropWrite }
+			}))
+			require.NoError(t, l.Put(t.Context(), "k", "new"))
+			synctest.Wait()
+			require.NotZero(t, l.Counters().Back.Dead)
+			require.Equal(t, 1, j.left())
+			down.end()
+			require.NoError(t, l.Flush(t.Context()))
+			require.Equal(t, "new", o.rows["k"])
+			require.Zero(t, l.Counters().Back.Dropped)
+		})
+	}
+}
+
+// forgetful writes what it cannot read.
+type forgetful struct{ loader.String }
+
+func (forgetful) Decode([]byte) (string, error) { return "", errors.New("what was that?") }
+
+// A write that waits for the next start is not what anybody reads until then: the copies lose it.
+func TestAParkedWriteLeavesTheCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o, j := fakecache.New(2), newOrigin("k", "old"), newMemJournal()
+		l := open(t, c, o, writeBack(j), func(c *loader.Config[string]) { c.Codec = forgetful{} })
+		require.NoError(t, l.Put(t.Context(), "k", "new"))
+		require.NoError(t, l.Flush(t.Context()))
+		require.EqualValues(t, 1, l.Counters().Back.Parked)
+		require.Equal(t, 1, j.left())
+		for i := range 2 {
+			_, ok := c.Peek(i, "k")
+			require.False(t, ok, "copy %d", i)
+		}
+		require.NoError(t, l.Close(), "it is not this process's any more")
+	})
+}
+
+// How often the origin has failed says nothing of the cache, which is tried MaxAttempts times of its own.
+func TestTheCachesFailuresAreItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o, j := fakecache.New(2), newOrigin("k", "old"), newMemJournal()
+		var stores, fails atomic.Int64
+		o.onStore = func(string, string) error {
+			if stores.Add(1) <= 4 {
+				return errOrigin
+			}
+			fails.Store(3) // the store under the tokens, and two deletes
+			return nil
+		}
+		c.Fail = func(string) error {
+			if fails.Add(-1) >= 0 {
+				return errors.New("cache is down")
+			}
+			return nil
+		}
+		l := open(t, c, o, writeBack(j, func(b *loader.BackConfig[string]) { b.MaxAttempts = 3 }))
+		require.NoError(t, l.Put(t.Context(), "k", "new"))
+		require.NoError(t, l.Flush(t.Context()))
+		require.EqualValues(t, 5, stores.Load())
+		require.Zero(t, l.Counters().Back.Untold)
+		for i := range 2 {
+			_, ok := c.Peek(i, "k")
+			require.False(t, ok, "copy %d", i)
+		}
+	})
+}
+
+// A write whose key waits for a worker already is not taken in place of the older one before the copies have
+// heard of it: see TestTheCopiesComeBeforeTheOrigin.
+func TestTheCopiesComeBeforeAQueuedKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := fakecache.New(2), newOrigin()
+		var stored []string
+		busy, slow := make(chan bool), make(chan bool)
+		o.onStore = func(key, v string) error {
+			if stored = append(stored, v); key == "other" {
+				<-busy
+			}
+			return nil
+		}
+		l := open(t, c, o, writeBack(newMemJournal(), func(b *loader.BackConfig[string]) { b.Workers = 1 }))
+		require.NoError(t, l.Put(t.Context(), "other", "0"))
+		synctest.Wait() // the worker has it
+		require.NoError(t, l.Put(t.Context(), "k", "1"))
+		c.Fail = func(method string) error {
+			if method == "SetKeep" {
+				<-slow
+			}
+			return nil
+		}
+		done := make(chan error)
+		go func() { done <- l.Put(t.Context(), "k", "2") }()
+		synctest.Wait()
+		busy <- true
+		synctest.Wait()
+		require.Equal(t, []string{"0"}, stored)
+		slow <- true
+		require.NoError(t, <-done)
+		require.NoError(t, l.Flush(t.Context()))
+		require.Equal(t, []string{"0", "2"}, stored)
+		mustGet(t, l, "2")
+	})
+}
