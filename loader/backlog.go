@@ -121,9 +121,10 @@ func (b *backlog) room(ctx context.Context, keys, bytes int64) (int64, error) {
 		}
 		b.keys.Release(keys)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := context.AfterFunc(b.closing, func() { cancel(ErrClosed) })
+	callers := ctx
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(b.closing, cancel)
 	defer stop()
 	defer b.hasten()()
 	err := b.keys.Acquire(ctx, keys)
@@ -133,7 +134,10 @@ func (b *backlog) room(ctx context.Context, keys, bytes int64) (int64, error) {
 		}
 		b.keys.Release(keys)
 	}
-	return 0, context.Cause(ctx)
+	if err := callers.Err(); err != nil { // not its cause, by which nobody knows a timeout
+		return 0, err
+	}
+	return 0, ErrClosed
 }
 
 // free gives back the room of one write.

@@ -93,7 +93,7 @@ func (b *backlog) flush(ctx context.Context) error {
 		select {
 		case <-ended:
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %d writes: %w", ErrPending, left, context.Cause(ctx))
+			return fmt.Errorf("%w: %d writes: %w", ErrPending, left, ctx.Err())
 		}
 		b.mu.Lock()
 	}

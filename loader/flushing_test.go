@@ -2,6 +2,7 @@ package loader_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,5 +103,24 @@ func TestWhatCloseEndsIsNoFailure(t *testing.T) {
 		require.ErrorIs(t, l.Close(), loader.ErrPending)
 		require.Equal(t, 1, j.left())
 		require.Zero(t, l.Counters().Back.Dead)
+	})
+}
+
+// A context that ends with a cause of its own is known by its error all the same.
+func TestBackErrorsWrapTheContexts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin()
+		down := breaks(o)
+		l := open(t, fakecache.New(1), o, writeBack(newMemJournal(), func(b *loader.BackConfig[string]) { b.MaxPending = 1 }))
+		require.NoError(t, l.Put(t.Context(), "k", "v"))
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errors.New("the page has its budget"))
+		defer cancel()
+		err := l.Put(ctx, "other", "v")
+		require.ErrorIs(t, err, loader.ErrBacklogFull)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		err = l.Flush(ctx)
+		require.ErrorIs(t, err, loader.ErrPending)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		down.end()
 	})
 }
