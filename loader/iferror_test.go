@@ -187,3 +187,64 @@ func after(d time.Duration) func(context.Context) error {
 func fails(d time.Duration) func(context.Context) error {
 	return func(context.Context) error { time.Sleep(d); return errDown }
 }
+
+// A loader's own IfError bounds what it serves, however long another one, before a deploy perhaps, told the nodes to keep it.
+func TestStaleIfErrorIsBoundedByTheReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := fakecache.New(2), newOrigin("k", "v")
+		with := func(ifError time.Duration) *loader.Loader[string] {
+			return open(t, c, o, func(c *loader.Config[string]) {
+				c.TTL, c.Freshness = 10*time.Second, loader.Freshness{IfError: ifError, Beta: -1}
+			})
+		}
+		long, short := with(time.Hour), with(10*time.Second)
+		mustGet(t, long, "v")
+		o.hook = func(string) error { return errOrigin }
+		time.Sleep(15 * time.Second)
+		mustGet(t, short, "v")
+		time.Sleep(10 * time.Second)
+		_, err := short.Get(t.Context(), "k")
+		require.ErrorIs(t, err, errOrigin)
+		mustGet(t, long, "v")
+	})
+}
+
+// An absence past its time is no value to be served while the origin fails.
+func TestStaleIfErrorServesNoAbsence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := fakecache.New(2), newOrigin()
+		l := open(t, c, o, func(c *loader.Config[string]) {
+			c.NegativeTTL, c.Freshness = 100*time.Millisecond, loader.Freshness{IfError: time.Hour}
+		})
+		_, err := l.Get(t.Context(), "k")
+		require.ErrorIs(t, err, loader.ErrNotFound)
+		o.hook = func(string) error { return errOrigin }
+		time.Sleep(200 * time.Millisecond) // the node counts seconds, and has it still
+		_, err = l.Get(t.Context(), "k")
+		require.ErrorIs(t, err, errOrigin)
+	})
+}
+
+// Who looks for an old value after its load has failed, and finds that it was deleted meanwhile, does not keep the right to
+// load that it got by looking.
+func TestStaleIfErrorKeepsNoLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := fakecache.New(2), newOrigin("k", "v")
+		mod := func(c *loader.Config[string]) {
+			c.TTL, c.Freshness = 10*time.Second, loader.Freshness{IfError: time.Hour, Beta: -1}
+		}
+		l, other := open(t, c, o, mod), open(t, c, o, mod)
+		mustGet(t, l, "v")
+		time.Sleep(15 * time.Second)
+		o.hook = func(string) error {
+			o.hook = nil
+			require.NoError(t, other.Invalidate(t.Context(), "k"))
+			return errOrigin
+		}
+		_, err := l.Get(t.Context(), "k")
+		require.ErrorIs(t, err, errOrigin)
+		begun := time.Now()
+		mustGet(t, other, "v")
+		require.Zero(t, time.Since(begun))
+	})
+}

@@ -30,7 +30,9 @@ type BackConfig[V any] struct {
 	// StoreMany writes many values to the origin at once, each of another key. Nil: they
 	// are stored one by one. After an error all of them are stored again one by one
 	// through Config.Store, so that one bad row does not hold the others up: it should
-	// write all or nothing. It may leave a row that is newer as it is.
+	// write all or nothing. Or it leaves rows that are newer (Version) as they are, writes the others, and
+	// returns ErrSuperseded, alone or wrapped: Config.Store says which they were then. With nil the cache keeps the
+	// values of all, and of a row that was left until their TTL.
 	StoreMany func(ctx context.Context, writes []Write[V]) error
 	// DeadLetter is asked what to do with a write that was refused MaxAttempts times, is
 	// older than MaxReplayAge, or cannot be read. It is called once at a time for each

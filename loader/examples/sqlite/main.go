@@ -56,7 +56,7 @@ func service(ctx context.Context, app *web.App) (http.Handler, error) {
 		}
 		defer tx.Rollback()
 		for _, w := range writes {
-			if _, err := tx.ExecContext(ctx, upsert, w.Key, w.Value.Title, w.Value.Views, w.Version.String()); err != nil {
+			if err := put(ctx, tx, w); err != nil {
 				return err
 			}
 		}

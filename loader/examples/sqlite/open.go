@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"path/filepath"
 
+	"github.com/memherd/memherd/loader"
+
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
@@ -30,4 +32,17 @@ func open(ctx context.Context, path string) (*sql.DB, error) {
 		return nil, errors.Join(fmt.Errorf("-db: %w", err), db.Close())
 	}
 	return db, nil
+}
+
+// put writes a page. A row that is newer stays, and is an error, so that the cache does not keep what the database has not; the
+// others of a StoreMany come one by one then.
+func put(ctx context.Context, tx *sql.Tx, w loader.Write[Page]) error {
+	res, err := tx.ExecContext(ctx, upsert, w.Key, w.Value.Title, w.Value.Views, w.Version.String())
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, loader.ErrSuperseded)
+	}
+	return nil
 }

@@ -148,7 +148,7 @@ func superseded(res sql.Result, err error) error {
 }
 
 // StoreMany is for loader.BackConfig.StoreMany: one transaction, which leaves newer rows
-// as they are.
+// as they are, and says that it has left some.
 func (t *Table) StoreMany(ctx context.Context, writes []loader.Write[string]) error {
 	tx, err := t.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -160,12 +160,17 @@ func (t *Table) StoreMany(ctx context.Context, writes []loader.Write[string]) er
 		return err
 	}
 	defer put.Close()
+	var left error
 	for _, w := range writes {
-		if _, err := put.ExecContext(ctx, w.Key, w.Value, w.Version.String()); err != nil {
+		err := superseded(put.ExecContext(ctx, w.Key, w.Value, w.Version.String()))
+		switch {
+		case errors.Is(err, loader.ErrSuperseded):
+			left = err
+		case err != nil:
 			return err
 		}
 	}
-	return tx.Commit()
+	return errors.Join(tx.Commit(), left)
 }
 
 // Remove is for loader.Config.Remove. Write-back's leaves a newer row as it is; a row that
