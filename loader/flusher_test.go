@@ -329,7 +329,10 @@ func TestFlushIsForWhatWasBefore(t *testing.T) {
 
 func TestNewRefusesBadBackConfigs(t *testing.T) {
 	for field, mod := range map[string]func(*loader.Config[string]){
-		"Config.Back.Journal is nil":     func(c *loader.Config[string]) { c.Back.Journal = nil },
+		"Config.Back.Journal is nil": func(c *loader.Config[string]) { c.Back.Journal = nil },
+		"Config.Back is set, but for its Journal": func(c *loader.Config[string]) {
+			c.Write, c.Back = loader.WriteAround, loader.BackConfig[string]{Workers: 4}
+		},
 		"Config.Store is nil":            func(c *loader.Config[string]) { c.Store = nil },
 		"Config.Back.MaxPending is":      func(c *loader.Config[string]) { c.Back.MaxPending = -1 },
 		"Config.Back.MaxPendingBytes is": func(c *loader.Config[string]) { c.Back.MaxPendingBytes = -1 },

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 )
 
@@ -111,6 +112,9 @@ func (c BackConfig[V]) withDefaults(cfg Config[V]) (BackConfig[V], error) {
 	if c.Journal == nil {
 		if cfg.Write == WriteBack {
 			return c, errors.New("memherd: loader.Config.Back.Journal is nil: WriteBack needs a journal, see package loader/journal")
+		}
+		if !reflect.ValueOf(c).IsZero() {
+			return c, errors.New("memherd: loader.Config.Back is set, but for its Journal, without which nothing is written by WriteBack: set Back.Journal, or none of Back")
 		}
 		return c, nil
 	}

@@ -114,6 +114,9 @@ func create(path string) error {
 	}
 	db, err := openBolt(tmp.Name(), false)
 	if err != nil {
+		if cause := errors.Unwrap(err); cause != nil {
+			err = cause // what is said of the file under its other name helps nobody
+		}
 		return fmt.Errorf("journal: making %s: %w", path, err)
 	}
 	err = db.Update(writeHead)
