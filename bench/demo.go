@@ -57,7 +57,7 @@ func (c *demoCmd) Run(e *env) error {
 	res, err := demo.Run(e.ctx, cfg, e.stderr)
 	if len(res.Phases) > 0 {
 		report.Table(out, append(res.Phases, res)...)
-		report.HotKeys(out, "hottest at the end of the storm", stormKeys(res), 5)
+		report.HotKeys(out, hottestWhen(res), stormKeys(res), 5)
 		verdict(out, res)
 	}
 	if err != nil {
@@ -79,7 +79,17 @@ func (c *demoCmd) Run(e *env) error {
 	return nil
 }
 
-// stormKeys are the hot keys at the end of the storm.
+// hottestWhen says of when stormKeys are.
+func hottestWhen(res report.Result) string {
+	for _, p := range res.Phases {
+		if p.Name == "storm" {
+			return "hottest at the end of the storm"
+		}
+	}
+	return "hottest keys" // it was stopped before
+}
+
+// stormKeys are the hot keys at the end of the storm, or of all, if it did not come to that.
 func stormKeys(res report.Result) []report.HotKey {
 	for _, p := range res.Phases {
 		if p.Name == "storm" {

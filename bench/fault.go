@@ -10,6 +10,7 @@ import (
 type faultCmd struct {
 	settings `embed:""`
 	Scenario []string      `default:"all" help:"Which to play, by name, or all." placeholder:"NAME"`
+	List     bool          `help:"Say which there are, and play none."`
 	Phase    time.Duration `default:"2s" help:"Length of each phase: before, during and after a fault."`
 	Gap      time.Duration `default:"3s" help:"Pause between two nodes of a rolling restart or replacement."`
 	Rounds   int           `default:"10" help:"How often a stopped node goes on within one run of zombie."`
@@ -20,6 +21,10 @@ func (c *faultCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	if c.List {
+		listTitles(e, play)
+		return nil
+	}
 	if c.Rounds < 1 || c.Phase < 10*time.Millisecond || c.Gap < 10*time.Millisecond {
 		return usagef("-rounds must be positive, -phase and -gap at least 10ms")
 	}
@@ -27,6 +32,6 @@ func (c *faultCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return playAll(e, play, setup, c.JSON, fmt.Sprintf("%d copies, %d workers, timeout %v, %d keys, phases of %v, %d runs, seed %d",
-		scenario.Copies, setup.Workers, setup.Timeout, setup.Keys, setup.Phase, setup.Runs, setup.Seed))
+	return playAll(e, play, setup, c.JSON, fmt.Sprintf("%d copies, %d workers, timeout %v, %d keys, phases of %v, %s, seed %d",
+		scenario.Copies, setup.Workers, setup.Timeout, setup.Keys, setup.Phase, many(setup.Runs, "run"), setup.Seed))
 }

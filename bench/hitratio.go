@@ -14,10 +14,13 @@ type hitratioCmd struct {
 	Trace   string    `required:"" help:"File of one key number a line, plain or gzip; or made up: zipf:0.99, drift:0.99 (the same, but after every tenth of the requests a fifth of the keys are new ones)." placeholder:"FILE"`
 	Shares  []float64 `default:"10,30" help:"Memory of the servers, in percent of all values' bytes."`
 	Size    int       `default:"20480" help:"Mean bytes of a value; each has up to a half more or less."`
-	Limit   int       `help:"Play so many requests of the trace; 0 is all."`
-	Memnode string    `default:"bin/memnode" help:"The memnode to measure." placeholder:"FILE"`
+	Limit   int       `help:"Play only the first N requests (default: all)." placeholder:"N"`
+	Memnode string    `default:"bin/memnode" help:"The memnode to measure (default bin/memnode, which make build makes)." placeholder:"FILE"`
 	Seed    uint64    `default:"1" help:"Seed of the sizes, and of requests that are made up."`
 }
+
+// fewestMB is the least memory that memcached starts with, at its item size of 1 MB.
+const fewestMB = 2
 
 func (c *hitratioCmd) Run(e *env) error {
 	if c.Size < 1 || c.Size > 600_000 || c.Limit < 0 || len(c.Shares) == 0 {
@@ -35,7 +38,15 @@ func (c *hitratioCmd) Run(e *env) error {
 	if err != nil {
 		return usageError{fmt.Errorf("-trace: %w", err)}
 	}
+	if err := checkMemnode(c.Memnode); err != nil {
+		return err
+	}
 	size, total := trace.Sizes(c.Size, c.Seed)
+	for _, share := range c.Shares {
+		if mb := share / 100 * float64(total) / (1 << 20); mb < fewestMB {
+			return usagef("-shares %v: that is %.1f MB, and a server takes %d or more: give a longer -trace, or a larger -size", share, mb, fewestMB)
+		}
+	}
 	fmt.Fprintf(e.stdout, "%d requests, %d keys, %d MB of values of %d B on average, seed %d\n", len(trace), len(size), total>>20, c.Size, c.Seed)
 	fmt.Fprintf(e.stdout, "%8s %8s %10s %10s %10s %10s %10s\n", "share", "-m", "exact lru", "memcached", "lru", "s3fifo", "lfu")
 	bar := progress.New(e.stderr, int64(4*len(c.Shares)))
@@ -43,7 +54,7 @@ func (c *hitratioCmd) Run(e *env) error {
 	bar.Step("hit ratios")
 	done := int64(0)
 	for _, share := range c.Shares {
-		mb := max(int(float64(total)*share/100)>>20, 1)
+		mb := int(float64(total)*share/100) >> 20
 		line := fmt.Sprintf("%7.0f%% %8d %9.2f%%", share, mb, 100*trace.ExactLRU(size, mb<<20))
 		for _, s := range []stock.Config{
 			{}, {Path: c.Memnode}, {Path: c.Memnode, Args: []string{"-o", "eviction=s3fifo"}}, {Path: c.Memnode, Args: []string{"-o", "eviction=lfu"}},

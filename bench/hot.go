@@ -31,7 +31,7 @@ func (c *hotCmd) Run(e *env) error {
 		return usagef("-clients %d: give a number from 1 to 1,000", c.Clients)
 	}
 	setup.Hot.Traces, setup.Hot.Clients = c.Traces, c.Clients
-	results, err := playEach(e, play, setup, c.JSON, fmt.Sprintf("near-cache as it comes, %d runs, seed %d", setup.Runs, setup.Seed))
+	results, err := playEach(e, play, setup, c.JSON, fmt.Sprintf("near-cache as it comes, %s, seed %d", many(setup.Runs, "run"), setup.Seed))
 	if len(results) > 1 {
 		fmt.Fprintln(e.people(c.JSON))
 		scenario.PrintFloors(e.people(c.JSON), results, scenario.SampledOneIn)

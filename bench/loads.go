@@ -30,5 +30,5 @@ func (c *loadsCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return playAll(e, play, setup, c.JSON, fmt.Sprintf("%d copies, client timeout %v, %d runs, seed %d", scenario.Copies, scenario.HerdTimeout, setup.Runs, setup.Seed))
+	return playAll(e, play, setup, c.JSON, fmt.Sprintf("%d copies, client timeout %v, %s, seed %d", scenario.Copies, scenario.HerdTimeout, many(setup.Runs, "run"), setup.Seed))
 }

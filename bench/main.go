@@ -109,6 +109,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	case errors.As(err, &usage) && !errors.Is(err, errFailed):
 		fmt.Fprintf(stderr, "bench: %s\n", oneLine(err))
 		return exitUsage
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "bench: stopped before its end")
 	case err.Error() != errFailed.Error():
 		// By its text, because kong hands an error on inside another. Joined to it there
 		// may be what went wrong while closing.
@@ -119,19 +121,37 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
-// long matches a long flag written with one dash, as Go's own tools write them.
-// Single letters, with or without a value stuck to them, are short flags.
-var long = regexp.MustCompile(`^-[a-zA-Z][a-zA-Z-]+(=.*)?$`)
+var (
+	// long matches a long flag written with one dash, as Go's own tools write them.
+	// Single letters, with or without a value stuck to them, are short flags.
+	long = regexp.MustCompile(`^-[a-zA-Z][a-zA-Z-]+(=.*)?$`)
+	// letter matches a short flag, and what = gives it.
+	letter = regexp.MustCompile(`^(-[a-zA-Z])(?:=(.*))?$`)
+	// negative matches a number below 0, which kong takes for a short flag.
+	negative = regexp.MustCompile(`^-[0-9.]`)
+)
 
-// twoDashes lets flags be written with one dash: kong wants two.
+// twoDashes lets flags be written with one dash, as Go's own are, and short ones with =: kong wants two, and none.
+// A negative number goes with the flag before it, so that what is wrong with it is said in the command's words.
 func twoDashes(args []string) []string {
 	out := make([]string, 0, len(args))
-	for i, a := range args {
+	for i := 0; i < len(args); i++ {
+		a, short := args[i], letter.FindStringSubmatch(args[i])
 		if a == "--" {
 			return append(out, args[i:]...)
 		}
 		if long.MatchString(a) {
 			a = "-" + a
+		}
+		if short != nil {
+			a = short[1] + short[2]
+		}
+		if (short != nil || strings.HasPrefix(a, "--")) && !strings.Contains(args[i], "=") && i+1 < len(args) && negative.MatchString(args[i+1]) {
+			i++
+			if short == nil {
+				a += "="
+			}
+			a += args[i]
 		}
 		out = append(out, a)
 	}

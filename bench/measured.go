@@ -55,6 +55,7 @@ func (t *target) measure(e *env, name string, s *subject.Subject, cfg drive.Conf
 		res.HotKeys[i].Key = strings.TrimPrefix(k.Key, t.Prefix)
 	}
 	out := e.people(t.JSON)
+	fmt.Fprintf(out, "memherd: %s, %d at a time, seed %d\n\n", t.fleet(), t.Concurrency, t.Seed)
 	report.Table(out, res)
 	report.HotKeys(out, "hottest keys", res.HotKeys, 5)
 	if t.HTML != "" {

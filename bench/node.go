@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 )
 
 type nodeCmd struct {
-	Memnode string        `default:"bin/memnode" help:"The memnode to measure." placeholder:"FILE"`
+	Memnode string        `default:"bin/memnode" help:"The memnode to measure (default bin/memnode, which make build makes)." placeholder:"FILE"`
 	Also    []string      `sep:"none" help:"Another server to measure beside them, with its options: \"bin/memnode -o loops=0\". May be given several times." placeholder:"COMMAND"`
 	Row     string        `help:"Measure only the rows with this in their name." placeholder:"TEXT"`
 	Rounds  int           `default:"7" help:"Rounds; the median counts."`
@@ -51,6 +52,9 @@ func (c *nodeCmd) Run(e *env) (err error) {
 	if _, err := stock.Find(); err != nil {
 		return usageError{err}
 	}
+	if err := checkMemnode(c.Memnode); err != nil {
+		return err
+	}
 	servers, stop, err := c.servers(1024)
 	if err != nil {
 		return err
@@ -79,6 +83,14 @@ func (c *nodeCmd) Run(e *env) (err error) {
 	}
 	if c.JSON != "" {
 		return report.WriteJSON(c.JSON, e.stdout, nodeResult{Rows: rows, Latency: latency})
+	}
+	return nil
+}
+
+// checkMemnode says how to come by the program of a flag -memnode that is not there.
+func checkMemnode(path string) error {
+	if _, err := exec.LookPath(path); err != nil {
+		return usagef("-memnode %s: there is no such program: make build makes bin/memnode", path)
 	}
 	return nil
 }

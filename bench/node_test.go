@@ -50,6 +50,6 @@ func TestNode(t *testing.T) {
 	assert.Contains(t, stderr, "-also")
 
 	code, _, stderr = bench(t, "node", "-memnode", "/no/such/file", "-rounds", "1")
-	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, stderr, "/no/such/file")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, stderr, "-memnode /no/such/file: there is no such program")
 }

@@ -15,6 +15,7 @@ type scenarioReport struct {
 	Setup     scenario.Setup    `json:"setup"`
 	Server    string            `json:"server"`
 	Scenarios []scenario.Result `json:"scenarios"`
+	Stopped   string            `json:"stopped_in,omitempty"` // the scenario that Ctrl-C broke off
 }
 
 // found are the scenarios of a flag -scenario.
@@ -67,6 +68,10 @@ func playEach(e *env, play []scenario.Scenario, setup scenario.Setup, json, how 
 	for _, s := range play {
 		bar.Step(s.Name)
 		res, err := scenario.Play(e.ctx, s, setup, func(word string) { bar.Set(done, word); done++ })
+		if err != nil && e.ctx.Err() != nil {
+			all.Stopped = s.Name // and what has been played is still told
+			break
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -79,6 +84,9 @@ func playEach(e *env, play []scenario.Scenario, setup scenario.Setup, json, how 
 		bounds, held = bounds+b, held+h
 	}
 	fmt.Fprintf(out, "%d of %d floors held\n", held, bounds)
+	if all.Stopped != "" {
+		fmt.Fprintf(out, "stopped in %s: of it, and of what was to follow, there is nothing\n", all.Stopped)
+	}
 	if json != "" {
 		if err := report.WriteJSON(json, e.stdout, all); err != nil {
 			return nil, err
@@ -86,6 +94,9 @@ func playEach(e *env, play []scenario.Scenario, setup scenario.Setup, json, how 
 	}
 	if len(unsafe) > 0 {
 		fmt.Fprintf(out, "what must never be was seen in %s\n", strings.Join(unsafe, ", "))
+		return all.Scenarios, errFailed
+	}
+	if all.Stopped != "" {
 		return all.Scenarios, errFailed
 	}
 	return all.Scenarios, nil

@@ -16,11 +16,11 @@ type runCmd struct {
 	Dist       string        `default:"zipf" enum:"zipf,uniform,hotspot-moving,flash-crowd" help:"Which keys are asked for: zipf, uniform, hotspot-moving or flash-crowd."`
 	Cluster    int           `help:"Take lengths of keys, sizes, TTLs, operations and exponent of Twitter's production cache cluster N of March 2020; flags that are given count more." placeholder:"N"`
 	Keys       int           `short:"k" default:"100000" help:"Number of keys."`
-	Zipf       *float64      `help:"Exponent of zipf (default 0.99)." placeholder:"S"`
-	HotKeys    int           `default:"100" help:"Keys in the moving hot spot, or of the flash crowd."`
-	HotShare   float64       `default:"0.9" help:"Share of the requests that go to the hot spot, or to the flash crowd's keys."`
-	HotEvery   time.Duration `default:"1s" help:"How often the hot spot moves."`
-	FlashAfter time.Duration `help:"When the flash crowd comes (default: after a third of the duration); it stays for a third." placeholder:"TIME"`
+	Zipf       *float64      `help:"Exponent of zipf, and of what a flash crowd comes upon, from 0 to 10 (default 0.99)." placeholder:"S"`
+	HotKeys    int           `default:"100" help:"With hotspot-moving and flash-crowd: keys in the hot spot, or of the crowd."`
+	HotShare   float64       `default:"0.9" help:"With hotspot-moving and flash-crowd: share of the requests that go to those keys."`
+	HotEvery   time.Duration `default:"1s" help:"With hotspot-moving: how often the hot spot moves."`
+	FlashAfter time.Duration `help:"With flash-crowd: when it comes (default: after a third of the duration); it stays for a third." placeholder:"TIME"`
 	Reads      *float64      `help:"Share of reads (default 0.95); the rest are writes, but for deletes." placeholder:"SHARE"`
 	Deletes    *float64      `help:"Share of deletes (default 0)." placeholder:"SHARE"`
 	WarmUp     time.Duration `help:"Run for so long beforehand without measuring (default: not at all, and the figures have the empty cache in them)." placeholder:"TIME"`
@@ -47,6 +47,14 @@ func (c *runCmd) Run(e *env) (err error) {
 		return usagef("-deletes %v: give a share from 0 to 1", c.removes)
 	case c.reads+c.removes > 1+1e-9:
 		return usagef("-reads %v and -deletes %v are more than all requests", c.reads, c.removes)
+	case !(c.zipf >= 0 && c.zipf <= 10):
+		return usagef("-zipf %v: give an exponent from 0 to 10", c.zipf)
+	case c.hotSpot() && (c.HotKeys < 1 || c.HotKeys > c.Keys):
+		return usagef("-hot-keys %d: give a number from 1 to that of all keys, %d", c.HotKeys, c.Keys)
+	case c.hotSpot() && !(c.HotShare >= 0 && c.HotShare <= 1):
+		return usagef("-hot-share %v: give a share from 0 to 1", c.HotShare)
+	case c.HotEvery <= 0:
+		return usagef("-hot-every %v: give a time above 0", c.HotEvery)
 	case c.Duration <= 0:
 		return usagef("-duration must be positive")
 	case c.WarmUp < 0:
@@ -99,6 +107,9 @@ func (c *runCmd) Run(e *env) (err error) {
 	}
 	return c.measure(e, c.Dist, s, drive.Config{Duration: c.Duration}, do, notes...)
 }
+
+// hotSpot says whether -hot-keys and -hot-share mean anything.
+func (c *runCmd) hotSpot() bool { return c.Dist == "hotspot-moving" || c.Dist == "flash-crowd" }
 
 // preset takes what no flag says from -cluster, or else from the defaults.
 func (c *runCmd) preset() (notes []string, err error) {

@@ -33,7 +33,7 @@ func (c *scenarioCmd) Run(e *env) error {
 		return err
 	}
 	setup.Hot.Traces = c.Traces
-	results, err := playEach(e, play, setup, c.JSON, fmt.Sprintf("%d copies, %d runs, seed %d", scenario.Copies, setup.Runs, setup.Seed))
+	results, err := playEach(e, play, setup, c.JSON, fmt.Sprintf("%d copies, %s, seed %d", scenario.Copies, many(setup.Runs, "run"), setup.Seed))
 	if err != nil && !errors.Is(err, errFailed) {
 		return err
 	}

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/memherd/memherd/bench/internal/scenario"
+import (
+	"fmt"
+
+	"github.com/memherd/memherd/bench/internal/scenario"
+)
 
 // settings are the flags that all commands that play scenarios have.
 type settings struct {
@@ -26,4 +30,12 @@ func (c *settings) setup(full func(*scenario.Setup)) (scenario.Setup, error) {
 	}
 	s.Seed = c.Seed
 	return s, nil
+}
+
+// many is n of what is called one.
+func many(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }

@@ -28,7 +28,7 @@ type target struct {
 	TTL         string        `help:"How long values stay cached: 1h, 1m-1h for any time between, 60s:0.7,1h:0.3 by weight, exp:10m around a mean (default 1h)." placeholder:"TIME"`
 	Write       string        `default:"through" enum:"through,around" help:"Write policy: through or around."`
 	Near        bool          `default:"true" negatable:"" help:"Serve the hottest keys from a near-cache."`
-	OriginDelay time.Duration `help:"How long the synthetic origin takes for a load or a write."`
+	OriginDelay time.Duration `help:"How long the synthetic origin takes for a load or a write (default: no time)." placeholder:"TIME"`
 	ValueSize   string        `help:"Bytes of a value where nothing else says it: 100, 100-2000, 64:0.7,9000:0.3 by weight, exp:300 around a mean (default 100)." placeholder:"BYTES"`
 	Prefix      string        `help:"Put in front of every key in the cache (default: a new one each run, so that what an earlier run left behind is no hit)." placeholder:"TEXT"`
 	Seed        uint64        `default:"1" help:"Seed of everything random."`
@@ -195,6 +195,18 @@ func (t *target) copies(nodes int) error {
 		return usagef("-replicas %d is more than the %d nodes: give at most %d, or more nodes", t.Replicas, nodes, nodes)
 	}
 	return nil
+}
+
+// fleet says what is under load.
+func (t *target) fleet() string {
+	nodes, copies := many(len(t.Servers), "server"), "1 copy"
+	if t.Embedded > 0 {
+		nodes = many(t.Embedded, "node") + " in this process"
+	}
+	if t.Replicas > 1 {
+		copies = fmt.Sprintf("%d copies", t.Replicas)
+	}
+	return nodes + ", " + copies + " of each key"
 }
 
 func (t *target) policy() loader.WritePolicy {

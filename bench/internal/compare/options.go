@@ -14,7 +14,7 @@ import (
 
 // Options are the flags of `bench compare`. As JSON they travel to the program that has the other clients.
 type Options struct {
-	Server     string        `help:"Compare on this server instead of one of the bench's own." placeholder:"ADDR"`
+	Server     string        `help:"Compare on this server instead of the bench's own, whatever -on says." placeholder:"ADDR"`
 	IOwn       bool          `name:"i-own-these-servers" aliases:"allow-remote" help:"Allow a -server that is not on this machine; needs -max-rate. The keys it is filled with stay there."`
 	MaxRate    float64       `help:"At most this many operations per second by all goroutines together, evenly, a GetMulti counting as its keys (default: as fast as they go). Who comes to that has the ratio 1: compare latencies and CPU then." placeholder:"N"`
 	On         []string      `default:"memcached" enum:"memcached,memnode" help:"Which servers of its own to compare on: memcached, memnode (a node in this process), or memcached,memnode for both."`
@@ -56,8 +56,16 @@ func (o *Options) Check(ctx context.Context) error {
 	switch _, known := work[o.Work]; {
 	case !known:
 		return fmt.Errorf("-work %s: there are get, set, mixed and multi", o.Work)
-	case len(o.Goroutines) == 0 || o.Rounds < 1 || o.Slot < time.Millisecond || o.Keys < 1 || o.Size < 1 || o.Size > largest:
-		return fmt.Errorf("-goroutines, -rounds, -slot, -keys and -size must be positive, -slot at least 1ms, -size at most %d", largest)
+	case len(o.Goroutines) == 0:
+		return errors.New("-goroutines: give at least one number")
+	case o.Rounds < 1:
+		return fmt.Errorf("-rounds %d: give a number from 1", o.Rounds)
+	case o.Slot < time.Millisecond:
+		return fmt.Errorf("-slot %v: give 1ms or more", o.Slot)
+	case o.Keys < 1:
+		return fmt.Errorf("-keys %d: give a number from 1", o.Keys)
+	case o.Size < 1 || o.Size > largest:
+		return fmt.Errorf("-size %d: give 1 to %d bytes", o.Size, largest)
 	case o.MaxRate < 0 || math.IsNaN(o.MaxRate) || math.IsInf(o.MaxRate, 0):
 		return errors.New("-max-rate must be a positive number of operations per second")
 	case o.IOwn && o.MaxRate == 0:

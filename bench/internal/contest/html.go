@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/memherd/memherd/bench/internal/report"
@@ -16,10 +17,10 @@ func Page(title string, notes []string, tables []Result, made time.Time) report.
 	var text bytes.Buffer
 	for _, t := range tables {
 		p.Plots = append(p.Plots,
-			t.plot("operations a second, times "+Base+"'s", "Median of the rounds. More is better.", false, func(r Row) float64 { return r.Ratio.Mid }),
-			t.plot("operations a second", "On a logarithmic scale. More is better.", true, func(r Row) float64 { return r.OpsPerS }),
+			t.plot("Operations a second, times "+Base+"'s", "Median of the rounds. More is better.", false, func(r Row) float64 { return r.Ratio.Mid }),
+			t.plot("Operations a second", "On a logarithmic scale. More is better.", true, func(r Row) float64 { return r.OpsPerS }),
 			t.plot("99 % are faster than", "Microseconds on a logarithmic scale. Less is better.", true, func(r Row) float64 { return r.P99 }),
-			t.plot("client CPU an operation", "Microseconds, user and system together. Less is better.", false, func(r Row) float64 { return r.ClientCPU }))
+			t.plot("Client CPU an operation", "Microseconds, user and system together. Less is better.", false, func(r Row) float64 { return r.ClientCPU }))
 		t.Print(&text)
 	}
 	Legend(&text)
@@ -60,5 +61,6 @@ func (r *Result) plot(what, note string, log bool, figure func(Row) float64) rep
 	if len(groups) > 0 && groups[0] != strconv.Itoa(r.Rows[0].Goroutines) {
 		kind = "by size of the values"
 	}
-	return report.Bars(r.Title+": "+what, note+" In groups "+kind+".", log, groups, names, values)
+	// The title of the table is long, and the same over four plots: it says in small what the heading is about.
+	return report.Bars(what, strings.TrimSuffix(r.Title, ".")+". "+note+" In groups "+kind+".", log, groups, names, values)
 }

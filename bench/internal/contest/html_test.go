@@ -24,7 +24,7 @@ func TestPage(t *testing.T) {
 	require.NoError(t, err)
 	text := string(b)
 	assert.Equal(t, 8, strings.Count(text, "<svg "))
-	for _, want := range []string{"8, memherd: 10k", "8, &lt;rival&gt;: 1", "1, &lt;rival&gt;: 0", "1000 B, gomemcache: 2", "5 rounds", "by size of the values", "gets: operations a second", "median, least and most"} {
+	for _, want := range []string{"8, memherd: 10k", "8, &lt;rival&gt;: 1", "1, &lt;rival&gt;: 0", "1000 B, gomemcache: 2", "5 rounds", "by size of the values", "Operations a second, times gomemcache", "gets. Median of the rounds.", "median, least and most"} {
 		assert.Contains(t, text, want)
 	}
 	assert.NotContains(t, text, "<rival>")

@@ -83,7 +83,7 @@ func (a *Arena) Play(ctx context.Context, t Table, o Options) (Result, error) {
 		}
 		if o.Watch != nil {
 			cfg.Watch = func(name string, round int) {
-				o.Watch(fmt.Sprintf("%s: %s, %d goroutines, round %d of %d", t.Name, name, c.Goroutines, round+1, o.Rounds))
+				o.Watch(fmt.Sprintf("%s: %s, %s, round %d of %d", t.Name, name, at(c.Goroutines), round+1, o.Rounds))
 			}
 		}
 		if o.Took != nil {

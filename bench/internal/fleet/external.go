@@ -51,7 +51,7 @@ func External(ctx context.Context, servers []string, remote bool) ([]ring.Node, 
 	for _, n := range nodes {
 		_, peer, err := greet(ctx, n.Addr)
 		if err != nil {
-			return nil, fmt.Errorf("cannot reach server %s: %w: start it, correct -servers, or use -embedded N", n.Name, err)
+			return nil, fmt.Errorf("cannot reach server %s: %w: start it, or name one that runs", n.Name, err)
 		}
 		// Two names of one server would put both copies of a key into one memory.
 		if other, ok := at[peer]; ok {

@@ -56,6 +56,9 @@ func ParseMix(text string, unit func(string) (float64, error), least, most float
 			}
 		}
 		lo, hi, span := strings.Cut(values, "-")
+		if lo == "" {
+			lo, span = values, false // a negative value, not a span
+		}
 		if p.lo, err = value(lo); err != nil {
 			return Mix{}, err
 		}

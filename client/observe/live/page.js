@@ -158,7 +158,7 @@ function quantiles() {
 
 function latency() {
   const q = quantiles();
-  if (!q) return put("latency", `<p class="none">Nothing is timed: give Source.Timing a timing.Client.</p>`);
+  if (!q) return put("latency", `<p class="none">${Object.keys(hist[hist.length - 1].latency).length ? "No call that was timed in the last ten seconds." : "Nothing is timed: give Source.Timing a timing.Client."}</p>`);
   const h = recent(q[0]);
   let first = h.findIndex(v => v[1]), last = h.length - 1;
   while (last > first && !h[last][1]) last--;

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/nodeserver/stock"
+)
+
+// TestWrongNumbers: what is wrong with a number is said by the flag's name and bounds, also of one below 0, which
+// the parser would take for a flag.
+func TestWrongNumbers(t *testing.T) {
+	for args, want := range map[string]string{
+		"run -keys -5":                               "-keys -5: give a number from 1",
+		"run -k -5":                                  "-keys -5: give a number from 1",
+		"run -r=-1":                                  "-replicas -1: give a number of copies from 1",
+		"run -deletes -.5 -dist uniform":             "-deletes -0.5: give a share from 0 to 1",
+		"run -zipf -1":                               "-zipf -1: give an exponent from 0 to 10",
+		"run -dist flash-crowd -flash-after -1s":     "-flash-after -1s: give a time within -duration",
+		"run -value-size -1":                         "\"-1\" is no number of bytes",
+		"run -ttl -1h":                               "-ttl -1h",
+		"run -dist hotspot-moving -hot-share 2":      "-hot-share 2: give a share from 0 to 1",
+		"run -dist hotspot-moving -hot-every 0s":     "-hot-every 0s: give a time above 0",
+		"run -dist hotspot-moving -hot-keys 0":       "-hot-keys 0: give a number from 1 to that of all keys, 100000",
+		"run -dist flash-crowd -keys 9 -hot-keys 10": "-hot-keys 10: give a number from 1 to that of all keys, 9",
+		"compare -slot 1us":                          "-slot 1µs: give 1ms or more",
+		"compare -keys 0":                            "-keys 0: give a number from 1",
+		"compare -size 0":                            "-size 0: give 1 to ",
+	} {
+		code, stdout, stderr := bench(t, strings.Split(args, " ")...)
+		assert.Equal(t, exitUsage, code, args)
+		assert.Contains(t, stderr, want, args)
+		assert.Equal(t, 1, strings.Count(stderr, "\n"), "one line: %s", stderr)
+		assert.Empty(t, stdout)
+	}
+	assert.Equal(t, []string{"-k3", "--near", "-n3", "-5", "--rate=-.5", "-"}, twoDashes([]string{"-k=3", "-near", "-n3", "-5", "-rate", "-.5", "-"}))
+}
+
+// stopAt is output that stops the command, as Ctrl-C does, once it says word.
+type stopAt struct {
+	bytes.Buffer
+	word string
+	stop context.CancelFunc
+}
+
+func (s *stopAt) Write(b []byte) (int, error) {
+	n, err := s.Buffer.Write(b)
+	if strings.Contains(s.String(), s.word) {
+		s.stop()
+	}
+	return n, err
+}
+
+// TestStoppedScenarios: what has been played is told, in the table, the verdicts and the JSON, and what broke off is named.
+func TestStoppedScenarios(t *testing.T) {
+	stock.Need(t)
+	path := filepath.Join(t.TempDir(), "out.json")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	out, errs := &stopAt{word: "stale values", stop: stop}, &bytes.Buffer{}
+	code := run(ctx, []string{"scenario", "crash", "cut", "-quick", "-json", path}, out, errs)
+	assert.Equal(t, exitFailed, code)
+	assert.NotContains(t, errs.String(), "context canceled")
+	assert.Contains(t, out.String(), "crash: one of three nodes is killed")
+	assert.Contains(t, out.String(), "stopped in cut: of it, and of what was to follow, there is nothing")
+	assert.Regexp(t, "(pass|FAIL)  crash", out.String())
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var r scenarioReport
+	require.NoError(t, json.Unmarshal(b, &r))
+	assert.Len(t, r.Scenarios, 1)
+	assert.Equal(t, "cut", r.Stopped)
+}
+
+// TestStoppedDemo: one that did not come to the storm does not speak of its end.
+func TestStoppedDemo(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var out bytes.Buffer
+	errs := &stopAt{word: "steady", stop: stop}
+	assert.Equal(t, exitFailed, run(ctx, []string{"demo", "-rows", "1000", "-duration", "2s"}, &out, errs))
+	assert.Contains(t, out.String(), "stopped before its end: these are the figures until then")
+	assert.NotContains(t, out.String(), "storm")
+}
+
+// TestListOfEachGroup: fault, loads and hot list theirs alike.
+func TestListOfEachGroup(t *testing.T) {
+	for group, first := range map[string]string{"fault": "crash", "loads": "stampede", "hot": "cost"} {
+		code, stdout, stderr := bench(t, group, "-list")
+		assert.Equal(t, exitOK, code, stderr)
+		assert.True(t, strings.HasPrefix(stdout, first+" "), stdout)
+	}
+}
+
+// TestRunSaysItsSeed, and on what it ran.
+func TestRunSaysItsSeed(t *testing.T) {
+	code, stdout, stderr := bench(t, "run", "-duration", "50ms", "-keys", "10", "-seed", "7", "-embedded", "1", "-c", "2")
+	assert.Equal(t, exitOK, code, stderr)
+	assert.True(t, strings.HasPrefix(stdout, "memherd: 1 node in this process, 1 copy of each key, 2 at a time, seed 7\n"), stdout)
+}
+
+// TestHitRatioOfTooLittle: a share that no server can hold is refused before anything is played.
+func TestHitRatioOfTooLittle(t *testing.T) {
+	stock.Need(t)
+	path, err := stock.Find()
+	require.NoError(t, err)
+	for args, want := range map[string]string{
+		"-size 100 -memnode " + path: "-shares 10: that is 0.0 MB, and a server takes 2 or more",
+		"-memnode /no/such/file":     "-memnode /no/such/file: there is no such program",
+	} {
+		code, stdout, stderr := bench(t, strings.Split("hitratio -trace "+traces+"zipf.keys.gz "+args, " ")...)
+		assert.Equal(t, exitUsage, code)
+		assert.Contains(t, stderr, want)
+		assert.Empty(t, stdout)
+	}
+}
