@@ -191,9 +191,11 @@ func TestEveryCounterIsInTheTable(t *testing.T) {
 var (
 	inPage  = regexp.MustCompile("`(memherd_[^`]+)`")
 	ofAlert = regexp.MustCompile(`\bMemherd[A-Z]\w+`)
+	inRules = regexp.MustCompile(`alert: (\w+)`)
+	inLog   = regexp.MustCompile("`([a-z ]+)` in the log")
 )
 
-// TestOperations: the page on operating a fleet names metrics and alerts that exist.
+// TestOperations: the page on operating a fleet names metrics, alerts and lines of the log that exist, and says of every alert why it fires.
 func TestOperations(t *testing.T) {
 	text, err := os.ReadFile("../OPERATIONS.md")
 	require.NoError(t, err)
@@ -207,5 +209,15 @@ func TestOperations(t *testing.T) {
 	}
 	for _, a := range alerts {
 		require.Contains(t, string(rules), "alert: "+string(a)+"\n")
+	}
+	for _, a := range inRules.FindAllSubmatch(rules, -1) {
+		require.Contains(t, string(text), "| `"+string(a[1])+"` |", "why an alert fires")
+	}
+	written, err := os.ReadFile("events/events.go")
+	require.NoError(t, err)
+	lines := inLog.FindAllSubmatch(text, -1)
+	require.GreaterOrEqual(t, len(lines), 2)
+	for _, l := range lines {
+		require.Contains(t, string(written), `"`+string(l[1])+`"`, "a line of the log")
 	}
 }
