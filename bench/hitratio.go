@@ -63,6 +63,9 @@ func (c *hitratioCmd) Run(e *env) error {
 			bar.Set(done, fmt.Sprintf("%v %% of the bytes", share))
 			done++
 			ratio, err := c.play(e, s, trace, size)
+			if err != nil && e.ctx.Err() != nil {
+				return e.ctx.Err() // Ctrl-C on a terminal ends the servers, too
+			}
 			if err != nil {
 				return err
 			}

@@ -66,23 +66,35 @@ func (c *nodeCmd) Run(e *env) (err error) {
 		}
 	}
 	out := e.people(c.JSON)
+	result := nodeResult{Rows: []nodeRow{}}
+	err = c.measure(e, out, servers, &result)
+	if err != nil && e.ctx.Err() != nil {
+		// Ctrl-C on a terminal ends the servers, too: what their connections say of it is no news.
+		fmt.Fprintln(out, "stopped before its end: these are the figures until then")
+		err = errFailed
+	}
+	if c.JSON != "" && (err == nil || errors.Is(err, errFailed)) {
+		err = errors.Join(report.WriteJSON(c.JSON, e.stdout, result), err)
+	}
+	return err
+}
+
+// measure measures one thing after the other, prints each, and puts it into result.
+func (c *nodeCmd) measure(e *env, out io.Writer, servers []nodebench.Server, result *nodeResult) (err error) {
 	rows, err := c.table(e, servers)
+	if len(rows) > 0 {
+		result.Rows = rows
+		printNodeRows(out, rows)
+	}
 	if err != nil {
 		return err
 	}
-	printNodeRows(out, rows)
-	latency, err := c.latency(e, servers, rows)
-	if err != nil {
+	if result.Latency, err = c.latency(e, servers, rows); err != nil {
 		return err
 	}
-	printNodeLatency(out, latency)
+	printNodeLatency(out, result.Latency)
 	if c.Items > 0 {
-		if err := c.memory(out); err != nil {
-			return err
-		}
-	}
-	if c.JSON != "" {
-		return report.WriteJSON(c.JSON, e.stdout, nodeResult{Rows: rows, Latency: latency})
+		return c.memory(out)
 	}
 	return nil
 }
@@ -151,7 +163,7 @@ func (c *nodeCmd) table(e *env, servers []nodebench.Server) (out []nodeRow, err 
 			Slot:  versus.Slot{Goroutines: row.Conns, Length: c.Slot, Picks: 1, Seed: c.Seed},
 			Watch: func(name string, _ int) { bar.Set(done, name); done++ }})
 		if err != nil {
-			return nil, err
+			return out, err
 		}
 		r := nodeRow{Row: row.Name, Scores: scores,
 			Verdict: versus.Bound{Floor: row.Floor, Aim: row.Aim}.Judge(scores[1].Ratio, scores[2].Ratio)}

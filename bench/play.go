@@ -55,7 +55,7 @@ func playEach(e *env, play []scenario.Scenario, setup scenario.Setup, json, how 
 	if err != nil {
 		return nil, err
 	}
-	all := scenarioReport{Setup: setup, Server: "memcached " + version}
+	all := scenarioReport{Setup: setup, Server: "memcached " + version, Scenarios: []scenario.Result{}}
 	turns := 0
 	for _, s := range play {
 		turns += s.Turns(setup)
@@ -83,7 +83,9 @@ func playEach(e *env, play []scenario.Scenario, setup scenario.Setup, json, how 
 		b, h := res.Tally()
 		bounds, held = bounds+b, held+h
 	}
-	fmt.Fprintf(out, "%d of %d floors held\n", held, bounds)
+	if len(all.Scenarios) > 0 {
+		fmt.Fprintf(out, "%d of %d floors held\n", held, bounds)
+	}
 	if all.Stopped != "" {
 		fmt.Fprintf(out, "stopped in %s: of it, and of what was to follow, there is nothing\n", all.Stopped)
 	}

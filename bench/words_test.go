@@ -80,6 +80,28 @@ func TestStoppedScenarios(t *testing.T) {
 	assert.Equal(t, "cut", r.Stopped)
 }
 
+// TestStoppedNode: the rows that are measured are shown, and no error of the servers, which Ctrl-C ends, too.
+func TestStoppedNode(t *testing.T) {
+	stock.Need(t)
+	memcached, err := stock.Find()
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "out.json")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var out bytes.Buffer
+	errs := &stopAt{word: "get, 32 deep", stop: stop} // the second row begins
+	code := run(ctx, []string{"node", "-memnode", memcached, "-rounds", "1", "-slot", "20ms", "-json", path}, &out, errs)
+	assert.Equal(t, exitFailed, code, errs.String())
+	assert.Contains(t, out.String(), "50 connections, 90 % get, 10 % set")
+	assert.Contains(t, out.String(), "stopped before its end: these are the figures until then")
+	assert.NotContains(t, errs.String(), "bench:")
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var r nodeResult
+	require.NoError(t, json.Unmarshal(b, &r))
+	assert.Len(t, r.Rows, 1)
+}
+
 // TestStoppedDemo: one that did not come to the storm does not speak of its end.
 func TestStoppedDemo(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())

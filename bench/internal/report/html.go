@@ -63,7 +63,7 @@ func HTML(title string, res Result, made time.Time) ([]byte, error) {
 	if plot, ok := staleness(parts); ok {
 		v.Plots = append(v.Plots, plot)
 	}
-	if hot := hottest(parts); len(hot.HotKeys) > 0 {
+	if hot := hottest(parts, res.Storm); len(hot.HotKeys) > 0 {
 		v.Plots = append(v.Plots, hotPlot(hot))
 	}
 	var table bytes.Buffer
@@ -99,13 +99,18 @@ func perSecond(n int64, r Result) float64 {
 	return float64(n) / r.DurationS
 }
 
-// hottest is the part whose hottest key had the greatest share.
-func hottest(parts []Result) (best Result) {
+// hottest is the part in which the key of a storm had the greatest share, or without one the hottest of all.
+func hottest(parts []Result, storm *Storm) (best Result) {
 	top := -1.0
 	for _, r := range parts {
-		if len(r.HotKeys) > 0 && r.HotKeys[0].Share > top {
-			best, top = r, r.HotKeys[0].Share
+		for i, k := range r.HotKeys {
+			if (storm == nil && i == 0 || storm != nil && k.Key == storm.Key) && k.Share > top {
+				best, top = r, k.Share
+			}
 		}
+	}
+	if storm != nil && top < 0 {
+		return hottest(parts, nil) // the storm's key was never found
 	}
 	return best
 }

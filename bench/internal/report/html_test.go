@@ -132,3 +132,14 @@ func TestEventsAreNamedInside(t *testing.T) {
 		require.Contains(t, string(svg), `text-anchor="`+anchor+`" class="event">node killed</text>`)
 	}
 }
+
+// TestHotKeysAreOfTheStorm: the plot is of the part in which the storm's key was hottest, though another's hottest key had more.
+func TestHotKeysAreOfTheStorm(t *testing.T) {
+	calm := Result{Name: "calm", HotKeys: []HotKey{{Key: "a", Share: .3}}}
+	storm := Result{Name: "storm", HotKeys: []HotKey{{Key: "a", Share: .2}, {Key: "b", Share: .15}}}
+	after := Result{Name: "after", HotKeys: []HotKey{{Key: "a", Share: .2}, {Key: "b", Share: .01}}}
+	parts := []Result{calm, storm, after}
+	require.Equal(t, "storm", hottest(parts, &Storm{Key: "b"}).Name)
+	require.Equal(t, "calm", hottest(parts, nil).Name)
+	require.Equal(t, "calm", hottest(parts, &Storm{Key: "never found"}).Name)
+}
