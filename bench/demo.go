@@ -114,6 +114,8 @@ func verdict(w io.Writer, res report.Result) {
 	}
 	if r := res.Recovery; r != nil {
 		switch {
+		case r.SteadyOpsPerS == 0:
+			fmt.Fprintln(w, "short   too short to say how fast the rate was back after the kill: give a longer -duration")
 		case r.MS == 0:
 			fmt.Fprintf(w, "ok      a second long after the kill at least 90 %% of the %s op/s before\n", report.Count(int64(r.SteadyOpsPerS)))
 		case !r.Recovered:

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/memherd/memherd/bench/internal/report"
 	"github.com/memherd/memherd/nodeserver/stock"
 )
 
@@ -111,6 +112,14 @@ func TestStoppedDemo(t *testing.T) {
 	assert.Equal(t, exitFailed, run(ctx, []string{"demo", "-rows", "1000", "-duration", "2s"}, &out, errs))
 	assert.Contains(t, out.String(), "stopped before its end: these are the figures until then")
 	assert.NotContains(t, out.String(), "storm")
+}
+
+// TestVerdictOfAShortDemo: of nothing before the kill nine tenths are no promise kept.
+func TestVerdictOfAShortDemo(t *testing.T) {
+	var out bytes.Buffer
+	verdict(&out, report.Result{Recovery: &report.Recovery{}})
+	assert.Contains(t, out.String(), "short   too short to say")
+	assert.NotContains(t, out.String(), "of the 0 op/s")
 }
 
 // TestListOfEachGroup: fault, loads and hot list theirs alike.
