@@ -98,6 +98,19 @@ func (d *Dual) SetStage(s Stage) error {
 	return nil
 }
 
+// String is the constant's name.
+func (s Stage) String() string {
+	switch s {
+	case OldFirst:
+		return "OldFirst"
+	case NewFirst:
+		return "NewFirst"
+	case NewOnly:
+		return "NewOnly"
+	}
+	return fmt.Sprintf("Stage(%d)", int32(s))
+}
+
 // Stage returns the stage that calls begin in.
 func (d *Dual) Stage() Stage { return Stage(d.stage.Load()) }
 

@@ -174,3 +174,8 @@ func TestDualChecksItsConfig(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 }
+
+// TestStagesHaveNames: a log that shows one says which.
+func TestStagesHaveNames(t *testing.T) {
+	require.Equal(t, "OldFirst NewFirst NewOnly Stage(9)", fmt.Sprint(OldFirst, " ", NewFirst, " ", NewOnly, " ", Stage(9)))
+}
