@@ -122,9 +122,9 @@ func TestVerdict(t *testing.T) {
 		"good":      {report.Result{Ops: 1000, Recovery: &report.Recovery{SteadyOpsPerS: 5000, Recovered: true}}, []string{"ok      0 errors", "ok      0 wrong", "at least 90 % of the 5,000"}},
 		"errors":    {report.Result{Errors: 2}, []string{"FAILED  2 errors", "ok      0 wrong"}},
 		"wrong":     {report.Result{Wrong: 3}, []string{"ok      0 errors", "FAILED  3 wrong"}},
-		"recovered": {report.Result{Recovery: &report.Recovery{MS: 300, LowestShare: 0.25, Recovered: true}}, []string{"ok      300 ms after the kill back at 90 %", "(lowest: 25 %)"}},
-		"slow":      {report.Result{Recovery: &report.Recovery{MS: 1300, Recovered: true}}, []string{"slow    1,300 ms after the kill back"}},
-		"never":     {report.Result{Recovery: &report.Recovery{MS: 1300}}, []string{"slow    below 90 %"}},
+		"recovered": {report.Result{Recovery: &report.Recovery{SteadyOpsPerS: 5000, MS: 300, LowestShare: 0.25, Recovered: true}}, []string{"ok      300 ms after the kill back at 90 %", "(lowest: 25 %)"}},
+		"slow":      {report.Result{Recovery: &report.Recovery{SteadyOpsPerS: 5000, MS: 1300, Recovered: true}}, []string{"slow    1,300 ms after the kill back"}},
+		"never":     {report.Result{Recovery: &report.Recovery{SteadyOpsPerS: 5000, MS: 1300}}, []string{"slow    below 90 %"}},
 	} {
 		var out bytes.Buffer
 		verdict(&out, c.res)

@@ -89,18 +89,18 @@ func TestCallsOfNothing(t *testing.T) {
 func TestARefusedFillLosesNoLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newMemFleet(t, 2, nodeserver.Config{}).client(client.Config{ReplicationFactor: 2})
-		ctx := context.Background()
+		ctx, none := context.Background(), context.Context(nil)
 		for name, fill := range map[string]func(l client.Lease) error{
-			"nil context": func(l client.Lease) error { _, err := c.Fill(nil, l, client.Item{}); return err },
+			"nil context": func(l client.Lease) error { _, err := c.Fill(none, l, client.Item{}); return err },
 			"too large": func(l client.Lease) error {
 				_, err := c.Fill(ctx, l, client.Item{Value: make([]byte, client.DefaultMaxValueBytes+1)})
 				return err
 			},
 			"TTL":                  func(l client.Lease) error { _, err := c.Fill(ctx, l, client.Item{TTL: -1}); return err },
-			"FillKeep":             func(l client.Lease) error { _, _, err := c.FillKeep(nil, l, client.Item{}); return err },
+			"FillKeep":             func(l client.Lease) error { _, _, err := c.FillKeep(none, l, client.Item{}); return err },
 			"FillKeep of no write": func(l client.Lease) error { _, _, err := c.FillKeep(ctx, l, client.Item{}); return err },
 			"FillKeepMulti": func(l client.Lease) error {
-				_, _, errs := c.FillKeepMulti(nil, []client.Lease{l}, make([]client.Item, 1))
+				_, _, errs := c.FillKeepMulti(none, []client.Lease{l}, make([]client.Item, 1))
 				return errs[0]
 			},
 		} {
