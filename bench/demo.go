@@ -57,7 +57,8 @@ func (c *demoCmd) Run(e *env) error {
 	res, err := demo.Run(e.ctx, cfg, e.stderr)
 	if len(res.Phases) > 0 {
 		report.Table(out, append(res.Phases, res)...)
-		report.HotKeys(out, hottestWhen(res), stormKeys(res), 5)
+		what, keys := hottest(res)
+		report.HotKeys(out, what, keys, 5)
 		verdict(out, res)
 	}
 	if err != nil {
@@ -79,24 +80,14 @@ func (c *demoCmd) Run(e *env) error {
 	return nil
 }
 
-// hottestWhen says of when stormKeys are.
-func hottestWhen(res report.Result) string {
+// hottest are the hot keys at the end of the storm, or of all, if it did not come to that, and what to call them.
+func hottest(res report.Result) (what string, keys []report.HotKey) {
 	for _, p := range res.Phases {
 		if p.Name == "storm" {
-			return "hottest at the end of the storm"
+			return "hottest at the end of the storm", p.HotKeys
 		}
 	}
-	return "hottest keys" // it was stopped before
-}
-
-// stormKeys are the hot keys at the end of the storm, or of all, if it did not come to that.
-func stormKeys(res report.Result) []report.HotKey {
-	for _, p := range res.Phases {
-		if p.Name == "storm" {
-			return p.HotKeys
-		}
-	}
-	return res.HotKeys
+	return "hottest keys", res.HotKeys // it was stopped before
 }
 
 func verdict(w io.Writer, res report.Result) {

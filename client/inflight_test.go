@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/memproto"
 	"github.com/memherd/memherd/nodeserver"
 	"github.com/memherd/memherd/nodeserver/stock"
 	"github.com/memherd/memherd/ring"
@@ -41,36 +42,15 @@ func TestTheInFlightCapCountsNobodyTwice(t *testing.T) {
 	require.Zero(t, c.Nodes()[0].InFlight)
 }
 
-// lateConn is a connection whose bytes come later.
-type lateConn struct {
-	net.Conn
-	by time.Duration
-}
-
-func (c lateConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if n > 0 {
-		time.Sleep(c.by)
-	}
-	return n, err
-}
-
 // The client's own looks at a node, once a second, take no caller's place, and callers not theirs: with all places taken all
 // the time nobody is refused, and a node that has lost all it had is found out nevertheless.
 func TestTheClientsOwnCallsAreOutsideTheCap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newMemFleet(t, 1, nodeserver.Config{})
+		f := newMemFleet(t, 1, nodeserver.Config{Intercept: func(net.Addr, *memproto.Request) nodeserver.Verdict {
+			return nodeserver.Verdict{Delay: 70 * time.Millisecond}
+		}})
 		const callers = 4
-		c, err := client.New(client.Config{Nodes: f.nodes(), MaxInFlight: callers, Timeout: 2 * time.Second, DialTimeout: 5 * time.Second,
-			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-				nc, err := f.dial(ctx, network, addr)
-				if err != nil {
-					return nil, err
-				}
-				return lateConn{nc, 70 * time.Millisecond}, nil
-			}})
-		require.NoError(t, err)
-		defer c.Close()
+		c := f.client(client.Config{MaxInFlight: callers, Timeout: 2 * time.Second, DialTimeout: 5 * time.Second})
 		set(t, c, "k", "v")
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
@@ -88,7 +68,7 @@ func TestTheClientsOwnCallsAreOutsideTheCap(t *testing.T) {
 		// Somebody else, who keeps no sentinel, deletes the client's.
 		other := f.client(client.Config{EpochKey: client.NoEpoch})
 		time.Sleep(5 * time.Second)
-		_, err = other.Delete(ctx, client.DefaultEpochKey)
+		_, err := other.Delete(ctx, client.DefaultEpochKey)
 		require.NoError(t, err)
 		time.Sleep(5 * time.Second)
 		_, err = other.Get(ctx, client.DefaultEpochKey)

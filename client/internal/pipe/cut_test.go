@@ -119,30 +119,7 @@ func cut(g *rig, req memproto.Request, asks []string, reply string, check func(*
 		if _, err := g.request(); err != nil {
 			return
 		}
-		say := func(s string) {
-			if s != "" { // an empty write would come as an empty read
-				io.WriteString(g.peer, s)
-			}
-		}
-		switch fault {
-		case "close", "reset":
-			g.reset.Store(fault == "reset")
-			say(reply[:at])
-			g.peer.Close()
-		case "stall":
-			say(reply[:at])
-		case "garbage":
-			say(reply[:at] + "#" + reply[at:])
-		case "twice":
-			say(reply + reply[:at])
-		case "byte by byte":
-			for i := range len(reply) {
-				if i == at {
-					time.Sleep(time.Millisecond)
-				}
-				say(reply[i : i+1])
-			}
-		}
+		g.spoil(reply, fault, at)
 		// Whatever else the client sends is read and not answered.
 		io.Copy(io.Discard, g.r)
 	})
@@ -180,4 +157,34 @@ func cut(g *rig, req memproto.Request, asks []string, reply string, check func(*
 	require.True(t, g.do(context.Background(), next), where)
 	require.Error(t, next.Err, where)
 	next.Free()
+}
+
+// spoil sends reply with something the matter after so many bytes.
+func (g *rig) spoil(reply, fault string, at int) {
+	say := func(s string) {
+		if s != "" { // an empty write would come as an empty read
+			io.WriteString(g.peer, s)
+		}
+	}
+	switch fault {
+	case "close", "reset":
+		g.reset.Store(fault == "reset")
+		say(reply[:at])
+		g.peer.Close()
+	case "stall":
+		say(reply[:at])
+	case "garbage":
+		say(reply[:at] + "#" + reply[at:])
+	case "error":
+		say(reply[:at] + "SERVER_ERROR out of memory writing get response\r\n" + reply[at:])
+	case "twice":
+		say(reply + reply[:at])
+	case "byte by byte":
+		for i := range len(reply) {
+			if i == at {
+				time.Sleep(time.Millisecond)
+			}
+			say(reply[i : i+1])
+		}
+	}
 }

@@ -69,36 +69,6 @@ func TestJoinedBurstsCutAtEveryByte(t *testing.T) {
 	}
 }
 
-// spoil sends reply with something the matter after so many bytes.
-func (g *rig) spoil(reply, fault string, at int) {
-	say := func(s string) {
-		if s != "" { // an empty write would come as an empty read
-			io.WriteString(g.peer, s)
-		}
-	}
-	switch fault {
-	case "close", "reset":
-		g.reset.Store(fault == "reset")
-		say(reply[:at])
-		g.peer.Close()
-	case "stall":
-		say(reply[:at])
-	case "garbage":
-		say(reply[:at] + "#" + reply[at:])
-	case "error":
-		say(reply[:at] + "SERVER_ERROR out of memory writing get response\r\n" + reply[at:])
-	case "twice":
-		say(reply + reply[:at])
-	case "byte by byte":
-		for i := range len(reply) {
-			if i == at {
-				time.Sleep(time.Millisecond)
-			}
-			say(reply[i : i+1])
-		}
-	}
-}
-
 // Two bursts are queued behind a write, share a command and are answered, at a byte a millisecond; the caller of the first leaves
 // meanwhile, or that of the second, or both, at every millisecond. Whoever stays is told the truth, who left has it settled, and
 // the connection lives on.

@@ -123,9 +123,10 @@ function chart(id, series, fmt, stacked) {
 const lines = 20;
 
 function load(d) {
-  const all = d.nodes.map((n, i) => ({n: n.name, c: colours[i % colours.length], r: rate(node(n.name), hist.length - 1, keep)}));
-  const busy = all.length > lines ? all.toSorted((a, b) => b.r - a.r).slice(0, lines) : all;
-  $("load-note").textContent = busy.length < all.length ? `: the ${lines} busiest of ${all.length}` : "";
+  let busy = d.nodes.map((n, i) => ({n: n.name, c: colours[i % colours.length]}));
+  if (busy.length > lines)
+    busy = busy.map(q => ({...q, r: rate(node(q.n), hist.length - 1, keep)})).sort((a, b) => b.r - a.r).slice(0, lines);
+  $("load-note").textContent = busy.length < d.nodes.length ? `: the ${lines} busiest of ${d.nodes.length}` : "";
   chart("load", busy.map(q => ({...q, v: hist.map((_, j) => rate(node(q.n), j))})), num);
 }
 
