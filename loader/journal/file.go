@@ -1,87 +1,104 @@
 package journal
 
 import (
-	"crypto/rand"
-	"encoding/binary"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
-	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
+	"github.com/gofrs/flock"
 
 	"github.com/memherd/memherd/loader"
 )
 
-// The database has two buckets. "journal" says what the file is:
-//
-//	format  1, big-endian, 4 bytes
-//	writer  Version.Writer, 8 bytes
-//	clock   the last Seq and Time, 8 bytes each
-//
-// and "records" has a record under each Seq, as record.go encodes it. New records are
-// always the last, so that a commit touches one page of them and not one for each.
-var (
-	headBucket    = []byte("journal")
-	recordsBucket = []byte("records")
-	formatKey     = []byte("format")
-	writerKey     = []byte("writer")
-	clockKey      = []byte("clock")
-)
-
 const (
-	format = 1
-	// lockWait is how long Open waits for another process to let go of the file.
-	lockWait = time.Second
+	// lockWait is how long Open waits for another process to let go of the file, and lockRetry how often it looks.
+	lockWait  = time.Second
+	lockRetry = 10 * time.Millisecond
 )
 
-// file is the disk that a Journal has in production.
-type file struct{ db *bbolt.DB }
+// file is the storage of a log on a disk, which no other process has.
+type file struct {
+	*os.File
+	lock *flock.Flock
+}
+
+func (f file) Sync() error { return syncData(f.File) }
+
+func (f file) Close() error { return errors.Join(f.File.Close(), f.lock.Close()) }
 
 // Open opens the file, or makes it, readable by its owner alone: it holds user data. Its
 // directory must be there. A file that another process has open, that cannot be written,
-// that is no journal, or that a newer version of this package wrote is an error that names
-// it, and is left as it is. After a crash everything that was accepted is there.
+// that is no journal, that is damaged, or that a newer version of this package wrote is an error that names
+// it, and is left as it is. After a crash everything that was accepted is there; a journal of which much is
+// pending is copied within its file first.
 func Open(path string) (*Journal, error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
-	// Read-only first, so that a file of a newer version is not touched.
-	if err := inspect(path); err != nil {
-		return nil, err
-	}
-	db, err := openBolt(path, false)
+	f, err := lockFile(path)
 	if err != nil {
 		return nil, err
 	}
-	d := &file{db}
-	j := newJournal(path, d)
-	if err := d.begin(j); err != nil {
-		_ = db.Close() // nothing was written
+	j, err := openJournal(path, f)
+	if err != nil {
+		_ = f.Close() // nothing was written that counts
+		return nil, err
+	}
+	return j, nil
+}
+
+func openJournal(path string, f file) (*Journal, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("journal: opening %s: %w", path, err)
+	}
+	l, err := openLog(f, info.Size(), usual)
+	var newer newerError
+	switch {
+	case errors.As(err, &newer):
+		return nil, fmt.Errorf("journal: %s was written by a newer version: %w: let that version bring its writes to the origin first", path, err)
+	case errors.Is(err, errBolt):
+		return nil, fmt.Errorf("journal: %s is no journal of this version, it is left as it is: %w: let that version bring its writes to the origin, and give another name", path, err)
+	case errors.Is(err, errForeign):
+		return nil, fmt.Errorf("journal: %s is no journal or damaged, it is left as it is: give another name: %w", path, err)
+	case err != nil:
+		return nil, fmt.Errorf("journal: reading %s: %w", path, err)
+	}
+	j := newJournal(path, l)
+	j.clock = l.clock
+	j.clock.Writer = l.head.writer
+	if err := l.load(func(r loader.Record) error { j.live[r.Key] = r.Version.Seq; return nil }); err != nil {
 		return nil, fmt.Errorf("journal: reading %s: %w", path, err)
 	}
 	return j, nil
 }
 
-func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
-	defer func() {
-		if p := recover(); p != nil { // bbolt panics at pages that make no sense
-			db, err = nil, fmt.Errorf("journal: %s is damaged: %v", path, p)
-		}
-	}()
-	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, ReadOnly: readOnly, FreelistType: bbolt.FreelistMapType})
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("journal: %s is in use by another process or loader: each needs a file of its own", path)
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
-		return nil, fmt.Errorf("journal: %s is no journal or damaged, it is left as it is: give another name: %w", path, err)
-	case err != nil:
-		return nil, fmt.Errorf("journal: opening %s: %w", path, err)
+// lockFile opens the file for this process alone.
+func lockFile(path string) (file, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return file{}, fmt.Errorf("journal: opening %s: %w", path, err)
 	}
-	return db, nil
+	name := path
+	if runtime.GOOS == "windows" { // where what is locked cannot be read through another handle
+		name += ".lock"
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
+	defer cancel()
+	l := flock.New(name, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o600))
+	switch _, err := l.TryLockContext(ctx, lockRetry); {
+	case errors.Is(err, context.DeadlineExceeded):
+		err = fmt.Errorf("journal: %s is in use by another process or loader: each needs a file of its own", path)
+		return file{}, errors.Join(err, f.Close())
+	case err != nil:
+		return file{}, errors.Join(fmt.Errorf("journal: locking %s: %w", path, err), f.Close())
+	}
+	return file{f, l}, nil
 }
 
 // create makes the file if there is none: whole, aside, and then under its name, so that
@@ -94,7 +111,7 @@ func create(path string) error {
 	switch info, err := os.Stat(path); {
 	case err == nil && !info.Mode().IsRegular():
 		return fmt.Errorf("journal: %s is no file: give the name of a file, in a directory that is there", path)
-	case err == nil && info.Size() == 0: // bbolt would try to make a database of it
+	case err == nil && info.Size() == 0:
 		return fmt.Errorf("journal: %s is empty, no journal: remove it first", path)
 	case err == nil:
 		return nil
@@ -109,138 +126,40 @@ func create(path string) error {
 		return fmt.Errorf("journal: making %s: %w", path, err)
 	}
 	defer os.Remove(tmp.Name())
-	if err := tmp.Close(); err != nil {
-		return fmt.Errorf("journal: making %s: %w", path, err)
+	err = writeNew(tmp)
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
 	}
-	db, err := openBolt(tmp.Name(), false)
-	if err != nil {
+	if err == nil {
+		err = os.Link(tmp.Name(), path)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		if cause := errors.Unwrap(err); cause != nil {
 			err = cause // what is said of the file under its other name helps nobody
 		}
 		return fmt.Errorf("journal: making %s: %w", path, err)
 	}
-	err = db.Update(writeHead)
-	if cerr := db.Close(); err == nil {
-		err = cerr
+	return syncDir(path, dir)
+}
+
+// writeNew writes the two heads of a journal that holds nothing.
+func writeNew(f *os.File) error {
+	page := head{generation: 1, start: firstPage, salt: random(), writer: random()}.encode()
+	if _, err := f.Write(append(page, page...)); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("journal: making %s: %w", path, err)
-	}
-	if err := os.Link(tmp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("journal: making %s: %w", path, err)
-	}
-	// The name has to last, too.
+	return f.Sync()
+}
+
+// syncDir makes the file's name last, too.
+func syncDir(path, dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("journal: making %s: %w", path, err)
 	}
 	defer d.Close()
-	if err := d.Sync(); err != nil {
+	if err := d.Sync(); err != nil && runtime.GOOS != "windows" { // which has no such thing
 		return fmt.Errorf("journal: making %s: %w", path, err)
 	}
 	return nil
 }
-
-func writeHead(tx *bbolt.Tx) error {
-	if _, err := tx.CreateBucket(recordsBucket); err != nil {
-		return err
-	}
-	b, err := tx.CreateBucket(headBucket)
-	if err != nil {
-		return err
-	}
-	var writer [8]byte
-	_, _ = rand.Read(writer[:]) // never fails
-	return errors.Join(
-		b.Put(formatKey, binary.BigEndian.AppendUint32(nil, format)),
-		b.Put(writerKey, writer[:]),
-		b.Put(clockKey, make([]byte, 16)))
-}
-
-// inspect refuses what is no journal of this version.
-func inspect(path string) error {
-	db, err := openBolt(path, true)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	return db.View(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(headBucket)
-		if b == nil || len(b.Get(formatKey)) != 4 {
-			return fmt.Errorf("journal: %s is a bbolt database, but no journal", path)
-		}
-		if v := binary.BigEndian.Uint32(b.Get(formatKey)); v != format {
-			return fmt.Errorf("journal: %s was written by a newer version: its format is %d, this program knows %d: let that version bring its writes to the origin first", path, v, format)
-		}
-		if len(b.Get(writerKey)) != 8 || len(b.Get(clockKey)) != 16 || tx.Bucket(recordsBucket) == nil {
-			return fmt.Errorf("journal: %s is damaged: its head is not whole", path)
-		}
-		return nil
-	})
-}
-
-// begin reads what j needs to go on.
-func (f *file) begin(j *Journal) error {
-	return f.db.View(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(headBucket)
-		j.clock.Writer = binary.BigEndian.Uint64(b.Get(writerKey))
-		clock := b.Get(clockKey)
-		j.clock.Seq = binary.BigEndian.Uint64(clock)
-		j.clock.Time = time.Unix(0, int64(binary.BigEndian.Uint64(clock[8:])))
-		return f.each(tx, j.clock.Writer, func(r loader.Record) error {
-			if r.Version.Seq > j.clock.Seq {
-				return fmt.Errorf("%w: record %d is behind the clock, %d", errDamaged, r.Version.Seq, j.clock.Seq)
-			}
-			j.live[r.Key] = r.Version.Seq
-			return nil
-		})
-	})
-}
-
-func (f *file) each(tx *bbolt.Tx, writer uint64, fn func(loader.Record) error) error {
-	return tx.Bucket(recordsBucket).ForEach(func(k, v []byte) error {
-		r, err := decode(k, v)
-		if err != nil {
-			return err
-		}
-		r.Version.Writer = writer
-		return fn(r)
-	})
-}
-
-func (f *file) load(fn func(loader.Record) error) error {
-	return f.db.View(func(tx *bbolt.Tx) error {
-		return f.each(tx, binary.BigEndian.Uint64(tx.Bucket(headBucket).Get(writerKey)), fn)
-	})
-}
-
-func (f *file) commit(c change) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("bbolt: %v", p)
-		}
-	}()
-	return f.db.Update(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(recordsBucket)
-		b.FillPercent = 0.95 // records are only ever added at the end
-		var key [8]byte
-		for _, r := range c.put {
-			binary.BigEndian.PutUint64(key[:], r.Version.Seq)
-			// bbolt keeps the key's bytes until the end of the transaction.
-			if err := b.Put(append([]byte(nil), key[:]...), encode(r)); err != nil {
-				return err
-			}
-		}
-		for _, seq := range c.strike {
-			binary.BigEndian.PutUint64(key[:], seq)
-			if err := b.Delete(key[:]); err != nil {
-				return err
-			}
-		}
-		clock := binary.BigEndian.AppendUint64(nil, c.clock.Seq)
-		clock = binary.BigEndian.AppendUint64(clock, uint64(c.clock.Time.UnixNano()))
-		return tx.Bucket(headBucket).Put(clockKey, clock)
-	})
-}
-
-func (f *file) close() error { return f.db.Close() }

@@ -19,6 +19,8 @@ func (d slowDisk) commit(change) error { time.Sleep(d.takes); return nil }
 
 func (slowDisk) load(func(loader.Record) error) error { return nil }
 
+func (slowDisk) synced() uint64 { return 0 }
+
 func (slowDisk) close() error { return nil }
 
 const aCommit = 10 * time.Millisecond

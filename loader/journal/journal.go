@@ -21,9 +21,11 @@ const (
 // ErrClosed: the journal has been closed.
 var ErrClosed = errors.New("journal: closed")
 
-// disk is what a Journal writes to. commit makes all of its changes lasting, or none.
+// disk is what a Journal writes to. commit makes all of its changes lasting, or none; synced says how often
+// it has waited for the disk so far.
 type disk interface {
 	commit(c change) error
+	synced() uint64
 	load(fn func(loader.Record) error) error
 	close() error
 }
@@ -61,7 +63,14 @@ type Journal struct {
 // Stats counts what a journal has done since Open.
 type Stats struct {
 	Records uint64 // records accepted
-	Commits uint64 // commits, each of two fdatasyncs
+	Commits uint64 // commits, each of one fdatasync
+	Syncs   uint64 // fdatasyncs: those of commits, and two for each change of generation, see the package
+}
+
+func newJournal(path string, d disk) *Journal {
+	j := &Journal{path: path, disk: d, live: make(map[string]uint64), crowd: crowd{there: make(chan struct{}, 1)}}
+	j.quiet = sync.NewCond(&j.mu)
+	return j
 }
 
 // group is what one call of Append waits for.
@@ -244,7 +253,9 @@ func (j *Journal) Replay(fn func(loader.Record) error) error {
 func (j *Journal) Stats() Stats {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.stats
+	s := j.stats
+	s.Syncs = j.disk.synced()
+	return s
 }
 
 // Close waits for commits under way, strikes out what is forgotten, and closes the file.

@@ -1,13 +1,11 @@
 package journal_test
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -33,15 +31,6 @@ func TestMain(m *testing.M) {
 		}
 	}
 	goleak.VerifyTestMain(m)
-}
-
-// scaled returns n times MEMHERD_SCALE, at least 1.
-func scaled(n int) int {
-	f, err := strconv.ParseFloat(os.Getenv("MEMHERD_SCALE"), 64)
-	if err != nil || f <= 0 {
-		f = 1
-	}
-	return max(1, int(float64(n)*f))
 }
 
 func open(t require.TestingT, path string) *journal.Journal {
@@ -128,7 +117,7 @@ func TestGroupCommit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "j")
 	j := open(t, path)
 	const writers = 64
-	each := scaled(50)
+	each := journal.Scaled(50)
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {
@@ -177,12 +166,10 @@ func TestOpenRefuses(t *testing.T) {
 	require.NoError(t, db.Close())
 	newer := path("newer")
 	require.NoError(t, open(t, newer).Close())
-	db, err = bbolt.Open(newer, 0o600, nil)
+	heads, err := os.ReadFile(newer)
 	require.NoError(t, err)
-	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
-		return tx.Bucket([]byte("journal")).Put([]byte("format"), binary.BigEndian.AppendUint32(nil, 2))
-	}))
-	require.NoError(t, db.Close())
+	heads[19], heads[4096+19] = 3, 3
+	write("newer", heads)
 	held := path("held")
 	j := open(t, held)
 	damaged := path("damaged")
@@ -204,8 +191,8 @@ func TestOpenRefuses(t *testing.T) {
 		dir:                  "is no file",
 		write("empty", nil):  "is empty, no journal",
 		write("text", []byte("no database at all, but long enough to be looked at")): "no journal or damaged",
-		foreign: "no journal",
-		newer:   "written by a newer version: its format is 2, this program knows 1",
+		foreign: "bbolt database, as journals were before",
+		newer:   "written by a newer version: its format is 3, this program knows 2",
 		damaged: "wrong sum",
 	} {
 		before, _ := os.ReadFile(at)
@@ -222,6 +209,49 @@ func TestOpenRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "there is no directory "+path("no/such")+": make it first")
 	require.NoError(t, j.Close())
 	require.ErrorIs(t, j.Append([]loader.Record{{Key: "k"}}), journal.ErrClosed)
+	require.NoError(t, j.Close())
+}
+
+// The file keeps its length however much is written through it, has room for all that is pending, and becomes short again.
+func TestTheFileStaysShort(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "j")
+	size := func() int64 {
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		return info.Size()
+	}
+	j := open(t, path)
+	value := make([]byte, 100<<10)
+	through := func(n int) {
+		for range n {
+			recs := []loader.Record{{Key: "through", Value: value}}
+			require.NoError(t, j.Append(recs))
+			j.Forget(recs[0])
+		}
+	}
+	through(200) // 20 MB
+	require.LessOrEqual(t, size(), int64(10<<20))
+	var pending []loader.Record
+	const n = 200
+	for i := range n {
+		recs := []loader.Record{{Key: fmt.Sprint("pending", i), Value: value}}
+		require.NoError(t, j.Append(recs))
+		pending = append(pending, recs...)
+	}
+	through(500) // past which 20 MB are carried along
+	require.Less(t, size(), int64(5*n*len(value)))
+	require.NoError(t, j.Close())
+	j = open(t, path)
+	got := left(t, j)
+	require.GreaterOrEqual(t, len(got), n)
+	for i, r := range pending {
+		require.Equal(t, r.Key, got[i].Key)
+		require.Equal(t, r.Version.Seq, got[i].Version.Seq)
+		require.Len(t, got[i].Value, len(value))
+		j.Forget(r)
+	}
+	through(1500)
+	require.LessOrEqual(t, size(), int64(17<<20))
 	require.NoError(t, j.Close())
 }
 

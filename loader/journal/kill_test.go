@@ -115,7 +115,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	dir := t.TempDir()
 	accepted := map[string]int{}
 	total := 0
-	rounds := scaled(30)
+	rounds := journal.Scaled(30)
 	for round := range rounds {
 		var stderr bytes.Buffer
 		cmd := exec.Command(os.Args[0], "-test.run=^$")

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"sync"
 	"time"
 
 	"github.com/memherd/memherd/loader"
 )
 
-// A record stands under its Seq, 8 bytes, big-endian, as
+// A record is, behind its Seq and length in its frame,
 //
 //	0:4    CRC-32C of the Seq and of everything behind the sum, big-endian
 //	4      1 a value, 2 a delete
@@ -19,7 +18,7 @@ import (
 //	13:15  length of the key k, big-endian
 //	15:    the key, and behind it the value
 //
-// bbolt sums its head and no page: the sum here is for disks that lie.
+// The sum goes with it when it is copied from one generation to the next.
 const (
 	recordHead = 15
 	maxKey     = 1<<16 - 1
@@ -29,23 +28,24 @@ const (
 )
 
 var (
-	errDamaged = errors.New("a record is damaged")
+	errDamaged = errors.New("it is damaged")
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
-func encode(r loader.Record) []byte {
-	b := make([]byte, recordHead, recordHead+len(r.Key)+len(r.Value))
-	b[4] = kindValue
+func appendRecord(b []byte, r loader.Record) []byte {
+	from := len(b)
+	kind := byte(kindValue)
 	if r.Deleted {
-		b[4] = kindDeleted
+		kind = kindDeleted
 	}
-	binary.BigEndian.PutUint64(b[5:], uint64(r.Version.Time.UnixNano()))
-	binary.BigEndian.PutUint16(b[13:], uint16(len(r.Key)))
+	b = append(b, 0, 0, 0, 0, kind)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Version.Time.UnixNano()))
+	b = binary.BigEndian.AppendUint16(b, uint16(len(r.Key)))
 	b = append(b, r.Key...)
 	if !r.Deleted {
 		b = append(b, r.Value...)
 	}
-	binary.BigEndian.PutUint32(b, sum(r.Version.Seq, b))
+	binary.BigEndian.PutUint32(b[from:], sum(r.Version.Seq, b[from:]))
 	return b
 }
 
@@ -55,31 +55,34 @@ func sum(seq uint64, b []byte) uint32 {
 	return crc32.Update(crc32.Update(0, castagnoli, k[:]), castagnoli, b[4:])
 }
 
-// decode reads what encode wrote, into memory of its own. The Writer is not in it.
-func decode(key, b []byte) (r loader.Record, err error) {
-	if len(key) != 8 || len(b) < recordHead {
-		return r, fmt.Errorf("%w: %d bytes under a number of %d", errDamaged, len(b), len(key))
+// checkRecord says whether decode will find nothing wrong.
+func checkRecord(seq uint64, b []byte) error {
+	if len(b) < recordHead {
+		return fmt.Errorf("%w: record %d has %d bytes", errDamaged, seq, len(b))
 	}
-	r.Version.Seq = binary.BigEndian.Uint64(key)
 	n := recordHead + int(binary.BigEndian.Uint16(b[13:]))
 	switch {
-	case binary.BigEndian.Uint32(b) != sum(r.Version.Seq, b):
-		return r, fmt.Errorf("%w: record %d has a wrong sum", errDamaged, r.Version.Seq)
+	case binary.BigEndian.Uint32(b) != sum(seq, b):
+		return fmt.Errorf("%w: record %d has a wrong sum", errDamaged, seq)
 	case n > len(b) || n == recordHead:
-		return r, fmt.Errorf("%w: record %d has a key of %d bytes", errDamaged, r.Version.Seq, n-recordHead)
+		return fmt.Errorf("%w: record %d has a key of %d bytes", errDamaged, seq, n-recordHead)
 	case b[4] != kindValue && b[4] != kindDeleted || b[4] == kindDeleted && n != len(b):
-		return r, fmt.Errorf("%w: record %d is of kind %d", errDamaged, r.Version.Seq, b[4])
+		return fmt.Errorf("%w: record %d is of kind %d", errDamaged, seq, b[4])
 	}
+	return nil
+}
+
+// decode reads what appendRecord wrote, into memory of its own. The Writer is not in it.
+func decode(seq uint64, b []byte) (r loader.Record, err error) {
+	if err := checkRecord(seq, b); err != nil {
+		return r, err
+	}
+	n := recordHead + int(binary.BigEndian.Uint16(b[13:]))
+	r.Version.Seq = seq
 	r.Version.Time = time.Unix(0, int64(binary.BigEndian.Uint64(b[5:])))
 	r.Key = string(b[recordHead:n])
 	if r.Deleted = b[4] == kindDeleted; !r.Deleted {
 		r.Value = append([]byte{}, b[n:]...)
 	}
 	return r, nil
-}
-
-func newJournal(path string, d disk) *Journal {
-	j := &Journal{path: path, disk: d, live: make(map[string]uint64), crowd: crowd{there: make(chan struct{}, 1)}}
-	j.quiet = sync.NewCond(&j.mu)
-	return j
 }

@@ -58,7 +58,7 @@ var rules = []rule{
 	{"client/observe/...", []string{"client", "client/item", "hotkey", "ring", "client/observe/..."}, []string{"github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
 	{"loader", []string{"client/item", "loader/internal/..."}, []string{xsync, xrate}},
 	{"loader/internal/...", []string{"client/item", "loader/internal/..."}, []string{xsync, xrate}},
-	{"loader/journal", []string{"loader"}, []string{"go.etcd.io/bbolt", "github.com/tidwall/wal"}},
+	{"loader/journal", []string{"loader"}, []string{"github.com/gofrs/flock"}},
 	{"loader/internal/packed", []string{"loader"}, nil},
 	{"loader/internal/packed/packedtest", []string{"loader", "loader/internal/fakecache"}, []string{testify, "pgregory.net/rapid"}},
 	{"loader/zstd", []string{"loader", "loader/internal/packed"}, []string{compress}},

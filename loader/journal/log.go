@@ -1,0 +1,280 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/memherd/memherd/loader"
+)
+
+// measure is how large things are.
+type measure struct {
+	// quota is how long a generation gets before the next one begins, if little is pending.
+	quota int64
+	// ahead is by how much the file is made longer at once: a page that was there already is synced without a
+	// change of the file's length, which would be a second write elsewhere on most file systems.
+	ahead int64
+	// frame is how long a frame of copies gets, about.
+	frame int
+}
+
+var usual = measure{quota: 4 << 20, ahead: 1 << 20, frame: 1 << 20}
+
+// mostKept is which buffer is kept for the next commit.
+const mostKept = 4 << 20
+
+var errBroken = errors.New("an earlier write failed")
+
+// storage is the file that a log is in. Sync makes what was written lasting.
+type storage interface {
+	io.ReaderAt
+	io.WriterAt
+	Truncate(size int64) error
+	Sync() error
+	Close() error
+}
+
+// span is where a record is encoded.
+type span struct {
+	at   int64
+	size int32
+}
+
+// log is the disk that a Journal has in production: a file that only grows at its end, until it is long enough, compared
+// with what is pending, that copying that to another place, as the beginning of a new generation, costs little. Two
+// generations take turns in the file, at its beginning and behind that, so that it has pages to spare and keeps its length.
+type log struct {
+	store storage
+	measure
+
+	mu     sync.Mutex // guards what follows: load may come while a commit is under way
+	head   head
+	pos    int64 // where the next frame goes
+	limit  int64 // where this generation ends
+	size   int64 // the file's
+	clock  loader.Version
+	live   map[uint64]span // by Seq
+	bytes  int64           // of all in live
+	built  frame           // memory for the next one
+	unsaid bool            // the last frame has records, see close
+	syncs  uint64          // so far
+	broken bool            // for ever: what the file has behind pos is not known
+}
+
+// openLog reads the log in s, of size bytes, and begins a new generation with what is live in it. That is more than is
+// needed where the last process ended in order. But a frame that can be read may be one that could not be synced then, and
+// lies in the kernel's memory alone: what is read is made lasting before anything is accepted on top of it.
+func openLog(s storage, size int64, m measure) (*log, error) {
+	h, err := readHead(s)
+	if err != nil {
+		return nil, err
+	}
+	l := &log{store: s, measure: m, head: h, size: size, live: map[uint64]span{}, clock: loader.Version{Time: time.Unix(0, 0)}}
+	if err := l.recover(); err != nil {
+		return nil, err
+	}
+	err = l.writeHeads() // one of them may be a generation behind, or what the kernel has of it not on the disk
+	if err == nil {
+		err = l.renew()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("writing what is pending anew, of which nothing is lost: %w", err)
+	}
+	return l, nil
+}
+
+// writeHeads makes the current generation the one that counts. The next sync makes the second head lasting: the one behind the
+// copies of the next generation at the latest, which may lie where the last one was. So if the first head is torn then, the
+// second does not name the last one.
+func (l *log) writeHeads() error {
+	page := l.head.encode()
+	if _, err := l.store.WriteAt(page, 0); err != nil {
+		return err
+	}
+	if err := l.sync(); err != nil {
+		return err
+	}
+	_, err := l.store.WriteAt(page, pageSize)
+	return err
+}
+
+// commit makes all of c's changes lasting, or none.
+func (l *log) commit(c change) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.broken {
+		return errBroken
+	}
+	l.broken = true // until all has gone well
+	if l.pos >= l.limit {
+		if err := l.renew(); err != nil {
+			return err
+		}
+	}
+	f := &l.built
+	f.begin(l.head.salt, c.clock)
+	for _, seq := range c.strike {
+		f.strike(seq)
+	}
+	spans := make([]span, len(c.put))
+	for i, r := range c.put {
+		from, to := f.add(r)
+		spans[i] = span{l.pos + int64(from), int32(to - from)}
+	}
+	if err := l.append(f.end()); err != nil {
+		return err
+	}
+	if err := l.sync(); err != nil {
+		return err
+	}
+	for i, r := range c.put {
+		l.put(r.Version.Seq, spans[i])
+	}
+	for _, seq := range c.strike {
+		l.strike(seq)
+	}
+	l.clock = c.clock
+	l.unsaid = len(c.put) > 0
+	l.broken = false
+	if cap(f.b) > mostKept {
+		f.b = nil
+	}
+	return nil
+}
+
+func (l *log) put(seq uint64, s span) {
+	l.live[seq] = s
+	l.bytes += int64(s.size)
+}
+
+func (l *log) strike(seq uint64) {
+	if s, ok := l.live[seq]; ok {
+		l.bytes -= int64(s.size)
+		delete(l.live, seq)
+	}
+}
+
+// append writes b, whole pages, behind what is there.
+func (l *log) append(b []byte) error {
+	end := l.pos + int64(len(b))
+	if end > l.size {
+		// Zeros that find no room are no reason to refuse what may find it.
+		n, _ := l.store.WriteAt(make([]byte, (end-l.size+l.ahead-1)/l.ahead*l.ahead), l.size)
+		l.size += int64(n)
+	}
+	if _, err := l.store.WriteAt(b, l.pos); err != nil {
+		return err
+	}
+	l.pos = end
+	l.size = max(l.size, end)
+	return nil
+}
+
+func (l *log) sync() error {
+	l.syncs++
+	return l.store.Sync()
+}
+
+// renew begins a new generation: it copies what is live to where the current one, which counts until the first head
+// says otherwise, is not.
+func (l *log) renew() error {
+	next := head{generation: l.head.generation + 1, start: firstPage, salt: random(), writer: l.head.writer}
+	if most := l.copied(); l.head.start-firstPage < most {
+		next.start = l.pos
+	}
+	l.pos = next.start
+	spans := make(map[uint64]span, len(l.live))
+	f := &l.built
+	seqs := slices.Sorted(maps.Keys(l.live))
+	var encoded []byte
+	for first := true; first || len(seqs) > 0; first = false {
+		f.begin(next.salt, l.clock)
+		for len(seqs) > 0 && len(f.b) < l.frame {
+			seq := seqs[0]
+			seqs = seqs[1:]
+			var err error
+			if encoded, err = l.read(seq, encoded); err != nil {
+				return err
+			}
+			from, to := f.copy(seq, encoded)
+			spans[seq] = span{l.pos + int64(from), int32(to - from)}
+		}
+		if err := l.append(f.end()); err != nil {
+			return err
+		}
+	}
+	if err := l.sync(); err != nil {
+		return err
+	}
+	l.head, l.live = next, spans
+	if err := l.writeHeads(); err != nil {
+		return err
+	}
+	quota := max(l.quota, 2*(l.pos-next.start))
+	l.limit = next.start + quota
+	if least := firstPage + 2*quota; next.start == firstPage && l.size > 2*least {
+		if l.store.Truncate(least) == nil { // much was pending once
+			l.size = least
+		}
+	}
+	return nil
+}
+
+// copied is how much room the copies of all that is live take, at most.
+func (l *log) copied() int64 {
+	n := l.bytes + recordLead*int64(len(l.live))
+	return n + (n/int64(l.frame)+1)*(frameHead+pageSize)
+}
+
+// read returns a record that is live, as it is encoded, in b's memory if it has room.
+func (l *log) read(seq uint64, b []byte) ([]byte, error) {
+	s := l.live[seq]
+	b = slices.Grow(b[:0], int(s.size))[:s.size]
+	if _, err := l.store.ReadAt(b, s.at); err != nil {
+		return b, err
+	}
+	return b, checkRecord(seq, b)
+}
+
+// load tells all that is live, in the order of Seq.
+func (l *log) load(fn func(loader.Record) error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var b []byte
+	for _, seq := range slices.Sorted(maps.Keys(l.live)) {
+		var err error
+		if b, err = l.read(seq, b); err != nil {
+			return err
+		}
+		r, err := decode(seq, b)
+		if err != nil {
+			return err
+		}
+		r.Version.Writer = l.head.writer
+		if err := fn(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *log) synced() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.syncs
+}
+
+// close ends the log with a frame behind the last record, so that one that goes bad is known from one that was never
+// accepted: see recover.
+func (l *log) close() error {
+	var err error
+	if !l.broken && l.unsaid {
+		err = l.commit(change{clock: l.clock})
+	}
+	return errors.Join(err, l.store.Close())
+}
