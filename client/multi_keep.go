@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
@@ -15,9 +16,12 @@ import (
 // side, whose keys may be left empty: one pipelined batch of requests to each node for the other
 // copies, then one for the home copies. The new leases, outcomes and errors are in that order, too.
 func (c *Client) FillKeepMulti(ctx context.Context, leases []item.Lease, items []item.Item) ([]item.Lease, []item.Outcome, []error) {
-	m := multiKeep{c: c, ctx: ctx, t: c.top.Load(), leases: leases, items: items,
-		kept: make([]item.Lease, len(leases)), outs: make([]item.Outcome, len(leases)), errs: make([]error, len(leases)),
-		reqs: make([]memproto.Request, len(leases)), ws: make([]writing, len(leases))}
+	plan := plans.Get().(*plan)
+	defer plan.done()
+	m := multiKeep{c: c, ctx: ctx, t: c.top.Load(), leases: leases, items: items, plan: plan,
+		kept: make([]item.Lease, len(leases)), outs: make([]item.Outcome, len(leases)), errs: make([]error, len(leases))}
+	m.reqs = append(m.reqs, make([]memproto.Request, len(leases))...)
+	m.ws = append(m.ws, make([]writing, len(leases))...)
 	if len(items) != len(leases) {
 		err := fmt.Errorf("memherd: FillKeepMulti of %d leases with %d items: give one for each", len(leases), len(items))
 		for i := range leases {
@@ -43,12 +47,29 @@ type multiKeep struct {
 	kept   []item.Lease
 	outs   []item.Outcome
 	errs   []error
+	*plan
+}
 
+// plan is what a FillKeepMulti needs while it is under way, of which another one uses the memory later: half
+// a kilobyte a lease.
+type plan struct {
 	reqs   []memproto.Request
 	ws     []writing // of those that are filled together; the others' have no client
 	parts  []part
 	others []target // by part
 	homes  []target
+}
+
+var plans = sync.Pool{New: func() any { return new(plan) }}
+
+func (p *plan) done() {
+	clear(p.reqs) // nothing of the caller's is kept alive
+	clear(p.ws)
+	clear(p.parts)
+	clear(p.others[:cap(p.others)])
+	clear(p.homes[:cap(p.homes)])
+	*p = plan{p.reqs[:0], p.ws[:0], p.parts[:0], p.others[:0], p.homes[:0]}
+	plans.Put(p)
 }
 
 // part is what goes to one copy of the i-th key.

@@ -47,7 +47,7 @@ type SetKeeper interface {
 // MultiKeeper is implemented by a Cache that fills many keys at once, as *client.Client does.
 type MultiKeeper interface {
 	// FillKeepMulti is Keeper's FillKeep for each lease, all of different keys, with the item at its
-	// position. What it returns is in that order, too.
+	// position. What it returns is in that order, too. The loader uses both slices again when it has returned.
 	FillKeepMulti(ctx context.Context, leases []item.Lease, items []item.Item) ([]item.Lease, []item.Outcome, []error)
 }
 

@@ -55,10 +55,10 @@ type life struct {
 	cost             time.Duration // of the load, in whole microseconds
 }
 
-// newEnvelope returns an unsealed header of capacity for about a small value; the
-// payload is appended to it.
-func newEnvelope(k kind, at time.Time, f life) []byte {
-	b := make([]byte, envHeader, envHeader+90)
+// newEnvelope returns an unsealed header with room for a payload of that many bytes, which is
+// appended to it.
+func newEnvelope(k kind, at time.Time, f life, room int) []byte {
+	b := make([]byte, envHeader, envHeader+room)
 	b[0], b[1], b[2], b[3] = envMagic, envVersion, byte(k), envHeader
 	binary.BigEndian.PutUint64(b[4:], uint64(at.UnixMilli()))
 	putMillis(b[16:22], f.soft)

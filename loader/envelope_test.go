@@ -13,7 +13,7 @@ import (
 )
 
 func sealed(k kind, key string, at time.Time, payload []byte) []byte {
-	b := append(newEnvelope(k, at, life{}), payload...)
+	b := append(newEnvelope(k, at, life{}, 0), payload...)
 	sealEnvelope(b, key)
 	return b
 }
@@ -30,7 +30,7 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 			keep: time.Duration(ms.Draw(t, "keep")) * time.Millisecond,
 			cost: time.Duration(rapid.Uint32().Draw(t, "cost")) * time.Microsecond,
 		}
-		b := append(newEnvelope(kindValue, at, times), payload...)
+		b := append(newEnvelope(kindValue, at, times, 0), payload...)
 		sealEnvelope(b, key)
 		e, err := openEnvelope(b, key, len(payload))
 		require.NoError(t, err)
@@ -80,7 +80,7 @@ func TestEnvelopeRefuses(t *testing.T) {
 
 // A later writer of this version may lengthen the header; this reader skips it.
 func TestEnvelopeSkipsLaterFields(t *testing.T) {
-	b := newEnvelope(kindValue, time.UnixMilli(5), life{})
+	b := newEnvelope(kindValue, time.UnixMilli(5), life{}, 0)
 	b[3] = envHeader + 4
 	b = append(b, "softvalue"...)
 	sealEnvelope(b, "k")
@@ -102,14 +102,14 @@ func TestEnvelopeGolden(t *testing.T) {
 
 	b := newEnvelope(kindValue, time.UnixMilli(1_700_000_000_000), life{
 		soft: 90*time.Second + 5*time.Millisecond, hard: 10 * time.Minute, keep: 100 * 365 * 24 * time.Hour, cost: 1234 * time.Microsecond,
-	})
+	}, 5)
 	b = append(b, "value"...)
 	sealEnvelope(b, key)
 	require.Equal(t, "d7010126"+"0000018bcfe56800"+"4a1d807c"+
 		"000000015f95"+"0000000927c0"+"02de41353000"+"000004d2"+hex.EncodeToString([]byte("value")), hex.EncodeToString(b))
 
 	// What does not fit is cut, not wrapped.
-	b = newEnvelope(kindValue, time.UnixMilli(0), life{soft: -1, hard: math.MaxInt64, cost: 100 * time.Hour})
+	b = newEnvelope(kindValue, time.UnixMilli(0), life{soft: -1, hard: math.MaxInt64, cost: 100 * time.Hour}, 0)
 	sealEnvelope(b, key)
 	e, err = openEnvelope(b, key, 100)
 	require.NoError(t, err)

@@ -107,8 +107,7 @@ func (l *Loader[V]) flushWorker() {
 // flushJobs brings writes of different keys to the origin and settles each. It returns how long
 // StoreMany took.
 func (l *Loader[V]) flushJobs(jobs []job) (took time.Duration) {
-	var puts []job
-	var writes []Write[V]
+	puts, writes := make([]job, 0, len(jobs)), make([]Write[V], 0, len(jobs))
 	for _, j := range jobs {
 		rec := j.p.rec
 		switch v, err := l.readJob(j); {

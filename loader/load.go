@@ -306,7 +306,7 @@ func (l *Loader[V]) fill(f *flight[V], lease item.Lease, v V, absent bool) bool 
 	var err error
 	if absent {
 		it.TTL = l.cfg.NegativeTTL
-		it.Value = newEnvelope(kindAbsent, time.Now(), life{soft: it.TTL, hard: it.TTL, keep: it.TTL})
+		it.Value = newEnvelope(kindAbsent, time.Now(), life{soft: it.TTL, hard: it.TTL, keep: it.TTL}, 0)
 		sealEnvelope(it.Value, f.key)
 	} else {
 		it.Value, err = l.encode(f.key, v, f.cost)

@@ -125,7 +125,7 @@ func (l *Loader[V]) markerOf(key string) string { return l.cfg.Prefix + markerPr
 // voided deletes the marker, so it is tried again until one has stood.
 func (l *Loader[V]) mark(ctx context.Context, key string) error {
 	marker := l.markerOf(key)
-	b := newEnvelope(kindAbsent, time.Now(), life{})
+	b := newEnvelope(kindAbsent, time.Now(), life{}, 0)
 	sealEnvelope(b, marker)
 	var err error
 	for range markerTries {

@@ -2,7 +2,6 @@ package loader
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/memherd/memherd/client/item"
@@ -38,6 +37,9 @@ func (l *Loader[V]) openAs(full string, b []byte, decode func([]byte) (V, error)
 	return v, e, nil
 }
 
+// smallValue is the room that a codec finds for what it appends: enough for a small value in one allocation.
+const smallValue = 90
+
 // encode returns the sealed envelope of v, whose load took cost; 0 if it was not loaded.
 func (l *Loader[V]) encode(full string, v V, cost time.Duration) (b []byte, err error) {
 	defer func() {
@@ -45,7 +47,7 @@ func (l *Loader[V]) encode(full string, v V, cost time.Duration) (b []byte, err 
 			b, err = nil, fmt.Errorf("%w: %v", errCodecPanic, p)
 		}
 	}()
-	b, err = l.cfg.Codec.Encode(newEnvelope(kindValue, time.Now(), l.lifeOf(cost)), v)
+	b, err = l.cfg.Codec.Encode(newEnvelope(kindValue, time.Now(), l.lifeOf(cost), smallValue), v)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("memherd: codec: %w", err)
@@ -63,7 +65,7 @@ func (l *Loader[V]) enclose(full string, data []byte) ([]byte, error) {
 	if len(data) > l.cfg.MaxValueBytes {
 		return nil, errTooLarge
 	}
-	b := slices.Grow(newEnvelope(kindValue, time.Now(), l.lifeOf(0)), len(data))
+	b := newEnvelope(kindValue, time.Now(), l.lifeOf(0), len(data))
 	b = append(b, data...)
 	sealEnvelope(b, full)
 	return b, nil

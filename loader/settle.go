@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	"github.com/memherd/memherd/client/item"
 )
@@ -16,6 +17,22 @@ const settleAtOnce = 128
 type settlement struct {
 	job
 	has bool
+}
+
+// again is what is to be stored again: leases and items of the writes at these positions. Its memory is used again.
+type again struct {
+	at     []int
+	leases []item.Lease
+	items  []item.Item
+}
+
+var againPool = sync.Pool{New: func() any { return new(again) }}
+
+func (a *again) done() {
+	clear(a.leases)
+	clear(a.items)
+	*a = again{a.at[:0], a.leases[:0], a.items[:0]}
+	againPool.Put(a)
 }
 
 // settleAll sees to the copies after the origin has the writes, or is not to have them,
@@ -58,7 +75,8 @@ func (l *Loader[V]) settleHeld(held []settlement) {
 	// Without cancellation: Close may have stopped waiting, the origin has it all the same.
 	ctx := context.WithoutCancel(l.back.ctx)
 	var gone []int // positions
-	again, leases, items := make([]int, 0, len(held)), make([]item.Lease, 0, len(held)), make([]item.Item, 0, len(held))
+	again := againPool.Get().(*again)
+	defer again.done()
 	for i, s := range held {
 		if !l.back.isNewest(s.job) {
 			continue
@@ -69,18 +87,18 @@ func (l *Loader[V]) settleHeld(held []settlement) {
 		if kept.State == item.LeaseWrite && e.cached == rec.Version.Seq && s.has && !rec.Deleted {
 			if b, err := l.enclose(rec.Key, rec.Value); err == nil {
 				l.void(rec.Key)
-				again, leases = append(again, i), append(leases, kept)
-				items = append(items, item.Item{Key: rec.Key, Value: b, TTL: l.keep()})
+				again.at, again.leases = append(again.at, i), append(again.leases, kept)
+				again.items = append(again.items, item.Item{Key: rec.Key, Value: b, TTL: l.keep()})
 				continue
 			}
 		}
 		gone = append(gone, i)
 	}
-	if len(again) > 0 {
+	if len(again.at) > 0 {
 		sctx, cancel := settle(ctx)
-		errs := l.storeBackMany(sctx, leases, items)
+		errs := l.storeBackMany(sctx, again.leases, again.items)
 		cancel()
-		for n, i := range again {
+		for n, i := range again.at {
 			if err := errs[n]; err != nil && !errors.Is(err, errDeletedAll) {
 				gone = append(gone, i)
 			}

@@ -150,11 +150,15 @@ func (j *Journal) refuses() error {
 func (j *Journal) commit() {
 	c := change{strike: j.strike, clock: j.clock}
 	j.strike = nil
-	n := 0
-	for n < len(j.queue) && len(c.put) < mostAtOnce {
-		c.put = append(c.put, j.queue[n].recs...)
-		c.strike = append(c.strike, j.queue[n].strike...)
+	n, records := 0, 0
+	for n < len(j.queue) && records < mostAtOnce {
+		records += len(j.queue[n].recs)
 		n++
+	}
+	c.put = make([]loader.Record, 0, records)
+	for _, g := range j.queue[:n] {
+		c.put = append(c.put, g.recs...)
+		c.strike = append(c.strike, g.strike...)
 	}
 	groups := j.queue[:n:n]
 	j.queue = j.queue[n:]

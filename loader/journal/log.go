@@ -191,14 +191,14 @@ func (l *log) renew() error {
 	spans := make(map[uint64]span, len(l.live))
 	f := &l.built
 	seqs := slices.Sorted(maps.Keys(l.live))
-	var encoded []byte
+	var w window
 	for first := true; first || len(seqs) > 0; first = false {
 		f.begin(next.salt, l.clock)
 		for len(seqs) > 0 && len(f.b) < l.frame {
 			seq := seqs[0]
 			seqs = seqs[1:]
-			var err error
-			if encoded, err = l.read(seq, encoded); err != nil {
+			encoded, err := l.read(seq, &w)
+			if err != nil {
 				return err
 			}
 			from, to := f.copy(seq, encoded)
@@ -231,13 +231,26 @@ func (l *log) copied() int64 {
 	return n + (n/int64(l.frame)+1)*(frameHead+pageSize)
 }
 
-// read returns a record that is live, as it is encoded, in b's memory if it has room.
-func (l *log) read(seq uint64, b []byte) ([]byte, error) {
+// window is a part of the file in memory: records that are read in the order of Seq stand mostly in that of the file.
+type window struct {
+	b  []byte
+	at int64
+}
+
+const windowSize = 64 * pageSize
+
+// read returns a record that is live, as it is encoded, in w's memory.
+func (l *log) read(seq uint64, w *window) ([]byte, error) {
 	s := l.live[seq]
-	b = slices.Grow(b[:0], int(s.size))[:s.size]
-	if _, err := l.store.ReadAt(b, s.at); err != nil {
-		return b, err
+	if s.at < w.at || s.at+int64(s.size) > w.at+int64(len(w.b)) {
+		size := max(int64(s.size), min(windowSize, l.size-s.at))
+		w.b, w.at = slices.Grow(w.b[:0], int(size))[:size], s.at
+		if _, err := l.store.ReadAt(w.b, w.at); err != nil {
+			w.b = nil
+			return nil, err
+		}
 	}
+	b := w.b[s.at-w.at:][:s.size]
 	return b, checkRecord(seq, b)
 }
 
@@ -245,10 +258,10 @@ func (l *log) read(seq uint64, b []byte) ([]byte, error) {
 func (l *log) load(fn func(loader.Record) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var b []byte
+	var w window
 	for _, seq := range slices.Sorted(maps.Keys(l.live)) {
-		var err error
-		if b, err = l.read(seq, b); err != nil {
+		b, err := l.read(seq, &w)
+		if err != nil {
 			return err
 		}
 		r, err := decode(seq, b)
