@@ -17,7 +17,7 @@ ORDER      = $(addprefix -first ,$(SLOW)) $(addprefix -also ,$(NESTED))
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads bench-loaders lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-planted soak-kill soak-schedules soak-strong soak-differential bench-node bench-hitratio bench-hot bench-near clean
+.PHONY: help build demo test race fuzz bench bench-client bench-micro bench-ring bench-late bench-fault bench-loads bench-loaders lint check tools soak-demo soak-race soak-late soak-stray soak-sim soak-planted soak-kill soak-crash soak-schedules soak-strong soak-differential bench-node bench-hitratio bench-hot bench-near clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,7 +120,10 @@ soak-planted: ## plants bugs in the client, one after the other, and has its tes
 	MEMHERD_PLANTED=1 $(GO) test -timeout 120m -count 1 -v -run '^TestPlantedBugsAreFound$$' ./client
 
 soak-kill: ## 1,000 processes that write back are killed, each at another moment: about 5 min
-	MEMHERD_SCALE=34 $(GO) test -timeout 120m -count 1 -v -run '^TestKilledAgainAndAgain$$' ./loader/journal
+	MEMHERD_SCALE=36 $(GO) test -timeout 120m -count 1 -v -run '^TestKilledAgainAndAgain$$' ./loader/journal
+
+soak-crash: ## 500,000 failures of power at writes of the journal, and in the recovery from them: about 3 min
+	MEMHERD_SCALE=20 $(GO) test -timeout 60m -count 1 -run '^TestCrashAtEveryWrite$$' -v ./loader/journal
 
 soak-schedules: ## 1,000,000 schedules of loads, writes, invalidations and restarts: about a minute
 	MEMHERD_SCALE=10 $(GO) test -timeout 60m -count 1 -v -run '^TestEverySchedule$$' ./loader

@@ -200,14 +200,19 @@ func (c *crasher) play(m *memStore) *log {
 func TestCrashAtEveryWrite(t *testing.T) {
 	crashes, generations := 0, uint64(0)
 	for seed := range Scaled(300) {
-		t.Run(strconv.Itoa(seed), func(t *testing.T) {
+		func() {
+			defer func() {
+				if t.Failed() {
+					t.Log("seed", seed)
+				}
+			}()
 			m := newStore()
 			c := &crasher{Rand: rand.New(rand.NewPCG(uint64(seed), 1)), require: require.New(t), accepted: map[uint64]string{}}
 			c.underway = c.accepted
 			m.before = func() { c.crash(m) }
 			generations += c.play(m).head.generation
 			crashes += c.crashes
-		})
+		}()
 	}
 	t.Logf("%d crashes, %d generations", crashes, generations)
 	require.Positive(t, crashes)
