@@ -247,6 +247,29 @@ func TestTornOverAnOlderFrame(t *testing.T) {
 	require.Greater(t, torn, 10*frameHead)
 }
 
+// A journal that is opened again and again with the same pending needs no more room than twice that.
+func TestOpenedAgainAndAgain(t *testing.T) {
+	m := newStore()
+	c := &crasher{require: require.New(t)}
+	l := c.open(m)
+	for seq := range uint64(30) {
+		clock := loader.Version{Seq: seq + 1}
+		require.NoError(t, l.commit(change{put: []loader.Record{{Key: "k", Value: make([]byte, 100*seq), Version: clock}}, clock: clock}))
+	}
+	had := c.state(l)
+	for range 3 {
+		require.NoError(t, l.close())
+		l = c.open(m)
+	}
+	size := len(m.data)
+	for range 20 {
+		require.NoError(t, l.close())
+		l = c.open(m)
+		require.LessOrEqual(t, len(m.data), size)
+	}
+	require.Equal(t, had, c.state(l))
+}
+
 // played returns a closed log of a few commits, and what it held after each.
 func played(t *testing.T, closed bool) (m *memStore, states []map[uint64]string) {
 	m = newStore()

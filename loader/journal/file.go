@@ -67,13 +67,13 @@ func openJournal(path string, f file) (*Journal, error) {
 	case errors.Is(err, errForeign):
 		return nil, fmt.Errorf("journal: %s is no journal or damaged, it is left as it is: give another name: %w", path, err)
 	case err != nil:
-		return nil, fmt.Errorf("journal: reading %s: %w", path, err)
+		return nil, fmt.Errorf("journal: opening %s: %w", path, err)
 	}
 	j := newJournal(path, l)
 	j.clock = l.clock
 	j.clock.Writer = l.head.writer
 	if err := l.load(func(r loader.Record) error { j.live[r.Key] = r.Version.Seq; return nil }); err != nil {
-		return nil, fmt.Errorf("journal: reading %s: %w", path, err)
+		return nil, fmt.Errorf("journal: opening %s: %w", path, err)
 	}
 	return j, nil
 }

@@ -59,7 +59,6 @@ type log struct {
 	size   int64 // the file's
 	clock  loader.Version
 	live   map[uint64]span // by Seq
-	bytes  int64           // of all in live
 	built  frame           // memory for the next one
 	unsaid bool            // the last frame has records, see close
 	syncs  uint64          // so far
@@ -133,10 +132,10 @@ func (l *log) commit(c change) error {
 		return err
 	}
 	for i, r := range c.put {
-		l.put(r.Version.Seq, spans[i])
+		l.live[r.Version.Seq] = spans[i]
 	}
 	for _, seq := range c.strike {
-		l.strike(seq)
+		delete(l.live, seq)
 	}
 	l.clock = c.clock
 	l.unsaid = len(c.put) > 0
@@ -145,18 +144,6 @@ func (l *log) commit(c change) error {
 		f.b = nil
 	}
 	return nil
-}
-
-func (l *log) put(seq uint64, s span) {
-	l.live[seq] = s
-	l.bytes += int64(s.size)
-}
-
-func (l *log) strike(seq uint64) {
-	if s, ok := l.live[seq]; ok {
-		l.bytes -= int64(s.size)
-		delete(l.live, seq)
-	}
 }
 
 // append writes b, whole pages, behind what is there.
@@ -184,13 +171,13 @@ func (l *log) sync() error {
 // says otherwise, is not.
 func (l *log) renew() error {
 	next := head{generation: l.head.generation + 1, start: firstPage, salt: random(), writer: l.head.writer}
-	if most := l.copied(); l.head.start-firstPage < most {
+	seqs := slices.Sorted(maps.Keys(l.live))
+	if l.head.start-firstPage < l.copied(seqs) {
 		next.start = l.pos
 	}
 	l.pos = next.start
 	spans := make(map[uint64]span, len(l.live))
 	f := &l.built
-	seqs := slices.Sorted(maps.Keys(l.live))
 	var w window
 	for first := true; first || len(seqs) > 0; first = false {
 		f.begin(next.salt, l.clock)
@@ -225,11 +212,20 @@ func (l *log) renew() error {
 	return nil
 }
 
-// copied is how much room the copies of all that is live take, at most.
-func (l *log) copied() int64 {
-	n := l.bytes + recordLead*int64(len(l.live))
-	return n + (n/int64(l.frame)+1)*(frameHead+pageSize)
+// copied is how long the copies of these are. It is exact, so that a journal that is opened again and again, with the same
+// pending and no room on the disk, finds room in its file.
+func (l *log) copied(seqs []uint64) int64 {
+	total, frame := 0, frameHead
+	for _, seq := range seqs {
+		if frame >= l.frame {
+			total, frame = total+wholePages(frame), frameHead
+		}
+		frame += recordLead + int(l.live[seq].size)
+	}
+	return int64(total + wholePages(frame))
 }
+
+func wholePages(n int) int { return (n + pageSize - 1) / pageSize * pageSize }
 
 // window is a part of the file in memory: records that are read in the order of Seq stand mostly in that of the file.
 type window struct {

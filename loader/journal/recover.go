@@ -40,14 +40,14 @@ func (l *log) recover() error {
 			if seq > binary.BigEndian.Uint64(b[20:]) {
 				return fmt.Errorf("%w: record %d is behind its commit's clock", errDamaged, seq)
 			}
-			l.put(seq, span{l.pos + int64(from), int32(to - from)})
+			l.live[seq] = span{l.pos + int64(from), int32(to - from)}
 			return checkRecord(seq, b[from:to])
-		}, l.strike)
+		}, func(seq uint64) { delete(l.live, seq) })
 		if err != nil {
 			return err
 		}
 		l.clock = clock
-		l.pos += (n + pageSize - 1) / pageSize * pageSize
+		l.pos += int64(wholePages(int(n)))
 	}
 }
 
