@@ -122,8 +122,8 @@ soak-planted: ## plants bugs in the client, one after the other, and has its tes
 soak-kill: ## 1,000 processes that write back are killed, each at another moment: about 5 min
 	MEMHERD_SCALE=36 $(GO) test -timeout 120m -count 1 -v -run '^TestKilledAgainAndAgain$$' ./loader/journal
 
-soak-crash: ## 500,000 failures of power at writes of the journal, and in the recovery from them: about 3 min
-	MEMHERD_SCALE=20 $(GO) test -timeout 60m -count 1 -run '^TestCrashAtEveryWrite$$' -v ./loader/journal
+soak-crash: ## 1,000,000 failures of power at writes of the journal, and in the recovery from them: about 3 min
+	MEMHERD_SCALE=43 $(GO) test -timeout 60m -count 1 -run '^TestCrashAtEveryWrite$$' -v ./loader/journal
 
 soak-schedules: ## 1,000,000 schedules of loads, writes, invalidations and restarts: about a minute
 	MEMHERD_SCALE=10 $(GO) test -timeout 60m -count 1 -v -run '^TestEverySchedule$$' ./loader
