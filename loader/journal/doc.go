@@ -12,7 +12,8 @@
 // are two, so that the file has 8 MiB, or four times as much as is pending at once, and becomes shorter again.
 //
 // A crash, of the process or of the machine, at any moment leaves everything that was accepted, and what was being
-// accepted wholly or not at all. A file that goes bad later is refused, not misread; only where the last commit before a crash
+// accepted wholly or not at all. Open writes what is pending anew, for which the file, or else the disk, needs as much room again.
+// A file that goes bad later is refused, not misread; only where the last commit before a crash
 // goes bad is that not to be known from a commit that the crash has cut.
 //
 // After a failure of the disk nothing more is accepted until the file is opened again:

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 
@@ -117,6 +119,73 @@ func TestAllOfAGroupHear(t *testing.T) {
 		require.ErrorContains(t, <-errs, "no space left")
 	}
 	require.Error(t, j.Close())
+}
+
+// Who closes again hears when, and how, the first Close has ended.
+func TestCloseTwice(t *testing.T) {
+	j, f, _ := openFaulty(t)
+	f.begun, f.goOn = make(chan bool), make(chan bool)
+	f.before = errors.New("no space left on device")
+	appended, closed := make(chan error, 1), make(chan error, 2)
+	go func() { appended <- j.Append(one("k")) }()
+	<-f.begun
+	for range 2 {
+		go func() { closed <- j.Close() }()
+	}
+	ends := func() bool {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return j.closed
+	}
+	for !ends() {
+		runtime.Gosched()
+	}
+	require.Empty(t, closed)
+	f.goOn <- true
+	require.ErrorContains(t, <-appended, "no space left")
+	for range 2 {
+		require.ErrorContains(t, <-closed, "no space left")
+	}
+}
+
+// What has been written is nobody's to keep.
+func TestKeepsNoValue(t *testing.T) {
+	j, _, _ := openFaulty(t)
+	value := make([]byte, 100<<10)
+	kept := weak.Make(&value[0])
+	require.NoError(t, j.Append([]loader.Record{{Key: "k", Value: value}}))
+	runtime.GC()
+	require.Nil(t, kept.Value())
+	require.NoError(t, j.Close())
+}
+
+// While one waits for the lock, another file may come to stand under the name: then it has the one that does, or none.
+func TestAnotherFileInItsPlace(t *testing.T) {
+	for range 20 {
+		path := filepath.Join(t.TempDir(), "j")
+		first, err := Open(path)
+		require.NoError(t, err)
+		second := make(chan *Journal)
+		go func() {
+			j, _ := Open(path)
+			second <- j
+		}()
+		runtime.Gosched()
+		require.NoError(t, os.Rename(path, path+".old"))
+		if j := <-second; j != nil {
+			has, err := j.disk.(*log).store.(file).Stat()
+			require.NoError(t, err)
+			is, err := os.Stat(path)
+			require.NoError(t, err)
+			require.True(t, os.SameFile(has, is))
+			require.NoError(t, j.Close())
+		}
+		require.NoError(t, first.Append(one("k")))
+		require.NoError(t, first.Close())
+		first, err = Open(path + ".old")
+		require.NoError(t, err)
+		require.NoError(t, first.Close())
+	}
 }
 
 // A crash in the middle of a commit leaves the file with a part of what was being written. Every beginning of the new

@@ -84,19 +84,25 @@ func lockFile(path string) (file, error) {
 	if err != nil {
 		return file{}, fmt.Errorf("journal: opening %s: %w", path, err)
 	}
-	name := path
+	name, flags := path, os.O_RDWR
 	if runtime.GOOS == "windows" { // where what is locked cannot be read through another handle
-		name += ".lock"
+		name, flags = path+".lock", os.O_CREATE|os.O_RDWR
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
 	defer cancel()
-	l := flock.New(name, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o600))
+	l := flock.New(name, flock.SetFlag(flags), flock.SetPermissions(0o600))
 	switch _, err := l.TryLockContext(ctx, lockRetry); {
 	case errors.Is(err, context.DeadlineExceeded):
 		err = fmt.Errorf("journal: %s is in use by another process or loader: each needs a file of its own", path)
 		return file{}, errors.Join(err, f.Close())
 	case err != nil:
 		return file{}, errors.Join(fmt.Errorf("journal: locking %s: %w", path, err), f.Close())
+	}
+	if name == path {
+		has, err := f.Stat()
+		if locked, lerr := l.Stat(); err != nil || lerr != nil || !os.SameFile(has, locked) {
+			return file{}, errors.Join(fmt.Errorf("journal: opening %s: another file was put in its place meanwhile", path), err, lerr, f.Close(), l.Close())
+		}
 	}
 	return file{f, l}, nil
 }
@@ -114,7 +120,7 @@ func create(path string) error {
 	case err == nil && info.Size() == 0:
 		return fmt.Errorf("journal: %s is empty, no journal: remove it first", path)
 	case err == nil:
-		return nil
+		return syncDir(path, dir)
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("journal: opening %s: %w", path, err)
 	}

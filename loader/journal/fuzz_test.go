@@ -34,7 +34,7 @@ func FuzzJournal(f *testing.F) {
 		for at := 0; at < len(b); at += pageSize {
 			switch page := b[at:]; {
 			case at < firstPage && len(page) >= headSize:
-				binary.BigEndian.PutUint32(page[52:], crc32.Checksum(page[:52], castagnoli))
+				binary.BigEndian.PutUint32(page[60:], crc32.Checksum(page[:60], castagnoli))
 			case at >= firstPage:
 				if n, ok := frameLength(page, 99); ok && n <= int64(len(page)) {
 					binary.BigEndian.PutUint32(page[8:], frameSum(page[:n]))

@@ -19,9 +19,10 @@ import (
 //	28:36  its first byte in the file
 //	36:44  its salt, with which each of its frames begins
 //	44:52  Version.Writer
-//	52:56  CRC-32C of what is above
+//	52:60  to where its frames have been synced before this was written: where one of them is not whole, it has gone bad
+//	60:64  CRC-32C of what is above
 //
-// Both heads say the same, but for moments of a change of generation, where one of them may be torn or one behind: the
+// Both heads say the same, but for moments of a change of generation, where one of them may be torn or one behind, and of Close: the
 // second is written when the first is on the disk. So one that goes bad later does not bring an old generation back.
 //
 // A page that has been synced is not written again while its generation counts, so that no write that was accepted
@@ -31,7 +32,7 @@ const (
 	firstPage = 2 * pageSize // behind the heads
 	magic     = "memherd journal\n"
 	format    = 2
-	headSize  = 56
+	headSize  = 64
 )
 
 var errForeign = errors.New("it does not begin as a journal does")
@@ -41,6 +42,7 @@ type head struct {
 	start      int64
 	salt       uint64
 	writer     uint64
+	reach      int64 // its frames are whole at least to here: they were synced before this was written
 }
 
 func random() uint64 {
@@ -57,6 +59,7 @@ func (h head) encode() []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(h.start))
 	b = binary.BigEndian.AppendUint64(b, h.salt)
 	b = binary.BigEndian.AppendUint64(b, h.writer)
+	b = binary.BigEndian.AppendUint64(b, uint64(h.reach))
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	return b[:pageSize]
 }
@@ -69,13 +72,14 @@ func decodeHead(b []byte) (h head, err error) {
 	if v := binary.BigEndian.Uint32(b[16:]); v > format {
 		return h, newerError(v)
 	}
-	if binary.BigEndian.Uint32(b[52:]) != crc32.Checksum(b[:52], castagnoli) {
+	if binary.BigEndian.Uint32(b[60:]) != crc32.Checksum(b[:60], castagnoli) {
 		return h, fmt.Errorf("%w: its head has a wrong sum", errDamaged)
 	}
 	h.generation = binary.BigEndian.Uint64(b[20:])
 	h.start = int64(binary.BigEndian.Uint64(b[28:]))
 	h.salt = binary.BigEndian.Uint64(b[36:])
 	h.writer = binary.BigEndian.Uint64(b[44:])
+	h.reach = int64(binary.BigEndian.Uint64(b[52:]))
 	if h.start < firstPage || h.start%pageSize != 0 {
 		return h, fmt.Errorf("%w: its head says that it begins at byte %d", errDamaged, h.start)
 	}
@@ -102,17 +106,15 @@ func readHead(r io.ReaderAt) (head, error) {
 	for i := range errs {
 		var h head
 		h, errs[i] = decodeHead(b[min(i*pageSize, n):min((i+1)*pageSize, n)])
-		var newer newerError
-		switch {
-		case errors.As(errs[i], &newer):
-			return best, errs[i]
-		case errs[i] == nil && h.generation > best.generation:
+		if errs[i] == nil && h.generation > best.generation { // of two of one generation the first: it is written first
 			best = h
 		}
 	}
 	switch {
 	case best.generation > 0:
 		return best, nil
+	case errors.As(errs[0], new(newerError)):
+		return best, errs[0]
 	case isBolt(b):
 		return best, errBolt
 	case errors.Is(errs[0], errDamaged):

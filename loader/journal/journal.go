@@ -12,6 +12,8 @@ import (
 const (
 	// mostAtOnce is how many records one commit takes, about.
 	mostAtOnce = 1024
+	// mostBytes is how many bytes of values one commit takes, about.
+	mostBytes = 8 << 20
 	// forgetAfter is how long a forgotten record may stay in the file when no write comes
 	// that takes it along, and mostForgotten how many of them.
 	forgetAfter   = time.Second
@@ -44,8 +46,8 @@ type Journal struct {
 	path string
 	disk disk
 
-	mu       sync.Mutex // guards what follows; a leaf
-	quiet    *sync.Cond // leading has become false
+	mu       sync.Mutex // guards what follows; orders before log.mu (Replay)
+	quiet    *sync.Cond // leading has become false, or ended true
 	clock    loader.Version
 	live     map[string]uint64 // the number of each key's record
 	queue    []*group
@@ -55,6 +57,8 @@ type Journal struct {
 	timer    *time.Timer
 	failed   error // the disk's, for ever
 	closed   bool
+	ended    bool  // the first Close has returned endErr
+	endErr   error // its error
 	replayed bool
 
 	stats Stats
@@ -64,7 +68,7 @@ type Journal struct {
 type Stats struct {
 	Records uint64 // records accepted
 	Commits uint64 // commits, each of one fdatasync
-	Syncs   uint64 // fdatasyncs: those of commits, and two for each change of generation, see the package
+	Syncs   uint64 // fdatasyncs: those of commits, of Open, and two for each change of generation, see the package
 }
 
 func newJournal(path string, d disk) *Journal {
@@ -93,8 +97,8 @@ func (j *Journal) Append(recs []loader.Record) error {
 		return err
 	}
 	for _, r := range recs {
-		if r.Key == "" || len(r.Key) > maxKey {
-			return fmt.Errorf("journal: a key of %d bytes: 1 to %d are allowed", len(r.Key), maxKey)
+		if err := checkSizes(len(r.Key), len(r.Value)); err != nil {
+			return err
 		}
 	}
 	g := &group{recs: recs, turn: make(chan bool, 1)}
@@ -150,9 +154,12 @@ func (j *Journal) refuses() error {
 func (j *Journal) commit() {
 	c := change{strike: j.strike, clock: j.clock}
 	j.strike = nil
-	n, records := 0, 0
-	for n < len(j.queue) && records < mostAtOnce {
+	n, records, bytes := 0, 0, 0
+	for n < len(j.queue) && records < mostAtOnce && bytes < mostBytes {
 		records += len(j.queue[n].recs)
+		for _, r := range j.queue[n].recs {
+			bytes += len(r.Value)
+		}
 		n++
 	}
 	c.put = make([]loader.Record, 0, records)
@@ -170,11 +177,11 @@ func (j *Journal) commit() {
 		took := time.Since(begun)
 		j.mu.Lock()
 		j.crowd.done(len(groups), took)
-		j.stats.Commits++
 		if err != nil {
 			err = fmt.Errorf("journal: writing %s: %w", j.path, err)
 			j.failed = err
 		} else {
+			j.stats.Commits++
 			j.stats.Records += uint64(len(c.put))
 		}
 	}
@@ -182,6 +189,7 @@ func (j *Journal) commit() {
 		g.err = err
 		g.turn <- false
 	}
+	clear(groups) // the queue's array keeps no values
 }
 
 // pass makes the first who waits the next leader.
@@ -236,7 +244,7 @@ func (j *Journal) sweep() {
 	j.pass()
 }
 
-// Replay implements loader.Journal. It fails after a call that has not: the journal has a loader.
+// Replay implements loader.Journal. It fails after a call that has not: the journal has a loader. fn may not call the journal.
 func (j *Journal) Replay(fn func(loader.Record) error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -264,12 +272,15 @@ func (j *Journal) Stats() Stats {
 
 // Close waits for commits under way, strikes out what is forgotten, and closes the file.
 // Close the loader first. Its error says that the file could not be written; what
-// was accepted is there all the same.
+// was accepted is there all the same. Further calls wait for the first and return its error.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {
-		return nil
+		for !j.ended {
+			j.quiet.Wait()
+		}
+		return j.endErr
 	}
 	j.closed = true
 	if j.timer != nil {
@@ -283,5 +294,7 @@ func (j *Journal) Close() error {
 	if cerr := j.disk.close(); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("journal: closing %s: %w", j.path, cerr))
 	}
+	j.ended, j.endErr = true, err
+	j.quiet.Broadcast()
 	return err
 }

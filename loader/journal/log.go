@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/memherd/memherd/loader"
@@ -60,9 +61,9 @@ type log struct {
 	clock  loader.Version
 	live   map[uint64]span // by Seq
 	built  frame           // memory for the next one
-	unsaid bool            // the last frame has records, see close
-	syncs  uint64          // so far
 	broken bool            // for ever: what the file has behind pos is not known
+
+	syncs atomic.Uint64 // so far; for who may not wait for a commit
 }
 
 // openLog reads the log in s, of size bytes, and begins a new generation with what is live in it. That is more than is
@@ -82,7 +83,7 @@ func openLog(s storage, size int64, m measure) (*log, error) {
 		err = l.renew()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("writing what is pending anew, of which nothing is lost: %w", err)
+		return nil, fmt.Errorf("writing what is pending anew, %d bytes, of which nothing is lost: %w", l.copied(slices.Collect(maps.Keys(l.live))), err)
 	}
 	return l, nil
 }
@@ -138,7 +139,6 @@ func (l *log) commit(c change) error {
 		delete(l.live, seq)
 	}
 	l.clock = c.clock
-	l.unsaid = len(c.put) > 0
 	l.broken = false
 	if cap(f.b) > mostKept {
 		f.b = nil
@@ -150,9 +150,14 @@ func (l *log) commit(c change) error {
 func (l *log) append(b []byte) error {
 	end := l.pos + int64(len(b))
 	if end > l.size {
-		// Zeros that find no room are no reason to refuse what may find it.
-		n, _ := l.store.WriteAt(make([]byte, (end-l.size+l.ahead-1)/l.ahead*l.ahead), l.size)
-		l.size += int64(n)
+		zeros := make([]byte, l.ahead)
+		for l.size < end {
+			n, err := l.store.WriteAt(zeros, l.size)
+			l.size += int64(n)
+			if err != nil {
+				break // zeros that find no room are no reason to refuse what may find it
+			}
+		}
 	}
 	if _, err := l.store.WriteAt(b, l.pos); err != nil {
 		return err
@@ -163,7 +168,7 @@ func (l *log) append(b []byte) error {
 }
 
 func (l *log) sync() error {
-	l.syncs++
+	l.syncs.Add(1)
 	return l.store.Sync()
 }
 
@@ -198,13 +203,14 @@ func (l *log) renew() error {
 	if err := l.sync(); err != nil {
 		return err
 	}
+	next.reach = l.pos // a copy that is not whole has gone bad
 	l.head, l.live = next, spans
 	if err := l.writeHeads(); err != nil {
 		return err
 	}
 	quota := max(l.quota, 2*(l.pos-next.start))
 	l.limit = next.start + quota
-	if least := firstPage + 2*quota; next.start == firstPage && l.size > 2*least {
+	if least := firstPage + 2*quota; next.start == firstPage && l.size > least+least/2 {
 		if l.store.Truncate(least) == nil { // much was pending once
 			l.size = least
 		}
@@ -215,17 +221,17 @@ func (l *log) renew() error {
 // copied is how long the copies of these are. It is exact, so that a journal that is opened again and again, with the same
 // pending and no room on the disk, finds room in its file.
 func (l *log) copied(seqs []uint64) int64 {
-	total, frame := 0, frameHead
+	total, frame := int64(0), int64(frameHead)
 	for _, seq := range seqs {
-		if frame >= l.frame {
+		if frame >= int64(l.frame) {
 			total, frame = total+wholePages(frame), frameHead
 		}
-		frame += recordLead + int(l.live[seq].size)
+		frame += recordLead + int64(l.live[seq].size)
 	}
-	return int64(total + wholePages(frame))
+	return total + wholePages(frame)
 }
 
-func wholePages(n int) int { return (n + pageSize - 1) / pageSize * pageSize }
+func wholePages(n int64) int64 { return (n + pageSize - 1) / pageSize * pageSize }
 
 // window is a part of the file in memory: records that are read in the order of Seq stand mostly in that of the file.
 type window struct {
@@ -272,18 +278,15 @@ func (l *log) load(fn func(loader.Record) error) error {
 	return nil
 }
 
-func (l *log) synced() uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.syncs
-}
+func (l *log) synced() uint64 { return l.syncs.Load() }
 
-// close ends the log with a frame behind the last record, so that one that goes bad is known from one that was never
+// close says in the heads how far the log reaches, so that a frame that goes bad later is known from one that was never
 // accepted: see recover.
 func (l *log) close() error {
 	var err error
-	if !l.broken && l.unsaid {
-		err = l.commit(change{clock: l.clock})
+	if !l.broken && l.pos > l.head.reach {
+		l.head.reach = l.pos
+		err = l.writeHeads()
 	}
 	return errors.Join(err, l.store.Close())
 }

@@ -22,6 +22,7 @@ import (
 const (
 	recordHead = 15
 	maxKey     = 1<<16 - 1
+	maxValue   = 1 << 30
 
 	kindValue   = 1
 	kindDeleted = 2
@@ -31,6 +32,17 @@ var (
 	errDamaged = errors.New("it is damaged")
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
+
+// checkSizes refuses what a frame has no numbers for.
+func checkSizes(key, value int) error {
+	switch {
+	case key < 1 || key > maxKey:
+		return fmt.Errorf("journal: a key of %d bytes: 1 to %d are allowed", key, maxKey)
+	case value > maxValue:
+		return fmt.Errorf("journal: a value of %d bytes: %d at most are allowed", value, maxValue)
+	}
+	return nil
+}
 
 func appendRecord(b []byte, r loader.Record) []byte {
 	from := len(b)

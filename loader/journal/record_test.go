@@ -56,3 +56,11 @@ func TestEveryBitCounts(t *testing.T) {
 		require.ErrorIs(t, err, errDamaged)
 	}
 }
+
+func TestSizes(t *testing.T) {
+	require.NoError(t, checkSizes(1, 0))
+	require.NoError(t, checkSizes(maxKey, maxValue))
+	require.ErrorContains(t, checkSizes(0, 1), "a key of 0 bytes")
+	require.ErrorContains(t, checkSizes(maxKey+1, 1), "a key of 65536 bytes")
+	require.ErrorContains(t, checkSizes(1, maxValue+1), "a value of 1073741825 bytes: 1073741824 at most")
+}

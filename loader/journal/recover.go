@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 )
 
 // recover reads the generation that l.head names: its frames up to the first that is none or not whole. That is the
@@ -25,6 +26,9 @@ func (l *log) recover() error {
 		}
 		if !ok || n > l.size-l.pos {
 			return l.nothingBehind()
+		}
+		if n > math.MaxInt {
+			return fmt.Errorf("the commit at byte %d has %d bytes: more than this machine can read", l.pos, n)
 		}
 		if int64(cap(b)) < n {
 			b = make([]byte, n)
@@ -47,7 +51,7 @@ func (l *log) recover() error {
 			return err
 		}
 		l.clock = clock
-		l.pos += int64(wholePages(int(n)))
+		l.pos += wholePages(n)
 	}
 }
 
@@ -62,6 +66,9 @@ func (l *log) readAt(b []byte, at int64) error {
 
 // nothingBehind looks for frames of this generation behind l.pos, where what is written next goes.
 func (l *log) nothingBehind() error {
+	if l.pos < l.head.reach {
+		return fmt.Errorf("%w: the commit at byte %d is not whole, and what was lasting reached to %d", errDamaged, l.pos, l.head.reach)
+	}
 	b := make([]byte, max(0, min(256*pageSize, l.size-l.pos-pageSize)))
 	for at := l.pos + pageSize; at < l.size; at += int64(len(b)) {
 		n, err := l.store.ReadAt(b, at)
@@ -70,7 +77,7 @@ func (l *log) nothingBehind() error {
 		}
 		for i := 0; i+8 <= n; i += pageSize {
 			if binary.BigEndian.Uint64(b[i:]) == l.head.salt {
-				return fmt.Errorf("%w: the commit at byte %d has a wrong sum, and the one at %d is whole", errDamaged, l.pos, at+int64(i))
+				return fmt.Errorf("%w: the commit at byte %d has a wrong sum, and another begins at byte %d", errDamaged, l.pos, at+int64(i))
 			}
 		}
 	}
