@@ -119,6 +119,9 @@ func readFrame(b []byte, put func(seq uint64, from, to int) error, strike func(s
 			return wrong("ends within a record")
 		}
 		seq, n := binary.BigEndian.Uint64(b[at:]), int64(binary.BigEndian.Uint32(b[at+8:]))
+		if seq > clock.Seq {
+			return clock, fmt.Errorf("%w: record %d is behind its commit's clock, %d", errDamaged, seq, clock.Seq)
+		}
 		at += recordLead
 		if n > int64(len(b))-at {
 			return wrong("ends within a record")

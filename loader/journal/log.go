@@ -190,6 +190,9 @@ func (l *log) renew() error {
 			seq := seqs[0]
 			seqs = seqs[1:]
 			encoded, err := l.read(seq, &w)
+			if err == nil {
+				err = checkRecord(seq, encoded)
+			}
 			if err != nil {
 				return err
 			}
@@ -241,7 +244,7 @@ type window struct {
 
 const windowSize = 64 * pageSize
 
-// read returns a record that is live, as it is encoded, in w's memory.
+// read returns a record that is live, as it is encoded and unchecked, in w's memory.
 func (l *log) read(seq uint64, w *window) ([]byte, error) {
 	s := l.live[seq]
 	if s.at < w.at || s.at+int64(s.size) > w.at+int64(len(w.b)) {
@@ -252,8 +255,7 @@ func (l *log) read(seq uint64, w *window) ([]byte, error) {
 			return nil, err
 		}
 	}
-	b := w.b[s.at-w.at:][:s.size]
-	return b, checkRecord(seq, b)
+	return w.b[s.at-w.at:][:s.size], nil
 }
 
 // load tells all that is live, in the order of Seq.

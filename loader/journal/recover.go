@@ -41,9 +41,6 @@ func (l *log) recover() error {
 			return l.nothingBehind()
 		}
 		clock, err := readFrame(b, func(seq uint64, from, to int) error {
-			if seq > binary.BigEndian.Uint64(b[20:]) {
-				return fmt.Errorf("%w: record %d is behind its commit's clock", errDamaged, seq)
-			}
 			l.live[seq] = span{l.pos + int64(from), int32(to - from)}
 			return checkRecord(seq, b[from:to])
 		}, func(seq uint64) { delete(l.live, seq) })
