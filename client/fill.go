@@ -55,7 +55,7 @@ func (c *Client) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Out
 	if l.Gutter != "" && c.gutter != nil {
 		return c.fillSpare(ctx, op, l, req)
 	}
-	return c.fillWon(ctx, l, req)
+	return c.fillWon(ctx, &l, &req)
 }
 
 // FillKeep is Fill of a lease of LeaseWrite, and returns a lease for another one: its
@@ -93,12 +93,12 @@ func (c *Client) FillKeep(ctx context.Context, l item.Lease, it item.Item) (item
 }
 
 // fillWon fills under the tokens of a won lease.
-func (c *Client) fillWon(ctx context.Context, l item.Lease, req memproto.Request) (item.Outcome, error) {
+func (c *Client) fillWon(ctx context.Context, l *item.Lease, req *memproto.Request) (item.Outcome, error) {
 	const op = "fill"
 	out := item.Outcome{Copies: l.Copies}
 	t := c.top.Load()
 	if t.number != l.Placement {
-		c.giveBack(&l)
+		c.giveBack(l)
 		return out, c.leaseLost(op, "")
 	}
 	hash := t.ring.Hash(l.Key)
@@ -122,7 +122,7 @@ func (c *Client) fillWon(ctx context.Context, l item.Lease, req memproto.Request
 		if i == 0 {
 			if f.err != nil && ctx.Err() != nil {
 				// Nothing was sent, and nothing need be.
-				c.giveBack(&l)
+				c.giveBack(l)
 				return out, f.err
 			}
 			homeLost = false
@@ -140,7 +140,7 @@ func (c *Client) fillWon(ctx context.Context, l item.Lease, req memproto.Request
 			if err == nil && f.call.Resp.Status == memproto.StatusHD {
 				out.Confirmed++
 				if near && f.n.Name == l.Tokens[0].Node {
-					c.keepFilled(*f, &req, hash, &l)
+					c.keepFilled(*f, req, hash, l)
 				}
 				f.call.Free()
 				continue
@@ -260,9 +260,9 @@ func (c *Client) unfilled(ctx context.Context, w *writing, t *topology, hash uin
 
 // storeUnder makes the call that stores req where tok was taken, if nothing changed
 // there since.
-func (n *node) storeUnder(req memproto.Request, tok item.Token) *pipe.Call {
+func (n *node) storeUnder(req *memproto.Request, tok item.Token) *pipe.Call {
 	k := n.newCall()
-	k.Req, k.Under = req, tok.Life
+	k.Req, k.Under = *req, tok.Life
 	k.Req.Flags |= memproto.FlagC
 	k.Req.CAS = tok.CAS
 	return k

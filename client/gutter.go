@@ -207,7 +207,7 @@ func (c *Client) fillSpare(ctx context.Context, op string, l item.Lease, req mem
 		return out, c.leaseLost(op, tok.Node)
 	}
 	c.forSpare(&req, s)
-	f := s.n.launch(ctx, op, s.n.storeUnder(req, tok))
+	f := s.n.launch(ctx, op, s.n.storeUnder(&req, tok))
 	if _, err := f.wait(ctx); err != nil {
 		s.n.orphanWin(s.key, tok)
 		return out, err

@@ -62,7 +62,7 @@ var plantedBugs = []plantedBug{
 	{"what a node has missed is not looked at again once there is a connection", "exec.go",
 		"if read && n.barred() {", "if read && n.barred() && false {", "TestRule17WhatWasMissedIsNotRead"},
 	{"a restored copy is stored without its token", "restore.go",
-		"f := n.launch(ctx, op, n.storeUnder(req, tok))", "k := n.newCall()\n\tk.Req = req\n\tf := n.launch(ctx, op, k)", "TestRule4ADeleteDuringRestoring"},
+		"f := n.launch(ctx, op, n.storeUnder(&req, tok))", "k := n.newCall()\n\tk.Req = req\n\tf := n.launch(ctx, op, k)", "TestRule4ADeleteDuringRestoring"},
 	{"copies are revived without hold", "revive.go",
 		"waiting = append(waiting, flock{time.Now().Add(hold), won})", "waiting = append(waiting, flock{time.Now(), won})", "TestRule4ADeleteThatHasPassedTheCopy"},
 	{"a key is read where a delete of it is owed", "read.go",

@@ -123,7 +123,7 @@ func (c *Client) storeUnderToken(ctx context.Context, op string, n *node, tok it
 	if err != nil {
 		return false
 	}
-	f := n.launch(ctx, op, n.storeUnder(req, tok))
+	f := n.launch(ctx, op, n.storeUnder(&req, tok))
 	if _, err := f.wait(ctx); err != nil {
 		n.orphanWin(it.Key, tok)
 		return false

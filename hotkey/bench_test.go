@@ -2,6 +2,7 @@ package hotkey
 
 import (
 	"fmt"
+	"math/rand"
 	"testing"
 	"time"
 )
@@ -42,6 +43,29 @@ func BenchmarkNearHit(b *testing.B) {
 		}
 		sinkInt += len(v.Bytes)
 		i++
+	}
+}
+
+// BenchmarkNearHitMany reads more entries than the processor's caches hold: it shows how many lines of memory a hit touches.
+func BenchmarkNearHitMany(b *testing.B) {
+	const held = 1 << 17
+	n, err := NewNear(&Config{Staleness: time.Hour, Seed: 1, NearBytes: 1 << 30})
+	if err != nil {
+		b.Fatal(err)
+	}
+	keys, hashes := keyNames(held)
+	for _, i := range rand.Perm(held) { // so that neighbours in memory are not read one after the other
+		if !n.Put(hashes[i], keys[i], Value{Bytes: make([]byte, 100)}, n.Generation(hashes[i]), time.Now()) {
+			b.Fatal("refused")
+		}
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i = (i + 1) & (held - 1) {
+		s, ok := n.Look(hashes[i], keys[i])
+		if !ok {
+			b.Fatal("missed")
+		}
+		sinkInt += len(s.Bytes)
 	}
 }
 

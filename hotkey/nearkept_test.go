@@ -5,6 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/stretchr/testify/require"
@@ -105,4 +106,13 @@ func TestKeptIsOfTheBytesBesideIt(t *testing.T) {
 		}
 		return v, nil
 	})
+}
+
+// A hit reads the first two of an entry's three lines of memory.
+func TestEntryLayout(t *testing.T) {
+	var e entry
+	require.EqualValues(t, 64, unsafe.Offsetof(e.value)+unsafe.Sizeof(e.value.Bytes))
+	require.Zero(t, unsafe.Offsetof(e.value.Bytes))
+	require.Less(t, unsafe.Offsetof(e.reads), uintptr(128))
+	require.EqualValues(t, 3*64, unsafe.Sizeof(e)-unsafe.Sizeof(e.seal))
 }

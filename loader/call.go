@@ -30,7 +30,7 @@ func (l *Loader[V]) load(f *flight[V]) (v V, asOf uint64, err error) {
 	v, f.cost, err = l.race(ctx, l.userKey(f.key))
 	switch {
 	case err == nil:
-		l.learnUsual(f.cost)
+		l.pace.learn(f.cost)
 	case errors.Is(err, ErrNotFound):
 		l.count.notFound.Add(1)
 	default:

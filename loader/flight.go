@@ -36,7 +36,7 @@ type flight[V any] struct {
 	handed  *item.Lease // won by a caller while waiting
 	fate    fate
 
-	wake chan struct{} // cap 1: look at handed
+	wake chan struct{} // cap 1: look at handed; nil unless the flight began by waiting
 
 	unfilled error // why the value could not be cached; nil if it was voided
 
@@ -202,7 +202,10 @@ func (l *Loader[V]) launch(s *shard[V], ctx context.Context, key string, st star
 	if err := l.begin(); err != nil {
 		return nil, err
 	}
-	f := &flight[V]{key: key, ctx: ctx, waiting: !st.won(), wake: make(chan struct{}, 1), done: make(chan struct{})}
+	f := &flight[V]{key: key, ctx: ctx, waiting: !st.won(), done: make(chan struct{})}
+	if f.waiting {
+		f.wake = make(chan struct{}, 1)
+	}
 	s.put(f)
 	fly(s, f, st)
 	return f, nil

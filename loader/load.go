@@ -3,25 +3,12 @@ package loader
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/memherd/memherd/client/item"
 )
 
 const (
-	// The pause between two lease requests while another process loads is a quarter of
-	// the wait so far, from the first to the last, and a random quarter of it is left out so that processes do
-	// not ask in step. So a value is seen at most a quarter later than it was waited for, or a blunt pause, and no
-	// later than the last pause after it was filled.
-	firstPause = time.Millisecond
-	lastPause  = 50 * time.Millisecond
-	// Where it is known what a load usually takes there is little to see before that: the first pauses are
-	// a beforePart of it and up to bluntPause. Around it values come, and the pauses are a duePart, no less than finePause.
-	beforePart = 5
-	bluntPause = 2 * time.Millisecond
-	duePart    = 20
-	finePause  = 500 * time.Microsecond
 	// corruptTries is how many times one flight deletes what it cannot read before it
 	// loads without the cache: somebody keeps writing foreign values.
 	corruptTries = 3
@@ -30,33 +17,23 @@ const (
 	lateTries = 2
 )
 
-// nextPause is the pause of who has waited since began, where loads usually take so long, 0 if that is not known.
-func nextPause(began time.Time, usual time.Duration) time.Duration {
-	waited := time.Since(began)
-	due := usual - usual/(2*duePart) // not a pause later
-	switch {
-	case usual > 0 && waited < due:
-		first := max(min(usual/beforePart, bluntPause), finePause)
-		return min(max(waited/4, first), max(due-waited, finePause), lastPause)
-	case waited < usual+usual/4:
-		return min(max(usual/duePart, finePause), lastPause)
-	}
-	return min(max(waited/4, firstPause), lastPause)
-}
-
-// learnUsual takes down how long a load took: of the usual time a new one is an eighth. Two at one moment may count as one.
-func (l *Loader[V]) learnUsual(took time.Duration) {
-	usual := l.usual.Load()
-	if usual == 0 {
-		usual = int64(took)
-	}
-	l.usual.Store(usual + (int64(took)-usual)/8)
-}
-
 // fly runs one flight from start to landing.
 func (l *Loader[V]) fly(s *shard[V], f *flight[V], st start) {
 	defer l.wg.Done()
+	growStack()
 	l.land(s, f, l.resolve(s, f, st))
+}
+
+// growStack makes the stack of a goroutine that has just begun as large as a flight's becomes. It would become so by itself,
+// but when a dozen frames are on it, each of which is rewritten as the stack moves.
+//
+//go:noinline
+func growStack() (sum byte) {
+	var room [5 << 10]byte
+	for i := 0; i < len(room); i += 1024 {
+		sum += room[i]
+	}
+	return sum
 }
 
 // resolve finds f's result: a hit, a load under a lease, or a load without the cache.
@@ -85,7 +62,7 @@ func (l *Loader[V]) resolve(s *shard[V], f *flight[V], st start) result[V] {
 		case err != nil:
 			return l.loadOpen(s, f, err)
 		case lease.State == item.LeaseWon:
-			return l.loadLeased(s, f, lease)
+			return l.loadLeased(s, f, &lease)
 		case lease.State == item.LeaseHit || lease.State == item.LeaseRefresh:
 			v, e, err := l.open(f.key, lease.Item.Value)
 			age := l.ageOf(&e, lease.Item.TTL)
@@ -111,7 +88,7 @@ func (l *Loader[V]) resolve(s *shard[V], f *flight[V], st start) result[V] {
 				}
 				wait = !claimed
 			case lease.State == item.LeaseRefresh:
-				return l.loadLeased(s, f, lease)
+				return l.loadLeased(s, f, &lease)
 			case err != nil:
 				if bad++; bad > corruptTries {
 					return l.loadOpen(s, f, err)
@@ -144,14 +121,14 @@ func (l *Loader[V]) resolve(s *shard[V], f *flight[V], st start) result[V] {
 				// leases, or its holders fail one after the other.
 				return l.loadOpen(s, f, errWaitedOut)
 			}
-			h, err := l.pause(s, f, nextPause(began, time.Duration(l.usual.Load())))
+			h, err := l.pause(s, f, l.pace.pause(time.Since(began)))
 			switch {
 			case err == errAbandoned:
 				return result[V]{err: err} // who attaches all the same starts over
 			case err != nil:
 				return result[V]{err: err, asOf: everyone}
 			case h != nil:
-				return l.loadLeased(s, f, *h)
+				return l.loadLeased(s, f, h)
 			}
 			l.count.polls.Add(1)
 			ask = true
@@ -161,15 +138,18 @@ func (l *Loader[V]) resolve(s *shard[V], f *flight[V], st start) result[V] {
 
 // lease asks the cache once more, on behalf of all who wait.
 func (l *Loader[V]) lease(f *flight[V], o item.LeaseOptions) (item.Lease, error) {
-	ctx, cancel := settle(f.ctx)
+	ctx, cancel := l.unbound(f)
 	defer cancel()
-	return l.cache.Lease(ctx, f.key, o)
+	sent := time.Now()
+	lease, err := l.cache.Lease(ctx, f.key, o)
+	l.pace.answered(time.Since(sent))
+	return lease, err
 }
 
-// pause waits about d, less when something happens: a caller handed its lease in
+// pause waits for d, less when something happens: a caller handed its lease in
 // (returned), everybody left (errAbandoned) or the loader closes (ErrClosed).
 func (l *Loader[V]) pause(s *shard[V], f *flight[V], d time.Duration) (*item.Lease, error) {
-	t := time.NewTimer(d - rand.N(d/4))
+	t := time.NewTimer(d)
 	defer t.Stop()
 	closing := false
 	select {
@@ -218,7 +198,7 @@ func (l *Loader[V]) discard(f *flight[V]) {
 // fresh, and an origin that lost its cache needs the sharing most.
 func (l *Loader[V]) loadOpen(s *shard[V], f *flight[V], cause error) result[V] {
 	if h := s.take(f); h != nil {
-		return l.loadLeased(s, f, *h) // the cache is not so ill: a caller just won
+		return l.loadLeased(s, f, h) // the cache is not so ill: a caller just won
 	}
 	v, err := l.loadBare(f, cause)
 	return result[V]{val: v, err: err, asOf: everyone}
@@ -247,25 +227,25 @@ func (l *Loader[V]) loadBare(f *flight[V], cause error) (v V, err error) {
 // the lease and the fill, and nobody joined after the fill, so the value is good for
 // every waiter. Were 2 after 3, this could happen: fill accepted; another process
 // deletes the key and returns; a reader joins; the reader gets the deleted value.
-func (l *Loader[V]) loadLeased(s *shard[V], f *flight[V], lease item.Lease) result[V] {
+func (l *Loader[V]) loadLeased(s *shard[V], f *flight[V], lease *item.Lease) result[V] {
 	lease = l.latest(s, f, lease)
 	v, asOf, err := l.load(f)
 	return l.conclude(s, f, lease, v, asOf, err)
 }
 
 // latest ends the waiting of f and returns the lease to use: lease, or a newer one.
-func (l *Loader[V]) latest(s *shard[V], f *flight[V], lease item.Lease) item.Lease {
+func (l *Loader[V]) latest(s *shard[V], f *flight[V], lease *item.Lease) *item.Lease {
 	h := s.take(f)
 	if h == nil {
 		return lease
 	}
 	// A caller won after this lease was given, so this one is void; use the newer.
-	l.release(f.ctx, lease)
-	return *h
+	l.release(f.ctx, *lease)
+	return h
 }
 
 // conclude does what is left to do after a load under lease came to v or err.
-func (l *Loader[V]) conclude(s *shard[V], f *flight[V], lease item.Lease, v V, asOf uint64, err error) result[V] {
+func (l *Loader[V]) conclude(s *shard[V], f *flight[V], lease *item.Lease, v V, asOf uint64, err error) result[V] {
 	res := result[V]{val: v, err: err, asOf: asOf}
 	absent := errors.Is(err, ErrNotFound)
 	if err != nil && !absent {
@@ -277,7 +257,7 @@ func (l *Loader[V]) conclude(s *shard[V], f *flight[V], lease item.Lease, v V, a
 		return l.unproven(f, res)
 	case fateVoid:
 		l.count.voided.Add(1)
-		l.release(f.ctx, lease)
+		l.release(f.ctx, *lease)
 		return l.unproven(f, res)
 	}
 	switch {
@@ -287,10 +267,10 @@ func (l *Loader[V]) conclude(s *shard[V], f *flight[V], lease item.Lease, v V, a
 				res.val, res.err = v, nil
 			}
 		}
-		l.release(f.ctx, lease) // the next who asks wins at once
+		l.release(f.ctx, *lease) // the next who asks wins at once
 		return res
 	case absent && l.cfg.NegativeTTL < 0:
-		l.forget(f, lease)
+		l.forget(f, *lease)
 		return res
 	}
 	if !l.fill(f, lease, v, absent) {
@@ -301,7 +281,7 @@ func (l *Loader[V]) conclude(s *shard[V], f *flight[V], lease item.Lease, v V, a
 }
 
 // fill stores v or its absence and says whether the home copy took it.
-func (l *Loader[V]) fill(f *flight[V], lease item.Lease, v V, absent bool) bool {
+func (l *Loader[V]) fill(f *flight[V], lease *item.Lease, v V, absent bool) bool {
 	it := item.Item{Key: f.key, TTL: l.keep()}
 	var err error
 	if absent {
@@ -312,8 +292,10 @@ func (l *Loader[V]) fill(f *flight[V], lease item.Lease, v V, absent bool) bool 
 		it.Value, err = l.encode(f.key, v, f.cost)
 	}
 	if err == nil {
-		ctx, cancel := settle(f.ctx)
-		_, err = l.cache.Fill(ctx, lease, it)
+		ctx, cancel := l.unbound(f)
+		sent := time.Now()
+		_, err = l.cache.Fill(ctx, *lease, it)
+		l.pace.answered(time.Since(sent))
 		cancel()
 		if err == nil {
 			return true
@@ -325,6 +307,6 @@ func (l *Loader[V]) fill(f *flight[V], lease item.Lease, v V, absent bool) bool 
 	}
 	f.unfilled = err
 	l.notCached(f.key, err)
-	l.release(f.ctx, lease)
+	l.release(f.ctx, *lease)
 	return false
 }

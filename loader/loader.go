@@ -17,12 +17,13 @@ type Loader[V any] struct {
 	cache Cache
 	// checkKey refuses what the cache would not take as a key.
 	checkKey func(key string) error
+	timed    bool // see Timed
 	cfg      Config[V]
 	table    table[V]
 	doors    *doors        // what loads pass through
 	seq      atomic.Uint64 // points in time, see result
 	count    counters
-	usual    atomic.Int64  // nanoseconds that a load takes, moving; 0 before the first
+	pace     pace          // how long loads take, and who waits for one of them pauses
 	closing  chan struct{} // closed by Close: flights that wait give up
 	back     *flusher[V]   // nil without Back.Journal
 	audit    *auditor      // nil without Audit.Share
@@ -56,6 +57,9 @@ func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
 	}
 	if k, ok := c.(KeyChecker); ok {
 		l.checkKey = k.CheckKey
+	}
+	if t, ok := c.(Timed); ok {
+		l.timed = 0 < t.Timeout() && t.Timeout() <= cacheTimeout
 	}
 	if cfg.Consistency == Strong {
 		l.cache = readHomeOnly(c)
@@ -235,6 +239,14 @@ const cacheTimeout = 5 * time.Second
 // has left.
 func settle(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
+}
+
+// unbound is settle for one request of a flight, of which there are many: it makes no timer for a cache that has its own.
+func (l *Loader[V]) unbound(f *flight[V]) (context.Context, context.CancelFunc) {
+	if l.timed {
+		return f.ctx, func() {} // nobody cancels it
+	}
+	return settle(f.ctx)
 }
 
 // release hands a lease back. An error changes nothing: the lease runs out by itself.

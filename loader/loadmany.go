@@ -28,7 +28,7 @@ func (l *Loader[V]) flyMany(ctx context.Context, batch []member[V]) {
 	for i := range batch {
 		m := &batch[i]
 		keys[i] = l.userKey(m.f.key)
-		m.lease = l.latest(m.s, m.f, m.lease)
+		m.lease = *l.latest(m.s, m.f, &m.lease)
 	}
 	vals, took, asOf, err := l.loadMany(ctx, keys)
 	each(len(batch), func(i int) {
@@ -42,7 +42,7 @@ func (l *Loader[V]) flyMany(ctx context.Context, batch []member[V]) {
 			}
 		}
 		m.f.cost = took
-		l.land(m.s, m.f, l.conclude(m.s, m.f, m.lease, v, asOf, verr))
+		l.land(m.s, m.f, l.conclude(m.s, m.f, &m.lease, v, asOf, verr))
 	})
 }
 

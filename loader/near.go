@@ -24,11 +24,11 @@ type NearReader interface {
 // with them, so that whatever makes the near-cache forget the bytes (an own write, a new epoch, the
 // end of X, eviction) makes it forget the value; there is nothing else to look after.
 type kept[V any] struct {
-	by  *Loader[V] // several loaders may read one key, with codecs of their own
-	val V
-	envelope
+	by *Loader[V] // several loaders may read one key, with codecs of their own
 	// until is before when the value is surely fresh, so that a hit reads one clock only.
 	until time.Time
+	val   V
+	envelope
 }
 
 // keepLong is how long a value without times of its own is not asked about them.

@@ -190,7 +190,7 @@ func (l *Loader[V]) refill(s *shard[V], f *flight[V], lease item.Lease) error {
 	case absent && l.cfg.NegativeTTL < 0:
 		l.forget(f, lease)
 	default:
-		l.fill(f, lease, v, absent)
+		l.fill(f, &lease, v, absent)
 	}
 	return nil
 }

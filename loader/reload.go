@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/memherd/memherd/client/item"
@@ -68,8 +67,7 @@ func (l *Loader[V]) reload(f *flight[V]) (v V, err error) {
 			}
 		case lease.State == item.LeaseWait && time.Now().Before(giveUp):
 			// Another caller loads what is missing, maybe since before we were called.
-			pause := nextPause(began, time.Duration(l.usual.Load()))
-			t := time.NewTimer(pause - rand.N(pause/4))
+			t := time.NewTimer(l.pace.pause(time.Since(began)))
 			select {
 			case <-t.C:
 			case <-l.closing:
@@ -98,7 +96,7 @@ func (l *Loader[V]) reloadUnder(f *flight[V], lease item.Lease) (v V, err error,
 		l.release(f.ctx, lease)
 	case absent && l.cfg.NegativeTTL < 0:
 		l.forget(f, lease)
-	case !l.fill(f, lease, v, absent) && l.cfg.Consistency == Strong:
+	case !l.fill(f, &lease, v, absent) && l.cfg.Consistency == Strong:
 		cause, again := f.unfilled, f.unfilled == nil
 		if again {
 			cause = item.ErrLeaseLost
