@@ -149,10 +149,6 @@ func (c *Client) Close() error {
 	return c.journal.flush()
 }
 
-// Timeout returns Config.Timeout, or its default: a call that is given no deadline ends after a few tries of no more than
-// that each, and of Config.DialTimeout.
-func (c *Client) Timeout() time.Duration { return c.cfg.Timeout }
-
 // start makes sure that the maintenance goroutine runs; called when the first
 // connection is made, so that New starts nothing.
 func (c *Client) startMaintenance() {

@@ -2,7 +2,6 @@ package loader
 
 import (
 	"context"
-	"time"
 
 	"github.com/memherd/memherd/client/item"
 )
@@ -63,13 +62,6 @@ type MultiLeaser interface {
 // Peek. A miss is item.ErrCacheMiss.
 type Reader interface {
 	Get(ctx context.Context, key string) (item.Item, error)
-}
-
-// Timed is implemented by a Cache that ends every call by itself, whatever the context, as *client.Client does. Timeout is
-// for how long it waits for one node at most, the same whenever it is asked. With one of 5 s or less a loader sets no
-// timer for the requests that it makes on behalf of all who wait for a key.
-type Timed interface {
-	Timeout() time.Duration
 }
 
 // KeyChecker is implemented by a Cache that takes other keys than item.CheckKey

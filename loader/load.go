@@ -138,10 +138,8 @@ func (l *Loader[V]) resolve(s *shard[V], f *flight[V], st start) result[V] {
 
 // lease asks the cache once more, on behalf of all who wait.
 func (l *Loader[V]) lease(f *flight[V], o item.LeaseOptions) (item.Lease, error) {
-	ctx, cancel := l.unbound(f)
-	defer cancel()
 	sent := time.Now()
-	lease, err := l.cache.Lease(ctx, f.key, o)
+	lease, err := l.cache.Lease(l.bounds.of(f.ctx, sent), f.key, o)
 	l.pace.answered(time.Since(sent))
 	return lease, err
 }
@@ -292,11 +290,9 @@ func (l *Loader[V]) fill(f *flight[V], lease *item.Lease, v V, absent bool) bool
 		it.Value, err = l.encode(f.key, v, f.cost)
 	}
 	if err == nil {
-		ctx, cancel := l.unbound(f)
 		sent := time.Now()
-		_, err = l.cache.Fill(ctx, *lease, it)
+		_, err = l.cache.Fill(l.bounds.of(f.ctx, sent), *lease, it)
 		l.pace.answered(time.Since(sent))
-		cancel()
 		if err == nil {
 			return true
 		}

@@ -17,12 +17,12 @@ type Loader[V any] struct {
 	cache Cache
 	// checkKey refuses what the cache would not take as a key.
 	checkKey func(key string) error
-	timed    bool // see Timed
 	cfg      Config[V]
 	table    table[V]
 	doors    *doors        // what loads pass through
 	seq      atomic.Uint64 // points in time, see result
 	count    counters
+	bounds   bounds        // of requests of flights
 	pace     pace          // how long loads take, and who waits for one of them pauses
 	closing  chan struct{} // closed by Close: flights that wait give up
 	back     *flusher[V]   // nil without Back.Journal
@@ -58,15 +58,13 @@ func New[V any](c Cache, cfg Config[V]) (*Loader[V], error) {
 	if k, ok := c.(KeyChecker); ok {
 		l.checkKey = k.CheckKey
 	}
-	if t, ok := c.(Timed); ok {
-		l.timed = 0 < t.Timeout() && t.Timeout() <= cacheTimeout
-	}
 	if cfg.Consistency == Strong {
 		l.cache = readHomeOnly(c)
 	}
 	l.decodeOwn = decodeOwn(cfg.Codec)
 	l.startNear()
 	l.table.init()
+	l.pace.writers = cfg.Store != nil
 	l.startRegion()
 	if err := l.startBack(); err != nil {
 		return nil, err
@@ -201,6 +199,7 @@ func (l *Loader[V]) Close() error {
 		l.back.refuse()
 	}
 	l.wg.Wait()
+	l.bounds.close()
 	l.stopAudit()
 	return l.stopBack()
 }
@@ -230,24 +229,6 @@ func (l *Loader[V]) fullKey(key string) (string, error) {
 
 // userKey is fullKey's inverse.
 func (l *Loader[V]) userKey(full string) string { return full[len(l.cfg.Prefix):] }
-
-// cacheTimeout bounds requests to the cache that no caller's context bounds. The
-// client's own timeout per try is far shorter; this is for a cache that has none.
-const cacheTimeout = 5 * time.Second
-
-// settle returns a context for cache requests that must be made even if ctx's owner
-// has left.
-func settle(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
-}
-
-// unbound is settle for one request of a flight, of which there are many: it makes no timer for a cache that has its own.
-func (l *Loader[V]) unbound(f *flight[V]) (context.Context, context.CancelFunc) {
-	if l.timed {
-		return f.ctx, func() {} // nobody cancels it
-	}
-	return settle(f.ctx)
-}
 
 // release hands a lease back. An error changes nothing: the lease runs out by itself.
 func (l *Loader[V]) release(ctx context.Context, lease item.Lease) {

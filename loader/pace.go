@@ -11,14 +11,16 @@ const (
 	// last: so a value is seen at most a quarter later than it was waited for, and no later than the last pause.
 	firstPause = time.Millisecond
 	lastPause  = 50 * time.Millisecond
-	// Before loads are known to end there is little to see but a load that began before the wait did, or has failed: a
-	// request every earlyPart of that time is enough. Where requests are slow, because the node is far away or busy, they
-	// are earlyTrips of them apart, and more would make a busy node busier; but not for longer than earlyPause.
+	// Before loads are known to end there is little to see but a load that began before the wait did, or has failed, or
+	// was one of many keys: a request every earlyPart of that time is enough. Where requests are slow, because the node is
+	// far away or busy, they are earlyTrips of them apart, up to earlyPause, since more would make a busy node busier. The
+	// last of these pauses may be half as long again.
 	earlyPart  = 5
 	earlyTrips = 40
 	earlyPause = 10 * time.Millisecond
 	// From then on until loads have usually ended they may end at any moment: the pauses are as for an unknown load, but
-	// no longer than they need be to see a value bluntPause or a bluntPart late.
+	// no shorter than a bluntPart of a load, or bluntPause if that is less. bluntPause is also when who waits looks first
+	// where there are writers, since what it waits for may be one.
 	bluntPart  = 5
 	bluntPause = 2 * time.Millisecond
 	// When they usually end the pauses are a duePart of a load, no less than finePause.
@@ -32,8 +34,11 @@ const (
 // moment may count as one.
 type pace struct {
 	usual atomic.Int64 // nanoseconds, a moving mean; 0 before the first load
-	quick atomic.Int64 // near the shortest of them: it falls fast and rises slowly
+	quick atomic.Int64 // near the shortest that are not rare: it falls fast and rises slowly
 	trip  atomic.Int64 // of a request to the cache, a moving mean; 0 before the first
+
+	// writers says that others may take tokens to write the key, which looks as a load does. Set before use.
+	writers bool
 }
 
 // learn takes down how long a load took.
@@ -43,12 +48,12 @@ func (p *pace) learn(took time.Duration) {
 	if usual == 0 {
 		usual, quick = t, t
 	}
-	p.usual.Store(usual + (t-usual)/8)
 	if t < quick {
-		p.quick.Store(quick + (t-quick)/4)
+		p.quick.Store(quick + (t-quick)/2)
 	} else {
-		p.quick.Store(quick + (t-quick)/32)
+		p.quick.Store(quick + (t-quick)/128)
 	}
+	p.usual.Store(usual + (t-usual)/8) // last: who sees it finds quick, too
 }
 
 // answered takes down how long the cache took to answer a request.
@@ -72,15 +77,17 @@ func (p *pace) plan(waited time.Duration) (most, chance time.Duration) {
 	}
 	due := usual - usual/(2*duePart) // not a pause later
 	switch left := quick - waited; {
+	case p.writers && waited < bluntPause && left > 2*bluntPause:
+		most = bluntPause
 	case left >= finePause:
 		trips := earlyTrips * time.Duration(p.trip.Load())
 		early := max(quick/earlyPart, min(max(trips, bluntPause), earlyPause))
-		if left > early+early/2 {
+		if left > early+early/2 || left > lastPause {
 			most = min(early, lastPause)
 			break
 		}
 		// The next request is the one that finds the value of a load that began just before the wait.
-		return min(left+finePause/2, lastPause), finePause / 2
+		return left + finePause/2, finePause / 2
 	case waited < due:
 		first := max(min(usual/bluntPart, bluntPause), finePause)
 		most = min(max(waited/4, first), max(due-waited, finePause), lastPause)

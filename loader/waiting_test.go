@@ -1,12 +1,15 @@
 package loader_test
 
 import (
+	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/memherd/memherd/loader"
 	"github.com/memherd/memherd/loader/internal/fakecache"
 )
 
@@ -34,4 +37,70 @@ func TestWaitersAreNotMuchLater(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who has loaded knows when to ask for what others load: a few times, and just when it is there.
+func TestWaitersKnowHowLongLoadsTake(t *testing.T) {
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		takes, trip time.Duration
+		polls       uint64
+		late        time.Duration
+	}{
+		{100 * ms, 0, 8, ms / 2}, // one soon, in case it is a write, five before loads end, and one or two then
+		{10 * ms, ms, 3, 2 * ms}, // none before, as the cache is slow
+		{10 * ms, 0, 7, ms / 2},  // some, as it is not
+		{3 * ms, ms / 10, 2, ms}, // soon enough
+		{ms / 2, ms / 10, 2, ms}, // at once
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f, o := fakecache.New(1), newOrigin("k", "v")
+			o.slow = c.takes
+			f.Step = func(string, int) error { time.Sleep(c.trip); return nil }
+			holder, waiter := open(t, f, o), open(t, f, o)
+			for i := range 20 {
+				key := fmt.Sprint("other", i)
+				o.set(key, "v")
+				_, err := waiter.Get(t.Context(), key)
+				require.NoError(t, err)
+			}
+			began := time.Now()
+			filled := make(chan time.Duration, 1)
+			go func() {
+				mustGet(t, holder, "v")
+				filled <- time.Since(began)
+			}()
+			time.Sleep(c.trip + 1) // it has the lease
+			mustGet(t, waiter, "v")
+			require.LessOrEqual(t, time.Since(began)-<-filled, c.late, c)
+			require.LessOrEqual(t, waiter.Counters().Polls, c.polls, c)
+			require.Positive(t, waiter.Counters().Polls, c)
+		})
+	}
+}
+
+// Loads take long and the write does not: who finds its token looks once soon.
+func TestWaitersBehindAWrite(t *testing.T) {
+	const ms = time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		f, o := fakecache.New(1), newOrigin("other", "v")
+		o.slow = 100 * ms
+		slow := func(c *loader.Config[string]) {
+			c.Store = func(ctx context.Context, k, v string) error {
+				time.Sleep(ms)
+				return o.store(ctx, k, v)
+			}
+		}
+		writer, reader := open(t, f, o, writeThrough, slow), open(t, f, o, writeThrough, slow)
+		_, err := reader.Get(t.Context(), "other")
+		require.NoError(t, err)
+		put := make(chan error, 1)
+		go func() { put <- writer.Put(t.Context(), "k", "v") }()
+		time.Sleep(1) // it has its token
+		began := time.Now()
+		mustGet(t, reader, "v")
+		require.LessOrEqual(t, time.Since(began), 2*ms)
+		require.NoError(t, <-put)
+		require.EqualValues(t, 1, o.loads.Load(), "the other key's")
+	})
 }
