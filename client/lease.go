@@ -278,7 +278,7 @@ func (c *Client) Release(ctx context.Context, l item.Lease) error {
 }
 
 // giveBack returns every win among the tokens, the home copy's last: who wins there
-// next takes its tokens on the other copies afresh.
+// next takes its tokens on the other copies afresh. It does not wait: a node without a connection is told once there is one.
 func (c *Client) giveBack(l *item.Lease) {
 	nodes, key := c.top.Load().all, l.Key
 	if l.Gutter != "" && c.gutter != nil {
@@ -294,15 +294,42 @@ func (c *Client) giveBack(l *item.Lease) {
 			n.orphanWin(key, tok)
 			continue
 		}
-		conn, err := n.conn(c.ctx, 0)
-		switch {
-		case err != nil || conn.Stamp() != tok.Life:
-			n.orphanWin(key, tok)
-		case tok.Kind == item.TokenValue:
-			postUnmark(conn, l.Item, tok.CAS, l.Asked)
-		case !postHandBack(conn, key, tok.CAS, tok.Kind == item.TokenStub):
+		if n.giveBack(ended, key, tok, l.Item, l.Asked) {
+			continue
+		}
+		it, asked := l.Item, l.Asked
+		waits := func() {
+			if !n.giveBack(c.ctx, key, tok, it, asked) {
+				n.orphanWin(key, tok)
+			}
+		}
+		if !c.group.Go(waits) {
 			n.orphanWin(key, tok)
 		}
 	}
 	l.Tokens = nil
+}
+
+// ended is for those who take a connection that is there, or none.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// giveBack returns one win, or leaves it to the sweeper of orphans. It is false, and nothing has happened, if there was no connection before
+// ctx ended.
+func (n *node) giveBack(ctx context.Context, key string, tok item.Token, it item.Item, asked time.Time) bool {
+	conn, err := n.conn(ctx, 0)
+	switch {
+	case err != nil:
+		return false
+	case conn.Stamp() != tok.Life:
+		n.orphanWin(key, tok)
+	case tok.Kind == item.TokenValue:
+		postUnmark(conn, it, tok.CAS, asked)
+	case !postHandBack(conn, key, tok.CAS, tok.Kind == item.TokenStub):
+		n.orphanWin(key, tok)
+	}
+	return true
 }

@@ -27,7 +27,7 @@ const (
 
 var plantedBugs = []plantedBug{
 	{"fills are stored without their token", "fill.go",
-		"k.Req, k.Under = req, tok.Life\n\tk.Req.Flags |= memproto.FlagC\n\tk.Req.CAS = tok.CAS\n", "k.Req, k.Under = req, tok.Life\n", simulatedFaults},
+		"k.Req, k.Under = *req, tok.Life\n\tk.Req.Flags |= memproto.FlagC\n\tk.Req.CAS = tok.CAS\n", "k.Req, k.Under = *req, tok.Life\n", simulatedFaults},
 	{"a delete reaches the owner first", "topology.go",
 		"if len(all) > 1 {\n\t\t\tdst = append(dst, all[1:])\n\t\t}\n\t\treturn append(dst, all[:1])",
 		"dst = append(dst, all[:1])\n\t\tif len(all) > 1 {\n\t\t\tdst = append(dst, all[1:])\n\t\t}\n\t\treturn dst", simulatedFaults},
