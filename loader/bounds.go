@@ -20,8 +20,8 @@ func settle(ctx context.Context) (context.Context, context.CancelFunc) {
 const sharedFor = time.Second
 
 // bounds is settle for the requests of flights, of which there are so many that a timer for each is a thirtieth of what a miss
-// costs: those that begin within a second of each other end by one timer, cacheTimeout after the last of them at
-// the latest. The zero bounds is ready. Any number of goroutines may use it.
+// costs: those that begin within a second of each other end by one timer, no sooner than cacheTimeout after the last
+// of them began. The zero bounds is ready. Any number of goroutines may use it.
 type bounds struct{ newest atomic.Pointer[bound] }
 
 type bound struct {
