@@ -39,7 +39,7 @@ func TestBacklog(t *testing.T) {
 		assert.Equal(t, want, backlogOf(t, ln))
 		s.mu.Lock()
 		for own := range s.listeners {
-			assert.Equal(t, want, backlogOf(t, own))
+			assert.Equal(t, want, backlogOf(t, *own))
 		}
 		s.mu.Unlock()
 		s.Close()

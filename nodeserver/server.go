@@ -48,7 +48,7 @@ type Server struct {
 	// mu guards the fields below.
 	mu        sync.Mutex
 	addr      net.Addr
-	listeners map[net.Listener]struct{}
+	listeners map[*net.Listener]struct{} // by address: a listener need not be comparable
 	conns     map[*conn]struct{}
 	nextConn  uint64
 	closing   bool      // no new listeners or connections
@@ -83,7 +83,7 @@ func New(cfg Config) (*Server, error) {
 		turn:      turnOf(cfg.TurnCommands),
 		pid:       pidOf(servers.Add(1) - 1),
 		done:      make(chan struct{}),
-		listeners: make(map[net.Listener]struct{}),
+		listeners: make(map[*net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
 	}
 	s.clock.init(cfg.Now)
@@ -117,12 +117,12 @@ func Start(cfg Config) (*Server, error) {
 	}
 	s.setBacklog(ln)
 	ln = s.secure(ln)
-	if !s.track(ln) {
+	if !s.track(&ln) {
 		ln.Close()
 		return nil, ErrServerClosed
 	}
 	s.wg.Go(func() {
-		if err := s.accept(ln); !errors.Is(err, ErrServerClosed) {
+		if err := s.accept(&ln); !errors.Is(err, ErrServerClosed) {
 			s.cfg.Logger.Error("node stopped listening", "addr", ln.Addr().String(), "err", err)
 		}
 	})
@@ -169,17 +169,17 @@ func (s *Server) Addr() net.Addr {
 func (s *Server) Serve(ln net.Listener) error {
 	s.setBacklog(ln)
 	ln = s.secure(ln)
-	if !s.track(ln) {
+	if !s.track(&ln) {
 		ln.Close()
 		return ErrServerClosed
 	}
 	s.wg.Add(1)
 	defer s.wg.Done()
-	return s.accept(ln)
+	return s.accept(&ln)
 }
 
 // track registers ln; false means that the server is closing.
-func (s *Server) track(ln net.Listener) bool {
+func (s *Server) track(ln *net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
@@ -187,7 +187,7 @@ func (s *Server) track(ln net.Listener) bool {
 	}
 	s.listeners[ln] = struct{}{}
 	if s.addr == nil {
-		s.addr = ln.Addr()
+		s.addr = (*ln).Addr()
 	}
 	return true
 }
@@ -198,16 +198,16 @@ const (
 	maxAcceptBackoff = time.Second
 )
 
-func (s *Server) accept(ln net.Listener) error {
+func (s *Server) accept(ln *net.Listener) error {
 	defer func() {
-		ln.Close()
+		(*ln).Close()
 		s.mu.Lock()
 		delete(s.listeners, ln)
 		s.mu.Unlock()
 	}()
 	var backoff time.Duration
 	for {
-		nc, err := ln.Accept()
+		nc, err := (*ln).Accept()
 		if err != nil {
 			select {
 			case <-s.done:
@@ -306,7 +306,7 @@ func (s *Server) stop(f func(*conn)) {
 		close(s.done)
 	}
 	for ln := range s.listeners {
-		ln.Close()
+		(*ln).Close()
 	}
 	for c := range s.conns {
 		f(c)

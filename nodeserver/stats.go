@@ -264,7 +264,7 @@ func (c *conn) statsConns() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for ln := range s.listeners {
-		c.statConn(0, "addr", addrText(ln.Addr()))
+		c.statConn(0, "addr", addrText((*ln).Addr()))
 		c.statConn(0, "state", "conn_listening")
 		c.statConn(0, "secs_since_last_cmd", strconv.FormatInt(int64(s.sinceStart()/time.Second), 10))
 	}

@@ -1,6 +1,7 @@
 package nodeserver
 
 import (
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -65,17 +66,20 @@ func (c *conn) startWatch(words [][]byte) {
 	if !c.leave() {
 		return
 	}
-	// The last thing this connection's goroutine writes; after it only events go out.
-	c.line("OK")
 	c.ignore = true
 	if !c.out.flush() {
 		c.quit = true
 		return
 	}
+	// Whoever has read OK is told of what happens from then on, so the connection watches
+	// before OK is on its way: an event needs s.mu, and stands behind OK in the queue.
+	const ok = "OK" + crlf
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.watching = kinds
 	s.unionWatch()
+	c.written.Add(uint64(len(ok)))
+	c.quit = !c.out.offer([]byte(ok), math.MaxInt)
 }
 
 // mayWatch takes a watcher's place for c, if one is free: it is c's until it is closed.
