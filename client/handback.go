@@ -54,11 +54,26 @@ func tokenRequest(key string) memproto.Request {
 	return r
 }
 
-// postHandBack is false if the connection is dead.
-func postHandBack(conn *pipe.Conn, key string, cas uint64, stub bool) bool {
+// postHandBack gives a win back without waiting for the answer. A stub whose connection is dead, or dies before it has answered, is an
+// orphan.
+func postHandBack(conn *pipe.Conn, key string, cas uint64, stub bool) {
 	k := conn.NewCall()
 	k.Req = handBackRequest(key, cas, stub)
-	return conn.Post(k)
+	if stub {
+		k.Settler, k.SettleKey = handedBack{}, key
+	}
+	if !conn.Post(k) && stub {
+		nodeOf(conn).orphan(key)
+	}
+}
+
+// handedBack learns whether a stub that was given back is gone.
+type handedBack struct{}
+
+func (handedBack) Settle(conn *pipe.Conn, k *pipe.Call) {
+	if k.Err != nil {
+		nodeOf(conn).orphan(k.SettleKey)
+	}
 }
 
 // nodeOf is the node a connection belongs to.

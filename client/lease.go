@@ -328,8 +328,8 @@ func (n *node) giveBack(ctx context.Context, key string, tok item.Token, it item
 		n.orphanWin(key, tok)
 	case tok.Kind == item.TokenValue:
 		postUnmark(conn, it, tok.CAS, asked)
-	case !postHandBack(conn, key, tok.CAS, tok.Kind == item.TokenStub):
-		n.orphanWin(key, tok)
+	default:
+		postHandBack(conn, key, tok.CAS, tok.Kind == item.TokenStub)
 	}
 	return true
 }

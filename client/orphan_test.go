@@ -113,6 +113,30 @@ func TestOtherWaysToOrphanAStub(t *testing.T) {
 			free(t, l, a)
 		})
 	})
+	// The connection takes what gives the lease back, and dies.
+	for name, drop := range map[string]nodeserver.Verdict{"handed back, not executed": {Drop: true}, "handed back, executed": {DropAfter: true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 1)
+				var once atomic.Bool
+				l.decide(func(_ string, r *memproto.Request) nodeserver.Verdict {
+					if r.Cmd == memproto.CmdMetaDelete && once.CompareAndSwap(false, true) {
+						return drop
+					}
+					return nodeserver.Verdict{}
+				})
+				a, b := l.client(cfg), l.client(cfg)
+				require.NoError(t, a.Release(t.Context(), won(t, a, "k")))
+				_, took := patient(t, b, "k")
+				require.LessOrEqual(t, took, 4*client.DefaultTimeout)
+				synctest.Wait()
+				if drop.Drop {
+					require.EqualValues(t, 1, a.Counters().Orphans)
+				}
+				l.closeAll(a, b)
+			})
+		})
+	}
 	t.Run("release", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLogged(t, 1)
