@@ -16,6 +16,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -139,6 +140,9 @@ type Conn struct {
 	bodyAt   int
 	since    int64 // the clock when the reader last looked for bytes that were not there
 	patience patience
+	sleeps   sleeps
+
+	gosched func() // runtime.Gosched, but in tests
 }
 
 const (
@@ -156,8 +160,8 @@ func New(nc net.Conn, cfg Config) *Conn {
 	c := &Conn{
 		nc: nc, cfg: cfg, base: time.Now(), sock: newSocket(nc),
 		rbuf: make([]byte, readBuffer),
-		lim:  memproto.Limits{MaxValue: cfg.MaxValue},
-		bye:  nc,
+		lim:  memproto.Limits{MaxValue: cfg.MaxValue}, gosched: runtime.Gosched,
+		bye: nc,
 	}
 	c.mark.Store(cfg.Stamp)
 	if c.cfg.InFlight == nil {

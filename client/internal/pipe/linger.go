@@ -1,7 +1,7 @@
 package pipe
 
 import (
-	"runtime"
+	"context"
 	"time"
 )
 
@@ -37,35 +37,97 @@ func (p *patience) waited(d time.Duration) {
 // worthIt reports whether bytes are likely to come within lingerFor.
 func (p *patience) worthIt() bool { return p.usual <= lingerFor }
 
+// A busy process: there is always a goroutine that is ready to run. The runtime asks the kernel for sockets that have something
+// only when it has nothing else to run, or when its monitor sees that nobody has for 10 ms, so a reader that sleeps
+// sleeps for that long, and everybody who waits for it, though the reply is there after 20 µs. So it
+// stays among those that are ready to run, behind the others, and looks each time it is its turn.
+const (
+	// busyYield is how long a yield takes at least where others run in it; where none do it is over in a tenth of a microsecond.
+	busyYield = 10 * time.Microsecond
+	// longSleep is how long sleeping readers must have slept of late: where the runtime asks the kernel more often, to look
+	// would be a waste.
+	longSleep = 2 * time.Millisecond
+	// busyTries is how often a reader looks before it sleeps nevertheless, because the node is slow or far away, and busySkip
+	// how many others do not even try then.
+	busyTries = 32
+	busySkip  = 32
+)
+
+// sleeps is how long a reader has slept of late, a moving average over 4 times.
+type sleeps struct {
+	usual time.Duration
+	skip  int // how many more are to sleep without looking
+}
+
+func (s *sleeps) slept(d time.Duration) { s.usual += (min(d, 8*longSleep) - s.usual) / 4 }
+
+// tooLong reports whether it is better not to, if the process is busy.
+func (s *sleeps) tooLong() bool {
+	if s.usual < longSleep {
+		return false
+	}
+	if s.skip > 0 {
+		s.skip--
+		return false
+	}
+	return true
+}
+
 // tryFill reads what is there, or is there soon; false if that was nothing, and the reader has
-// to sleep until something comes.
-func (c *Conn) tryFill() bool {
+// to sleep until something comes, or if ctx has ended.
+func (c *Conn) tryFill(ctx context.Context) bool {
 	if c.sock == nil {
 		return false
 	}
-	crowd := c.pending.Load() >= crowdCalls
 	c.since = c.Now()
-	if !crowd && !c.patience.worthIt() {
-		return false
+	crowd, near, far := c.pending.Load() >= crowdCalls, c.patience.worthIt(), false
+	if !crowd {
+		far = c.sleeps.tooLong()
+		if !near && !far {
+			return false
+		}
 	}
 	buf, toBody := c.space()
+	now := c.since
 	for i := 1; ; i++ {
 		if n := c.sock.poll(buf); n > 0 {
 			c.got(n, toBody)
 			c.patience.waited(c.sinceAsked())
 			return true
 		}
-		if crowd && i >= crowdTries {
-			return false
-		}
-		if i%yieldEvery == 0 {
-			if !crowd && c.sinceAsked() > lingerFor {
+		switch {
+		case crowd:
+			if i >= crowdTries {
 				return false
 			}
+		case far:
+			if i >= busyTries {
+				c.sleeps.skip = busySkip
+				return false
+			}
+		case !near || now-c.since > int64(lingerFor):
+			return false
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		if i == 1 && far {
+			// A server on this machine most likely waits for the processor that we are on, and needs it for a moment.
+			yieldProcessor()
+			continue
+		}
+		if i%yieldEvery == 0 {
 			yieldProcessor()
 		}
-		runtime.Gosched()
+		then := c.yield()
+		far, now = far && then-now >= int64(busyYield), then
 	}
+}
+
+// yield lets other goroutines run, and returns the time.
+func (c *Conn) yield() int64 {
+	c.gosched()
+	return c.Now()
 }
 
 // sinceAsked is how long the reader has waited so far.

@@ -3,7 +3,6 @@ package pipe
 import (
 	"context"
 	"io"
-	"net"
 	"testing"
 	"time"
 
@@ -55,25 +54,7 @@ func TestPatienceIsAnAverage(t *testing.T) {
 func TestWhoAsksAgain(t *testing.T) {
 	for name, usual := range map[string]time.Duration{"a server next door": lingerFor / 2, "over a network": 2 * lingerFor} {
 		t.Run(name, func(t *testing.T) {
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
-			require.NoError(t, err)
-			defer ln.Close()
-			ours, err := net.Dial("tcp", ln.Addr().String())
-			require.NoError(t, err)
-			theirs, err := ln.Accept()
-			require.NoError(t, err)
-			g := newRigOn(t, ours, theirs)
-			if g.c.sock == nil {
-				t.Skip("no socket is read past its net.Conn on this system")
-			}
-			asked := 0
-			try := g.c.sock.in.try
-			g.c.sock.in.try = func(fd uintptr) bool {
-				if !g.c.sock.in.wait {
-					asked++
-				}
-				return try(fd)
-			}
+			g, looks := socketRig(t)
 			g.c.patience.usual = usual
 			k := g.call(get())
 			require.NoError(t, g.c.Start(context.Background(), k))
@@ -85,7 +66,7 @@ func TestWhoAsksAgain(t *testing.T) {
 			require.True(t, g.c.Wait(context.Background(), k))
 			require.NoError(t, k.Err)
 			require.Equal(t, "value of key", string(k.Value))
-			require.Equal(t, usual <= lingerFor, asked > 0)
+			require.Equal(t, usual <= lingerFor, looks.Load() > 0)
 			require.NotEqual(t, usual, g.c.patience.usual, "how long it took was taken in")
 			g.close()
 		})

@@ -37,7 +37,7 @@ func (c *Conn) read(ctx context.Context, me *Call) bool {
 			}
 			return true
 		}
-		if c.tryFill() {
+		if c.tryFill(ctx) {
 			continue
 		}
 		if !looked && stop == nil && ctx.Err() != nil {
@@ -121,7 +121,7 @@ func (c *Conn) drain() {
 			return
 		}
 		c.mu.Unlock()
-		if c.tryFill() {
+		if c.tryFill(context.Background()) {
 			continue
 		}
 		if err := c.fill(); err != nil {
@@ -178,7 +178,9 @@ func (c *Conn) fill() error {
 	n, err := c.rw.Read(buf)
 	c.got(n, toBody)
 	if n > 0 && c.sock != nil {
-		c.patience.waited(c.sinceAsked())
+		d := c.sinceAsked()
+		c.patience.waited(d)
+		c.sleeps.slept(d)
 	}
 	if n > 0 {
 		return nil // an error, if any, comes again with the next read

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/memherd/memherd/client/item"
@@ -205,9 +204,14 @@ func (c *Conn) beginFlush(ctx context.Context, me *Call) {
 	c.flush(ctx, me)
 }
 
-// gatherIdle is how many yields in a row may bring nothing before a flusher writes:
-// together about as long as the system call that they may save.
-const gatherIdle = 16
+const (
+	// gatherIdle is how many yields in a row may bring nothing before a flusher writes:
+	// together about as long as the system call that they may save.
+	gatherIdle = 16
+	// gatherEach is how long it may take to gather one more: where other goroutines keep the processors busy, a yield takes
+	// as long as all their turns, and those who queued a request wait for it.
+	gatherEach = 50 * time.Microsecond
+)
 
 // gather lets callers queue more requests before they are written together. The last
 // batch of replies woke expect callers, and those that ask again at once are about to
@@ -215,15 +219,21 @@ const gatherIdle = 16
 // system call carries, the better. It yields the processor rather than sleep. A lone
 // caller waits for nobody.
 func (c *Conn) gather(expect int) {
-	last, idle := 1, 0
+	if expect < 2 {
+		return
+	}
+	last, idle, before := 1, 0, c.Now()
 	for last < expect && idle < gatherIdle {
-		runtime.Gosched()
+		now := c.yield()
 		n := int(c.queued.Load())
-		if n == last {
-			idle++
-			continue
+		if now-before > int64(gatherEach)*int64(1+n-last) {
+			return
 		}
-		last, idle = n, 0
+		idle++
+		if n > last {
+			idle = 0
+		}
+		last, before = n, now
 	}
 }
 
