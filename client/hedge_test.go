@@ -196,6 +196,52 @@ func TestHedgesAreNoLeases(t *testing.T) {
 	})
 }
 
+// Who has left by the time that a hedge is due, or before, needs none: nothing is asked of another copy, and nothing taken from the budget.
+func TestNobodyHedgesForACallerWhoHasLeft(t *testing.T) {
+	read := map[string]func(ctx context.Context, c *client.Client) error{
+		"Get": func(ctx context.Context, c *client.Client) error { _, err := c.Get(ctx, "k"); return err },
+		"GetMulti": func(ctx context.Context, c *client.Client) error {
+			_, err := c.GetMulti(ctx, []string{"k"})
+			return err
+		},
+		"Lease": func(ctx context.Context, c *client.Client) error {
+			_, err := c.Lease(ctx, "k", client.LeaseOptions{})
+			return err
+		},
+	}
+	for name, read := range read {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 2)
+				c := l.client(client.Config{ReplicationFactor: 2, HedgeAfter: 5 * time.Millisecond, Timeout: time.Second})
+				set(t, c, "k", "v")
+				owner, other := l.placed(2, "k")[0], l.placed(2, "k")[1]
+				l.decide(func(node string, r *memproto.Request) nodeserver.Verdict {
+					if node == owner && string(r.Key) == "k" {
+						return nodeserver.Verdict{Delay: 20 * time.Millisecond}
+					}
+					return nodeserver.Verdict{}
+				})
+				for _, leaves := range []time.Duration{0, time.Millisecond, 4 * time.Millisecond} {
+					l.take()
+					ctx, cancel := context.WithTimeout(t.Context(), leaves)
+					require.ErrorIs(t, read(ctx, c), context.DeadlineExceeded)
+					cancel()
+					time.Sleep(100 * time.Millisecond)
+					require.NotContains(t, l.take(), other+" mg k")
+					require.Zero(t, c.Counters().Hedged)
+				}
+				// One who stays is served by the other copy.
+				ctx, cancel := context.WithTimeout(t.Context(), 15*time.Millisecond)
+				require.NoError(t, read(ctx, c))
+				cancel()
+				require.EqualValues(t, 1, c.Counters().HedgesWon)
+				l.closeAll(c)
+			})
+		})
+	}
+}
+
 // Retries are a share of the reads, once the burst is used up.
 func TestRetryBudget(t *testing.T) {
 	for _, budget := range []float64{0, client.NoRetries, 1} {

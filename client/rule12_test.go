@@ -167,6 +167,41 @@ func TestRule12TheCopyThatWasAskedLessIsAsked(t *testing.T) {
 	}
 }
 
+// What counts is the last seconds: the copy that was asked less makes up for the moment before, and for nothing that was long ago. A node that was
+// away, or just well off, would be asked alone for minutes otherwise.
+func TestRule12WhatWasAskedLongAgoIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 2)
+		c := l.client(client.Config{ReplicationFactor: 2, HotKeys: spreading()})
+		set(t, c, "hot", "v")
+		warmest(t, c, "hot")
+		owners, next := ringOf(t, ring.Config{Nodes: l.nodes(), Copies: 2}), 0
+		for _, idle := range []time.Duration{20 * time.Second, 1500 * time.Millisecond} {
+			time.Sleep(time.Minute)
+			for asked := 0; asked < 2000; next++ { // each once: they are not to be hot
+				if k := fmt.Sprint("cold", next); owners.Owner(k).Name == "node0" {
+					_, err := c.Get(t.Context(), k)
+					require.ErrorIs(t, err, client.ErrCacheMiss)
+					asked++
+				}
+			}
+			time.Sleep(idle)
+			l.take()
+			for range 1000 {
+				get(t, c, "hot")
+			}
+			n := readsByNode(l, "hot")
+			// node0 was asked for 2000 more, of which half are forgotten each second.
+			if idle > 10*time.Second {
+				require.InDelta(t, 500, n["node0"], 50, "%v", n)
+			} else {
+				require.Greater(t, n["node1"], 700, "%v", n)
+			}
+		}
+		l.closeAll(c)
+	})
+}
+
 // What another copy does not have the owner is asked for: a miss there is none.
 func TestRule12AMissIsTheOwnersToTell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

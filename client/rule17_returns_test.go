@@ -345,6 +345,7 @@ func TestRule17AKeyThatComesBackIsClearedFirst(t *testing.T) {
 		it := client.Item{Key: key, Value: []byte("new")}
 		for name, write := range map[string]func() error{
 			"Set":      func() error { _, err := c.Set(t.Context(), it); return err },
+			"SetKeep":  func() error { _, _, err := c.SetKeep(t.Context(), it); return err },
 			"SetMulti": func() error { _, err := c.SetMulti(t.Context(), []client.Item{it}); return err },
 			"write-through": func() error {
 				l, err := c.LeaseWrite(t.Context(), key)

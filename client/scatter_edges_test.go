@@ -147,3 +147,100 @@ func TestScatterTakesHotterKeysAlone(t *testing.T) {
 		})
 	}
 }
+
+// While copies move, or come back, no suffix copy is read: the rules for those are enough. Afterwards they are again.
+func TestScatterRestsWhileCopiesMove(t *testing.T) {
+	const announce, window = 4 * time.Second, 5 * time.Second
+	for name, change := range map[string]struct {
+		of    func(l *logged, c *client.Client) error
+		lasts time.Duration // at least
+	}{
+		"announced": {func(l *logged, c *client.Client) error { return c.SetNodes(l.nodes()) }, announce},
+		"cold": {func(l *logged, c *client.Client) error {
+			l.kill("node0")
+			l.restart("node0")
+			time.Sleep(3 * time.Second) // until it is found
+			return nil
+		}, 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 4)
+				nodes := l.nodes()
+				if name == "announced" {
+					nodes = nodes[:3]
+				}
+				c := l.client(client.Config{
+					Nodes: nodes, ReplicationFactor: 2, HotKeys: scattering(4), Timeout: 100 * time.Millisecond,
+					Announce: announce, MigrationWindow: window, LeftoverWindow: client.NoLeftoverWindow, ColdWindow: 10 * time.Second,
+				})
+				set(t, c, "k", "v")
+				scatter(t, c, "k")
+				require.NoError(t, change.of(l, c))
+				before := c.Counters()
+				l.take()
+				began, reads := time.Now(), 0
+				for ; time.Since(began) < change.lasts-time.Millisecond; reads++ {
+					require.Equal(t, "v", get(t, c, "k"))
+					require.Equal(t, map[string]string{"k": "v"}, getMany(t, c, "k"))
+					time.Sleep(5 * time.Millisecond)
+				}
+				require.Greater(t, reads, 100)
+				for _, asked := range l.take() {
+					require.NotContains(t, asked, " mg k~memherd~")
+				}
+				require.Equal(t, before.Scattered, c.Counters().Scattered)
+				time.Sleep(announce + window + 2*announce)
+				scatter(t, c, "k")
+				l.closeAll(c)
+			})
+		})
+	}
+}
+
+// Of many callers of one client that miss a suffix copy at once, one fills it. The others send nothing more there: they ask the key's own copies.
+func TestScatterIsFilledByOneCaller(t *testing.T) {
+	for name, read := range map[string]func(t *testing.T, c *client.Client) string{
+		"Get":      func(t *testing.T, c *client.Client) string { return get(t, c, "k") },
+		"GetMulti": func(t *testing.T, c *client.Client) string { return getMany(t, c, "k")["k"] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 3)
+				c := l.client(client.Config{HotKeys: scattering(1)})
+				set(t, c, "k", "v")
+				var looks, tokens atomic.Int64
+				l.decide(func(_ string, r *memproto.Request) nodeserver.Verdict {
+					if r.Cmd == memproto.CmdMetaGet && hasSuffix(r, "k") {
+						if r.Flags.Has(memproto.FlagN) {
+							tokens.Add(1)
+						} else {
+							looks.Add(1)
+						}
+					}
+					return nodeserver.Verdict{Delay: time.Millisecond}
+				})
+				for range 10 {
+					scatter(t, c, "k")
+					for _, name := range l.names {
+						l.line(name, "md k~memherd~0 q\r\nmn\r\n") // as if it had ended
+					}
+					looks.Store(0)
+					tokens.Store(0)
+					var wg sync.WaitGroup
+					for range 40 {
+						wg.Go(func() {
+							if got := read(t, c); got != "v" {
+								t.Errorf("read %q", got)
+							}
+						})
+					}
+					wg.Wait()
+					require.Greater(t, looks.Load(), int64(5))
+					require.EqualValues(t, 1, tokens.Load())
+				}
+				l.closeAll(c)
+			})
+		})
+	}
+}
