@@ -227,7 +227,6 @@ func coldCopy(t *testing.T) (l *logged, reader, writer *client.Client, key strin
 	l = newLogged(t, 2)
 	cfg := client.Config{ReplicationFactor: 2, Timeout: 2 * time.Second}
 	reader, writer = l.client(cfg), l.client(cfg)
-	// logged knows a node that was restarted by the name of its last one.
 	for _, k := range keys("k") {
 		if l.placed(2, k)[1] == "node1" {
 			key = k

@@ -32,21 +32,32 @@ func newLogged(t *testing.T, n int) *logged {
 	for i := range n {
 		name := "node" + string(rune('0'+i))
 		l.names = append(l.names, name)
-		l.config.Intercept = func(_ net.Addr, r *memproto.Request) nodeserver.Verdict {
-			if ofEpoch(r) {
-				return nodeserver.Verdict{}
-			}
-			l.mu.Lock()
-			l.seen = append(l.seen, name+" "+r.Cmd.String()+" "+string(r.Key))
-			l.mu.Unlock()
-			if f := l.verdict.Load(); f != nil {
-				return (*f)(name, r)
-			}
-			return nodeserver.Verdict{}
-		}
+		l.config.Intercept = l.noting(name)
 		l.start(name)
 	}
 	return l
+}
+
+// noting is what a node of that name does with a command.
+func (l *logged) noting(name string) func(net.Addr, *memproto.Request) nodeserver.Verdict {
+	return func(_ net.Addr, r *memproto.Request) nodeserver.Verdict {
+		if ofEpoch(r) {
+			return nodeserver.Verdict{}
+		}
+		l.mu.Lock()
+		l.seen = append(l.seen, name+" "+r.Cmd.String()+" "+string(r.Key))
+		l.mu.Unlock()
+		if f := l.verdict.Load(); f != nil {
+			return (*f)(name, r)
+		}
+		return nodeserver.Verdict{}
+	}
+}
+
+// restart is that of a fleet, of a node that goes on writing down what it is asked under its own name.
+func (l *logged) restart(name string) {
+	l.config.Intercept = l.noting(name)
+	l.memFleet.restart(name)
 }
 
 // ofEpoch reports whether r is about a node's sentinel: every connection asks for it.
