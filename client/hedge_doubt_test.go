@@ -3,6 +3,8 @@ package client_test
 import (
 	"context"
 	"fmt"
+	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -155,4 +157,76 @@ func TestRule12NoHedgeOnACopyThatIsNew(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A hedge opens no connection: dialling takes longer than it saves, and nobody is to wait for that when the home copy has answered meanwhile.
+func TestAHedgeDialsNobody(t *testing.T) {
+	for kind, read := range hedgedReads {
+		t.Run(kind, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 2)
+				owner, other := l.placed(2, "k")[0], l.placed(2, "k")[1]
+				set(t, l.client(client.Config{ReplicationFactor: 2}), "k", "v")
+				l.decide(func(node string, r *memproto.Request) (v nodeserver.Verdict) {
+					if node == owner && string(r.Key) == "k" {
+						v.Delay = 20 * time.Millisecond
+					}
+					return v
+				})
+				var dialled atomic.Int64
+				c, err := client.New(client.Config{
+					Nodes: l.nodes(), ReplicationFactor: 2, HedgeAfter: 2 * time.Millisecond, Timeout: time.Second,
+					DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+						if strings.HasPrefix(addr, other) {
+							dialled.Add(1)
+							<-ctx.Done()
+							return nil, ctx.Err()
+						}
+						return l.dial(ctx, network, addr)
+					},
+				})
+				require.NoError(t, err)
+				began := time.Now()
+				require.Equal(t, "v", read(t, c, "k"))
+				require.Equal(t, 20*time.Millisecond, time.Since(began))
+				require.Zero(t, c.Counters().Hedged)
+				require.Zero(t, dialled.Load())
+				l.closeAll(c)
+			})
+		})
+	}
+}
+
+// HedgeAuto waits for twice as long as all but a twentieth of the replies of the last second took.
+func TestHedgeAutoFollowsTheSlowestTwentieth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 2)
+		c := l.client(client.Config{ReplicationFactor: 2, HedgeAfter: client.HedgeAuto, Timeout: time.Second})
+		set(t, c, "k", "v")
+		var takes atomic.Int64
+		l.decide(func(node string, r *memproto.Request) nodeserver.Verdict {
+			if r.Cmd != memproto.CmdMetaGet || string(r.Key) != "k" {
+				return nodeserver.Verdict{Delay: 4 * time.Millisecond}
+			}
+			return nodeserver.Verdict{Delay: time.Duration(takes.Load())}
+		})
+		for began, i := time.Now(), 0; time.Since(began) < 4*time.Second; i++ {
+			takes.Store(int64(4 * time.Millisecond))
+			if i%10 == 0 {
+				takes.Store(int64(6 * time.Millisecond))
+			}
+			get(t, c, "k")
+		}
+		require.Zero(t, c.Counters().Hedged)
+		for _, then := range []struct {
+			takes time.Duration
+			hedge uint64
+		}{{11 * time.Millisecond, 0}, {13 * time.Millisecond, 1}} {
+			takes.Store(int64(then.takes))
+			get(t, c, "k")
+			require.Equal(t, then.hedge, c.Counters().Hedged, then.takes)
+			time.Sleep(20 * time.Millisecond)
+		}
+		l.closeAll(c)
+	})
 }

@@ -122,6 +122,18 @@ func TestHedgesAreBounded(t *testing.T) {
 		require.EqualValues(t, n, x.Counters().NodeHits)
 		require.LessOrEqual(t, x.Counters().Hedged, uint64(n/20+64))
 		require.Greater(t, x.Counters().Hedged, uint64(n/20))
+
+		// What was not spent while all was well is not saved up beyond the burst.
+		s.every.Store(0)
+		for range 5 * n {
+			get(t, x, "k")
+		}
+		s.every.Store(1)
+		before := x.Counters().Hedged
+		for range n / 10 {
+			get(t, x, "k")
+		}
+		require.LessOrEqual(t, x.Counters().Hedged-before, uint64(n/10/20+64))
 		closeFleet(t, s.memFleet, x)
 	})
 }
@@ -236,6 +248,24 @@ func TestNobodyHedgesForACallerWhoHasLeft(t *testing.T) {
 				require.NoError(t, read(ctx, c))
 				cancel()
 				require.EqualValues(t, 1, c.Counters().HedgesWon)
+				l.closeAll(c)
+			})
+		})
+	}
+}
+
+// What was surely not sent to one copy may always be asked of another: that costs no node anything.
+func TestRetriesOfWhatWasNotSentAreFree(t *testing.T) {
+	for kind, read := range hedgedReads {
+		t.Run(kind, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 2)
+				set(t, l.client(client.Config{ReplicationFactor: 2}), "k", "v")
+				c := l.client(client.Config{ReplicationFactor: 2, RetryBudget: client.NoRetries})
+				l.network.Kill(l.placed(2, "k")[0])
+				require.Equal(t, "v", read(t, c, "k"))
+				require.Zero(t, c.Counters().RetriesRefused)
+				require.EqualValues(t, 1, c.Counters().Failovers)
 				l.closeAll(c)
 			})
 		})

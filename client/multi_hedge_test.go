@@ -168,6 +168,7 @@ func TestHedgedGetMultiFailsOver(t *testing.T) {
 		require.NoError(t, err, "the other copies say that the keys are missing")
 		require.GreaterOrEqual(t, time.Since(began), 100*time.Millisecond)
 		require.Len(t, found, len(keys)-len(owned))
+		require.EqualValues(t, len(owned), x.Counters().Failovers, "each is asked elsewhere for having failed")
 		closeFleet(t, l.memFleet, x)
 	})
 }
