@@ -99,6 +99,10 @@ func TestARefusedFillLosesNoLease(t *testing.T) {
 			"TTL":                  func(l client.Lease) error { _, err := c.Fill(ctx, l, client.Item{TTL: -1}); return err },
 			"FillKeep":             func(l client.Lease) error { _, _, err := c.FillKeep(none, l, client.Item{}); return err },
 			"FillKeep of no write": func(l client.Lease) error { _, _, err := c.FillKeep(ctx, l, client.Item{}); return err },
+			"FillKeep, too large": func(l client.Lease) error {
+				_, _, err := c.FillKeep(ctx, l, client.Item{Value: make([]byte, client.DefaultMaxValueBytes+1)})
+				return err
+			},
 			"FillKeepMulti": func(l client.Lease) error {
 				_, _, errs := c.FillKeepMulti(none, []client.Lease{l}, make([]client.Item, 1))
 				return errs[0]

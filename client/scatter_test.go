@@ -53,6 +53,8 @@ func TestScatterSharesAKeyOut(t *testing.T) {
 			for _, s := range c.Nodes() {
 				before[s.Node.Name] = s.Ops
 			}
+			hits := c.Counters().NodeHits
+			defer func() { require.EqualValues(t, 4000, c.Counters().NodeHits-hits) }()
 			for i := range 4000 {
 				require.Equal(t, "v", get(t, c, "hot"))
 				if i%100 == 0 {
