@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/nodeserver"
 )
 
 const refreshed, hit = "refresh", "hit"
@@ -143,5 +146,61 @@ func TestAForcedRefresh(t *testing.T) {
 		}
 		missing := refresh(t, a, "missing", false)
 		require.Equal(t, "won", missing.State.String(), "a key that is missing is leased as ever")
+	})
+}
+
+// However often a refresh is won and given up, the value lives no longer for it: each time it is stored again for what is left, in the node's whole
+// seconds, and a part of one counts as all of it.
+func TestARefreshGivenUpLengthensNoLife(t *testing.T) {
+	const life = 12 * time.Second
+	for _, pause := range []time.Duration{100 * time.Millisecond, 900 * time.Millisecond, 1100 * time.Millisecond} {
+		t.Run(pause.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 2)
+				c := l.client(client.Config{ReplicationFactor: 2})
+				_, err := c.Set(t.Context(), client.Item{Key: "k", Value: []byte("old"), TTL: life, Flags: 7})
+				require.NoError(t, err)
+				stored, times := time.Now(), 0
+				for {
+					lease := refresh(t, c, "k", false)
+					if lease.State.String() != refreshed {
+						require.Equal(t, "won", lease.State.String())
+						break
+					}
+					require.LessOrEqual(t, time.Since(stored), life, "it was to end by then")
+					require.Equal(t, "old", string(lease.Item.Value))
+					require.EqualValues(t, 7, lease.Item.Flags)
+					require.LessOrEqual(t, lease.Item.TTL, life-time.Since(stored)+time.Second)
+					times++
+					time.Sleep(pause)
+					require.NoError(t, c.Release(t.Context(), lease))
+					time.Sleep(time.Millisecond)
+				}
+				require.Greater(t, times, 3)
+				l.closeAll(c)
+			})
+		})
+	}
+}
+
+// Only the home copy can give the right to refresh: its answer is waited for, however late it is.
+func TestARefreshIsNotHedged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 2)
+		c := l.client(client.Config{ReplicationFactor: 2, HedgeAfter: 2 * time.Millisecond, Timeout: time.Second})
+		store(t, c, "k", "old", 60*time.Second)
+		l.decide(func(node string, r *memproto.Request) (v nodeserver.Verdict) {
+			if node == l.placed(2, "k")[0] && string(r.Key) == "k" {
+				v.Delay = 20 * time.Millisecond
+			}
+			return v
+		})
+		lease := refresh(t, c, "k", false)
+		require.Equal(t, refreshed, lease.State.String())
+		require.Len(t, lease.Tokens, 2)
+		require.Zero(t, c.Counters().Hedged)
+		require.NoError(t, c.Release(t.Context(), lease))
+		time.Sleep(time.Second)
+		l.closeAll(c)
 	})
 }
