@@ -66,6 +66,7 @@ func TestRule8ACancelledFillLeavesNoOlderValue(t *testing.T) {
 				}
 				_, err = b.Fill(cctx, second, client.Item{Value: []byte("newer")})
 				require.Error(t, err)
+				require.False(t, client.SafeToRetry(err), "some copy has heard of it: %v", err)
 				slow.off()
 				time.Sleep(5 * time.Second)
 				for _, v := range l.copiesOf(t, key) {
