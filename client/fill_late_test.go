@@ -29,8 +29,11 @@ func TestRule4AWriteThroughThatTakesLongIsADelete(t *testing.T) {
 		"one copy":          {1, 1200 * time.Millisecond, false, true},
 		"one copy, moving":  {1, 1200 * time.Millisecond, true, false},
 	} {
-		for _, keep := range []bool{false, true} {
-			t.Run(fmt.Sprint(name, ", keep ", keep), func(t *testing.T) {
+		for _, how := range []string{"Fill", "FillKeep", "SetKeep"} {
+			if x.moving && how == "SetKeep" {
+				continue // it takes tokens then, and is FillKeep
+			}
+			t.Run(name+", "+how, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					l := newLogged(t, 4)
 					c := l.client(client.Config{Nodes: l.nodes()[:3], ReplicationFactor: x.copies, Timeout: 5 * time.Second})
@@ -42,14 +45,20 @@ func TestRule4AWriteThroughThatTakesLongIsADelete(t *testing.T) {
 					require.NoError(t, err)
 					l.decide(func(_ string, r *memproto.Request) (v nodeserver.Verdict) {
 						if r.Cmd == memproto.CmdMetaSet && string(r.Key) == "k" {
-							v.Delay = x.takes / time.Duration(x.copies) // one after the other
+							v.Delay = x.takes
+							if how != "SetKeep" {
+								v.Delay /= time.Duration(x.copies) // one after the other
+							}
 						}
 						return v
 					})
-					if keep {
-						_, _, err = c.FillKeep(t.Context(), lease, client.Item{Value: []byte("new")})
-					} else {
-						_, err = c.Fill(t.Context(), lease, client.Item{Value: []byte("new")})
+					switch it := (client.Item{Key: "k", Value: []byte("new")}); how {
+					case "Fill":
+						_, err = c.Fill(t.Context(), lease, it)
+					case "FillKeep":
+						_, _, err = c.FillKeep(t.Context(), lease, it)
+					case "SetKeep":
+						_, _, err = c.SetKeep(t.Context(), it)
 					}
 					want := "HD\r\n"
 					if x.stored {

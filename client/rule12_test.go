@@ -202,6 +202,37 @@ func TestRule12WhatWasAskedLongAgoIsForgotten(t *testing.T) {
 	})
 }
 
+// A copy that is slow is asked for no hot key, whichever of them it is: the others share its reads.
+func TestRule12ASlowCopyIsNotAsked(t *testing.T) {
+	for at := range 3 {
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 3)
+				c := l.client(client.Config{ReplicationFactor: 3, HotKeys: spreading(), Timeout: time.Second})
+				set(t, c, "hot", "v")
+				warmest(t, c, "hot")
+				slow := l.placed(3, "hot")[at]
+				l.decide(func(node string, _ *memproto.Request) nodeserver.Verdict {
+					if node == slow {
+						return nodeserver.Verdict{Delay: 20 * time.Millisecond}
+					}
+					return nodeserver.Verdict{Delay: 500 * time.Microsecond}
+				})
+				for began := time.Now(); time.Since(began) < 4*time.Second; {
+					get(t, c, "hot")
+				}
+				l.take()
+				for range 640 {
+					get(t, c, "hot")
+				}
+				n := readsByNode(l, "hot")
+				require.Less(t, n[slow], 40, "but to see whether it is well again: %v", n)
+				l.closeAll(c)
+			})
+		})
+	}
+}
+
 // What another copy does not have the owner is asked for: a miss there is none.
 func TestRule12AMissIsTheOwnersToTell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
