@@ -204,3 +204,24 @@ func TestARefreshIsNotHedged(t *testing.T) {
 		l.closeAll(c)
 	})
 }
+
+// A refresh that is won when its caller has left is given up by whoever reads the answer: the value stays as it was, and is not marked stale, for which all
+// would wait for a load.
+func TestARefreshWonTooLateIsGivenUp(t *testing.T) {
+	lagged(t, 2, func(t *testing.T, l *logged, slow *lag) {
+		c := l.client(client.Config{ReplicationFactor: 2, Timeout: time.Second})
+		store(t, c, "k", "old", 60*time.Second)
+		slow.on(memproto.CmdMetaGet, l.placed(2, "k")[0])
+		_, err := c.Lease(patience(t), "k", client.LeaseOptions{Refresh: 60 * time.Second})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		slow.off()
+		time.Sleep(time.Second)
+		require.EqualValues(t, 1, c.Counters().LateWins)
+		lease := refresh(t, c, "k", false)
+		require.Equal(t, refreshed, lease.State.String(), "the next who asks wins")
+		require.False(t, lease.Stale)
+		require.Equal(t, "old", string(lease.Item.Value))
+		require.NoError(t, c.Release(t.Context(), lease))
+		l.closeAll(c)
+	})
+}
