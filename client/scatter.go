@@ -161,7 +161,7 @@ func (c *Client) chooseSuffix(hash uint64, key string) (*suffixCopy, *node) {
 	t := c.top.Load()
 	// While copies move or come back, their rules are enough. And one read in so many goes to the key's own copies, which can bear
 	// as much as the others.
-	if t.moving() || c.cold.nodes.Load() > 0 || rand.IntN(len(s.parts)+t.ring.Copies()) < t.ring.Copies() {
+	if t.changing() || c.cold.nodes.Load() > 0 || rand.IntN(len(s.parts)+t.ring.Copies()) < t.ring.Copies() {
 		return nil, nil
 	}
 	if reads, ok := c.near.Recent(hash, key); ok && reads >= worthReads {
@@ -170,7 +170,8 @@ func (c *Client) chooseSuffix(hash uint64, key string) (*suffixCopy, *node) {
 	p := &s.parts[rand.IntN(len(s.parts))]
 	n := c.home(t, p.hash, p.key)
 	q := &s.parts[rand.IntN(len(s.parts))]
-	if m := c.home(t, q.hash, q.key); n == nil || m != nil && idler(m, n) {
+	// A slow node seems idle, as it is asked less.
+	if m := c.home(t, q.hash, q.key); n == nil || m != nil && (n.slow.Load() || !m.slow.Load() && idler(m, n)) {
 		p, n = q, m
 	}
 	if n == nil || n.slow.Load() {

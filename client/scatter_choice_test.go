@@ -47,7 +47,7 @@ func TestScatterGoesAroundASlowNode(t *testing.T) {
 		before := c.Counters().Scattered
 		waited, reads := read(2 * time.Second)
 		require.Zero(t, waited)
-		require.Greater(t, c.Counters().Scattered-before, uint64(reads/5))
+		require.Greater(t, c.Counters().Scattered-before, uint64(reads*2/3), "by another suffix copy, not by the key's own")
 		l.closeAll(c)
 	})
 }

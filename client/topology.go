@@ -37,6 +37,11 @@ func (t *topology) tells(p *past, n *node) bool { return p.told || t.hears[n] }
 // copies in more than one placement.
 func (t *topology) moving() bool { return len(t.past)+len(t.next) > 0 }
 
+// changing reports whether some client may go by another list than t's. Afterwards lists are still remembered, for the LeftoverWindow.
+func (t *topology) changing() bool {
+	return len(t.next) > 0 || slices.ContainsFunc(t.past, func(p past) bool { return !p.left })
+}
+
 func (t *topology) byName(name string) *node { return byName(t.all, name) }
 
 // wanted are the nodes that reads go to, and those that join.
