@@ -74,7 +74,7 @@ func (s *sleeps) tooLong() bool {
 }
 
 // tryFill reads what is there, or is there soon; false if that was nothing, and the reader has
-// to sleep until something comes, or if ctx has ended.
+// to sleep until something comes, or if ctx or the connection has ended.
 func (c *Conn) tryFill(ctx context.Context) bool {
 	if c.sock == nil {
 		return false
@@ -108,7 +108,7 @@ func (c *Conn) tryFill(ctx context.Context) bool {
 		case !near || now-c.since > int64(lingerFor):
 			return false
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || c.dead.Load() {
 			return false
 		}
 		if i == 1 && far {
