@@ -152,7 +152,7 @@ func (c *Client) fillWon(ctx context.Context, l *item.Lease, req *memproto.Reque
 			f.call.Free()
 			out.Refused++
 		} else {
-			f.n.orphan(l.Key) // our stub, if the value did not get there
+			f.n.orphan(l.Key, 0) // our stub, if the value did not get there
 		}
 		if f.n.Name == l.Tokens[0].Node {
 			homeErr, homeLost = err, true

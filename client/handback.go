@@ -63,7 +63,7 @@ func postHandBack(conn *pipe.Conn, key string, cas uint64, stub bool) {
 		k.Settler, k.SettleKey = handedBack{}, key
 	}
 	if !conn.Post(k) && stub {
-		nodeOf(conn).orphan(key)
+		nodeOf(conn).orphan(key, cas)
 	}
 }
 
@@ -72,7 +72,7 @@ type handedBack struct{}
 
 func (handedBack) Settle(conn *pipe.Conn, k *pipe.Call) {
 	if k.Err != nil {
-		nodeOf(conn).orphan(k.SettleKey)
+		nodeOf(conn).orphan(k.SettleKey, k.Req.CAS)
 	}
 }
 
@@ -95,7 +95,7 @@ type lateLease struct{}
 func (lateLease) Settle(conn *pipe.Conn, k *pipe.Call) {
 	n := nodeOf(conn)
 	if k.Err != nil && k.Sent == item.SentUnknown && k.Req.Flags.Has(memproto.FlagN) {
-		n.orphan(k.SettleKey)
+		n.orphan(k.SettleKey, 0)
 	}
 	if k.Err != nil || !k.Resp.Flags.Has(memproto.FlagW) || !k.Resp.HasCAS {
 		return

@@ -16,58 +16,82 @@ import (
 // the node's mender looks for it when the node answers again, and removes it.
 //
 // It looks once, replayPause after the node is back, since what was left in the dead
-// connection's buffers may run until then (consistency rule 13). It can't tell an orphan
-// from the stub of somebody who won in the meantime: that one's fill is refused then, and
-// the next reader loads again.
+// connection's buffers may run until then (consistency rule 13). Of a win it knows the token, and leaves other stubs alone. Where
+// nobody has seen the token it can't tell an orphan from the stub of somebody who won in the meantime: that one's fill is refused
+// then, and the next reader loads again.
 
 // orphans are the keys of one node at which a stub may be left. Its methods may be called
 // concurrently.
 type orphans struct {
-	mu   sync.Mutex // guards keys, due; a leaf in the lock order
-	keys map[string]struct{}
-	due  time.Time // not to be looked for before
+	mu   sync.Mutex // guards keys; a leaf in the lock order
+	keys map[string]orphaned
+}
+
+// orphaned is what is known of one.
+type orphaned struct {
+	cas uint64    // the stub's token; 0 if nobody has seen it: any stub is taken for it then
+	due time.Time // not to be looked for before
 }
 
 // maxOrphans bounds the keys remembered for one node. Those beyond it are freed by the end
 // of their leases.
 const maxOrphans = 1 << 16
 
-func (o *orphans) add(key string, due time.Time) {
+func (o *orphans) add(key string, cas uint64, due time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.keys) >= maxOrphans {
+	old, known := o.keys[key]
+	switch {
+	case known && old.cas != cas:
+		cas = 0 // one of the two
+	case !known && len(o.keys) >= maxOrphans:
 		return
 	}
 	if o.keys == nil {
-		o.keys = map[string]struct{}{}
+		o.keys = map[string]orphaned{}
 	}
-	o.keys[key] = struct{}{}
-	o.due = due
+	o.keys[key] = orphaned{cas, due}
 }
 
 // postpone has them looked for at due.
 func (o *orphans) postpone(due time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.due = due
+	for key, at := range o.keys {
+		o.keys[key] = orphaned{at.cas, due}
+	}
 }
 
-// take returns the keys if they are due, else how long until they are, 0 if there are
-// none.
-func (o *orphans) take(now time.Time) (keys []string, wait time.Duration) {
+// take returns up to most keys that are due, and their tokens.
+func (o *orphans) take(now time.Time, most int) (keys []string, tokens []uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.keys) == 0 {
-		return nil, 0
+	for key, at := range o.keys {
+		if len(keys) == most {
+			break
+		}
+		if !at.due.After(now) {
+			keys, tokens = append(keys, key), append(tokens, at.cas)
+			delete(o.keys, key)
+		}
 	}
-	if wait = o.due.Sub(now); wait > 0 {
-		return nil, wait
+	return keys, tokens
+}
+
+// wait is how long until one is due, a nanosecond if one is, and 0 if there are none.
+func (o *orphans) wait(now time.Time) (wait time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, at := range o.keys {
+		left := max(at.due.Sub(now), 1)
+		if wait == 0 || left < wait {
+			wait = left
+		}
+		if left == 1 {
+			break
+		}
 	}
-	for key := range o.keys {
-		keys = append(keys, key)
-	}
-	o.keys = nil
-	return keys, 0
+	return wait
 }
 
 func (o *orphans) none() bool {
@@ -76,9 +100,9 @@ func (o *orphans) none() bool {
 	return len(o.keys) == 0
 }
 
-// orphan notes that a stub of key may be left on n.
-func (n *node) orphan(key string) {
-	n.orphans.add(key, time.Now().Add(n.c.replayPause()))
+// orphan notes that a stub of key may be left on n: the one with the token cas, or, if that is 0, whichever is there.
+func (n *node) orphan(key string, cas uint64) {
+	n.orphans.add(key, cas, time.Now().Add(n.c.replayPause()))
 	n.mend()
 }
 
@@ -86,23 +110,26 @@ func (n *node) orphan(key string) {
 // says that its Settler will learn the outcome.
 func (n *node) orphanLease(key string, flags memproto.Flags, left bool, err error) {
 	if flags.Has(memproto.FlagN) && !left && !item.SafeToRetry(err) {
-		n.orphan(key)
+		n.orphan(key, 0)
 	}
 }
 
 // orphanWin notes it for a win that can't be used or given back.
 func (n *node) orphanWin(key string, tok item.Token) {
 	if tok.Won && tok.Kind == item.TokenStub {
-		n.orphan(key)
+		n.orphan(key, tok.CAS)
 	}
 }
 
-// sweepOrphans removes the stubs that are due, and returns how long until others are; 0
+// sweepBatch is how many orphans are looked for before the mender turns to what else there is: two round trips each way.
+const sweepBatch = 256
+
+// sweepOrphans removes stubs that are due, and returns how long until others are; 0
 // if there are none. Keys that could not be asked about are due again later.
 func (n *node) sweepOrphans() time.Duration {
-	keys, wait := n.orphans.take(time.Now())
+	keys, known := n.orphans.take(time.Now(), sweepBatch)
 	if len(keys) == 0 {
-		return wait
+		return n.orphans.wait(time.Now())
 	}
 	ctx, cancel := context.WithTimeout(n.c.ctx, 4*n.c.cfg.Timeout)
 	defer cancel()
@@ -116,7 +143,7 @@ func (n *node) sweepOrphans() time.Duration {
 				case err == nil:
 					answer(t.i, f.call)
 				case !answered(err):
-					n.orphan(keys[t.i])
+					n.orphan(keys[t.i], known[t.i])
 				}
 			},
 		}
@@ -127,14 +154,14 @@ func (n *node) sweepOrphans() time.Duration {
 		all[i] = target{n, i}
 	}
 	send(all, func(i int, k *pipe.Call) { k.Req = tokenRequest(keys[i]) }, func(i int, k *pipe.Call) {
-		if k.Resp.Status == memproto.StatusHD && k.Resp.HasCAS && tokenKind(&k.Answer) == item.TokenStub {
-			tokens[i] = k.Resp.CAS
+		r := &k.Resp
+		if r.Status == memproto.StatusHD && r.HasCAS && tokenKind(&k.Answer) == item.TokenStub && (known[i] == 0 || known[i] == r.CAS) {
+			tokens[i] = r.CAS
 			stubs = append(stubs, target{n, i})
 		}
 	})
 	send(stubs, func(i int, k *pipe.Call) { k.Req = handBackRequest(keys[i], tokens[i], true) }, func(int, *pipe.Call) {
 		n.c.counters.orphans.Add(1)
 	})
-	_, wait = n.orphans.take(time.Now())
-	return wait
+	return n.orphans.wait(time.Now())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -84,20 +85,27 @@ func ask(t *testing.T, g *rig, ctx context.Context, peer func(request string)) b
 func TestAReaderStaysAwakeInABusyProcess(t *testing.T) {
 	g, looks := socketRig(t)
 	defer g.close()
-	g.c.gosched = g.others(2 * busyYield)
-	g.c.sleeps.usual = 8 * longSleep
-	after := func(n int64) func(string) {
-		return func(reply string) {
-			for looks.Load() < n {
-			}
-			io.WriteString(g.peer, reply)
+	others := g.others(2 * busyYield)
+	var written atomic.Bool
+	g.c.gosched = func() {
+		others()
+		for looks.Load() >= 5 && !written.Load() { // the peer has its turn
+			runtime.Gosched()
 		}
 	}
-	require.True(t, ask(t, g, context.Background(), after(5)))
+	g.c.sleeps.usual = 8 * longSleep
+	require.True(t, ask(t, g, context.Background(), func(reply string) {
+		for looks.Load() < 5 {
+			runtime.Gosched()
+		}
+		io.WriteString(g.peer, reply)
+		written.Store(true)
+	}))
 	require.GreaterOrEqual(t, looks.Load(), int64(5))
 	require.Zero(t, g.c.sleeps.skip, "it did not have to sleep")
 	require.Equal(t, 8*longSleep, g.c.sleeps.usual)
 
+	g.c.gosched = others
 	looks.Store(0)
 	require.True(t, ask(t, g, context.Background(), func(reply string) {
 		for looks.Load() < busyTries {
@@ -193,4 +201,42 @@ func TestGather(t *testing.T) {
 		require.LessOrEqual(t, yields, x.want[1], name)
 	}
 	g.c.queued.Store(0)
+}
+
+// Where the node is far away and nobody else runs, fewer and fewer find that out.
+func TestFewLookInAnIdleProcess(t *testing.T) {
+	var s sleeps
+	s.usual = longSleep
+	var skips []int
+	for range 7 {
+		require.True(t, s.tooLong())
+		s.alone()
+		skips = append(skips, s.skip)
+		for s.skip > 0 {
+			require.False(t, s.tooLong())
+		}
+	}
+	require.Equal(t, []int{1, 3, 7, 15, 31, busySkip, busySkip}, skips)
+
+	g, looks := socketRig(t)
+	defer g.close()
+	g.c.gosched = func() {}
+	for try := 0; g.c.sleeps.idle == 0; try++ {
+		require.Less(t, try, 10_000, "nobody ever finds out") // who is held up by the machine does not
+		looks.Store(0)
+		g.c.sleeps = sleeps{usual: 8 * longSleep}
+		require.True(t, ask(t, g, context.Background(), func(reply string) {
+			for looks.Load() < 3 {
+			}
+			io.WriteString(g.peer, reply)
+		}))
+	}
+	g.c.sleeps = sleeps{usual: 8 * longSleep, idle: 7}
+	looks.Store(0)
+	require.True(t, ask(t, g, context.Background(), func(reply string) {
+		for looks.Load() < 1 {
+		}
+		io.WriteString(g.peer, reply)
+	}))
+	require.Contains(t, []int{0, 15}, g.c.sleeps.idle, "found by looking, or not")
 }

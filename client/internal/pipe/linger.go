@@ -47,16 +47,24 @@ const (
 	// longSleep is how long sleeping readers must have slept of late: where the runtime asks the kernel more often, to look
 	// would be a waste.
 	longSleep = 2 * time.Millisecond
-	// busyTries is how often a reader looks before it sleeps nevertheless, because the node is slow or far away, and busySkip
-	// how many others do not even try then.
+	// busyTries is how often a reader looks before it sleeps nevertheless, because the node is slow or far away.
 	busyTries = 32
-	busySkip  = 32
+	// busySkip is how many others do not even try then. Where it turns out that nobody else wants to run, and it is the node that
+	// is far away, one more does not, then three, seven, and so on up to that.
+	busySkip = 32
 )
 
 // sleeps is how long a reader has slept of late, a moving average over 4 times.
 type sleeps struct {
 	usual time.Duration
+	idle  int // of those who looked last, how many skips it cost to find nobody else running; 0 if somebody was
 	skip  int // how many more are to sleep without looking
+}
+
+// alone takes down that nobody else ran while a reader yielded.
+func (s *sleeps) alone() {
+	s.idle = min(2*s.idle+1, busySkip)
+	s.skip = s.idle
 }
 
 func (s *sleeps) slept(d time.Duration) { s.usual += (min(d, 8*longSleep) - s.usual) / 4 }
@@ -93,6 +101,9 @@ func (c *Conn) tryFill(ctx context.Context) bool {
 		if n := c.sock.poll(buf); n > 0 {
 			c.got(n, toBody)
 			c.patience.waited(c.sinceAsked())
+			if far {
+				c.sleeps.idle = 0
+			}
 			return true
 		}
 		switch {
@@ -119,8 +130,15 @@ func (c *Conn) tryFill(ctx context.Context) bool {
 		if i%yieldEvery == 0 {
 			yieldProcessor()
 		}
+		if far {
+			now = c.Now() // the looks and the other processes are not counted
+		}
 		then := c.yield()
-		far, now = far && then-now >= int64(busyYield), then
+		if far && then-now < int64(busyYield) {
+			far = false
+			c.sleeps.alone()
+		}
+		now = then
 	}
 }
 
