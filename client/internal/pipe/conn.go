@@ -160,8 +160,10 @@ func New(nc net.Conn, cfg Config) *Conn {
 	c := &Conn{
 		nc: nc, cfg: cfg, base: time.Now(), sock: newSocket(nc),
 		rbuf: make([]byte, readBuffer),
-		lim:  memproto.Limits{MaxValue: cfg.MaxValue}, gosched: runtime.Gosched,
-		bye: nc,
+		lim:  memproto.Limits{MaxValue: cfg.MaxValue},
+		bye:  nc,
+
+		gosched: runtime.Gosched,
 	}
 	c.mark.Store(cfg.Stamp)
 	if c.cfg.InFlight == nil {

@@ -57,7 +57,7 @@ const (
 // sleeps is how long a reader has slept of late, a moving average over 4 times.
 type sleeps struct {
 	usual time.Duration
-	idle  int // of those who looked last, how many skips it cost to find nobody else running; 0 if somebody was
+	idle  int // how many were to skip when a look last found nobody else running; 0 since a look has found bytes
 	skip  int // how many more are to sleep without looking
 }
 
@@ -88,10 +88,11 @@ func (c *Conn) tryFill(ctx context.Context) bool {
 		return false
 	}
 	c.since = c.Now()
-	crowd, near, far := c.pending.Load() >= crowdCalls, c.patience.worthIt(), false
+	// awake: it looks because sleeping takes too long.
+	crowd, near, awake := c.pending.Load() >= crowdCalls, c.patience.worthIt(), false
 	if !crowd {
-		far = c.sleeps.tooLong()
-		if !near && !far {
+		awake = c.sleeps.tooLong()
+		if !near && !awake {
 			return false
 		}
 	}
@@ -101,7 +102,7 @@ func (c *Conn) tryFill(ctx context.Context) bool {
 		if n := c.sock.poll(buf); n > 0 {
 			c.got(n, toBody)
 			c.patience.waited(c.sinceAsked())
-			if far {
+			if awake {
 				c.sleeps.idle = 0
 			}
 			return true
@@ -111,7 +112,7 @@ func (c *Conn) tryFill(ctx context.Context) bool {
 			if i >= crowdTries {
 				return false
 			}
-		case far:
+		case awake:
 			if i >= busyTries {
 				c.sleeps.skip = busySkip
 				return false
@@ -122,7 +123,7 @@ func (c *Conn) tryFill(ctx context.Context) bool {
 		if ctx.Err() != nil || c.dead.Load() {
 			return false
 		}
-		if i == 1 && far {
+		if i == 1 && awake {
 			// A server on this machine most likely waits for the processor that we are on, and needs it for a moment.
 			yieldProcessor()
 			continue
@@ -130,12 +131,12 @@ func (c *Conn) tryFill(ctx context.Context) bool {
 		if i%yieldEvery == 0 {
 			yieldProcessor()
 		}
-		if far {
+		if awake {
 			now = c.Now() // the looks and the other processes are not counted
 		}
 		then := c.yield()
-		if far && then-now < int64(busyYield) {
-			far = false
+		if awake && then-now < int64(busyYield) {
+			awake = false
 			c.sleeps.alone()
 		}
 		now = then
