@@ -124,6 +124,8 @@ type Conn struct {
 	cause     error // why the connection died
 	timer     *time.Timer
 
+	luck luck // the flusher's
+
 	// What follows belongs to whoever has the reader's role.
 	mine     []*Call // calls taken off queue, in order
 	sharing  int     // which of mine, counted from the head, a classic get that bursts share is being answered to

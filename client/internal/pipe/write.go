@@ -204,39 +204,6 @@ func (c *Conn) beginFlush(ctx context.Context, me *Call) {
 	c.flush(ctx, me)
 }
 
-const (
-	// gatherIdle is how many yields in a row may bring nothing before a flusher writes:
-	// together about as long as the system call that they may save.
-	gatherIdle = 16
-	// gatherEach is how long it may take to gather one more: where other goroutines keep the processors busy, a yield takes
-	// as long as all their turns, and those who queued a request wait for it.
-	gatherEach = 50 * time.Microsecond
-)
-
-// gather lets callers queue more requests before they are written together. The last
-// batch of replies woke expect callers, and those that ask again at once are about to
-// queue their next requests, some of them on another processor: the more of them one
-// system call carries, the better. It yields the processor rather than sleep. A lone
-// caller waits for nobody.
-func (c *Conn) gather(expect int) {
-	if expect < 2 {
-		return
-	}
-	last, idle, before := 1, 0, c.Now()
-	for last < expect && idle < gatherIdle {
-		now := c.yield()
-		n := int(c.queued.Load())
-		if now-before > int64(gatherEach)*int64(1+n-last) {
-			return
-		}
-		idle++
-		if n > last {
-			idle = 0
-		}
-		last, before = n, now
-	}
-}
-
 // flush writes until nothing is queued. The caller has the flusher's role for me and
 // has lost it when flush returns.
 func (c *Conn) flush(ctx context.Context, me *Call) {
