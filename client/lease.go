@@ -177,8 +177,12 @@ func (c *Client) readLease(l *item.Lease, f *flight, hash uint64, o item.LeaseOp
 		// stored it): its token lets us replace it.
 		l.State = item.LeaseWon
 		l.Tokens = []item.Token{tokenOf(f)}
+		if won {
+			f.n.casClock.mark(f.life, k.Resp.CAS, time.Since(c.born))
+		}
 	default:
 		l.State = item.LeaseWait
+		l.Held = f.n.casClock.age(f.life, k.Resp.CAS, time.Since(c.born))
 	}
 	c.detector.Observe(hash, l.Key, 0)
 	c.counters.misses.Add(1)

@@ -29,6 +29,7 @@ type node struct {
 	slow     atomic.Bool // see steer.go
 	refused  atomic.Bool // the last dial found nothing that listens
 	coldness coldNode
+	casClock casClock
 	// life counts the epochs this client has seen of the node. Tokens (CAS values, leases)
 	// are of one, and void once it is over: see epoch.go. Written under mu.
 	life atomic.Uint64

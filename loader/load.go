@@ -121,6 +121,7 @@ func (l *Loader[V]) resolve(s *shard[V], f *flight[V], st start) result[V] {
 				// leases, or its holders fail one after the other.
 				return l.loadOpen(s, f, errWaitedOut)
 			}
+			began = l.pace.since(began, time.Now(), lease.Held)
 			h, err := l.pause(s, f, l.pace.pause(time.Since(began)))
 			switch {
 			case err == errAbandoned:

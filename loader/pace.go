@@ -62,6 +62,16 @@ func (p *pace) answered(took time.Duration) {
 	p.trip.Store(trip + (int64(took)-trip)/8)
 }
 
+// since is when what is waited for began: not after began, when the wait did, and earlier if it has been held for longer by
+// then, but not by more than what a load takes at least, since held is a guess.
+func (p *pace) since(began, now time.Time, held time.Duration) time.Time {
+	held = min(held-2*time.Duration(p.trip.Load()), time.Duration(p.quick.Load()))
+	if at := now.Add(-held); held > 0 && at.Before(began) {
+		return at
+	}
+	return began
+}
+
 // pause is how long to pause after a wait of waited. Processes that wait for the same load must not ask in step, so a part
 // of it is chance.
 func (p *pace) pause(waited time.Duration) time.Duration {

@@ -188,3 +188,21 @@ func TestPaceFollowsLoads(t *testing.T) {
 	p.learn(0)
 	require.Positive(t, p.usual.Load(), "0 is for what is not known")
 }
+
+// The wait began with the lease, as far as is known, but a load takes no less than the quick ones, and who may find the value
+// asks when its holder's fill, too, has been answered.
+func TestPaceCountsFromTheLease(t *testing.T) {
+	const ms = time.Millisecond
+	p := paced(12*ms, 10*ms, ms)
+	began := time.Now()
+	now := began.Add(3 * ms)
+	for _, c := range []struct{ held, waited time.Duration }{
+		{0, 3 * ms},                        // nothing is known
+		{4 * ms, 3 * ms}, {5 * ms, 3 * ms}, // about as long as we have waited
+		{8 * ms, 6 * ms}, {12 * ms, 10 * ms},
+		{13 * ms, 10 * ms}, {time.Hour, 10 * ms}, // it is a guess
+	} {
+		require.Equal(t, c.waited, now.Sub(p.since(began, now, c.held)), "held %v", c.held)
+	}
+	require.Equal(t, began, new(pace).since(began, now, time.Hour), "before the first load")
+}

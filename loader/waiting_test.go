@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/loader"
 	"github.com/memherd/memherd/loader/internal/fakecache"
 )
@@ -103,4 +104,61 @@ func TestWaitersBehindAWrite(t *testing.T) {
 		require.NoError(t, <-put)
 		require.EqualValues(t, 1, o.loads.Load(), "the other key's")
 	})
+}
+
+// telling says how long leases have been held, as the client does.
+type telling struct {
+	*fakecache.Cache
+	won *time.Time
+}
+
+func (c telling) Lease(ctx context.Context, key string, o item.LeaseOptions) (item.Lease, error) {
+	l, err := c.Cache.Lease(ctx, key, o)
+	switch l.State {
+	case item.LeaseWon:
+		*c.won = time.Now()
+	case item.LeaseWait:
+		l.Held = time.Since(*c.won)
+	}
+	return l, err
+}
+
+// Who comes when another process has nearly loaded it waits for what is left, not for a whole load.
+func TestWhoComesLateWaitsForTheRest(t *testing.T) {
+	const ms = time.Millisecond
+	for _, takes := range []time.Duration{10 * ms, 40 * ms} {
+		for _, tells := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				var c loader.Cache
+				f, o := fakecache.New(1), newOrigin("k", "v")
+				o.slow = takes
+				f.Step = func(string, int) error { time.Sleep(ms); return nil }
+				if c = f; tells {
+					c = telling{f, new(time.Time)}
+				}
+				holder, waiter := open(t, c, o), open(t, c, o)
+				for i := range 20 {
+					key := fmt.Sprint("other", i)
+					o.set(key, "v")
+					_, err := waiter.Get(t.Context(), key)
+					require.NoError(t, err)
+				}
+				filled := make(chan time.Time, 1)
+				go func() {
+					mustGet(t, holder, "v")
+					filled <- time.Now()
+				}()
+				time.Sleep(takes * 3 / 4)
+				mustGet(t, waiter, "v")
+				late := time.Since(<-filled)
+				if tells {
+					require.LessOrEqual(t, late, 4*ms, takes)
+					require.LessOrEqual(t, waiter.Counters().Polls, uint64(4), takes)
+				} else if takes == 10*ms {
+					require.Greater(t, late, 5*ms) // of a longer load it asks before, too
+				}
+				require.EqualValues(t, 21, o.loads.Load())
+			})
+		}
+	}
 }

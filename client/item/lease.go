@@ -89,6 +89,9 @@ type Lease struct {
 	// Refreshing says, of a live value, that another caller has won the right to
 	// refresh it and has not stored a new one yet.
 	Refreshing bool
+	// Held is for how long another caller has had the right to fill, with LeaseWait: a guess, 0 if there is
+	// nothing to guess from.
+	Held time.Duration
 	// Asked is when the request that Item answers was sent, set if LeaseOptions.Refresh was.
 	Asked time.Time
 	// Level says where a hit was found.
