@@ -30,6 +30,20 @@ func (c *Client) HotKeyStats() hotkey.DetectorStats { return c.detector.Stats() 
 // NearStats returns the near-cache's figures; all zero without one.
 func (c *Client) NearStats() hotkey.NearStats { return c.near.Stats() }
 
+// HoldsNear reports whether the near-cache would hold what a node says of key now: with
+// hotkey.Config.NearAll of every key, otherwise of one among the hottest. It does not count as an access, and does
+// not keep key, which is not checked.
+func (c *Client) HoldsNear(key string) bool {
+	switch {
+	case c.near == nil:
+		return false
+	case c.nearAll:
+		return true
+	}
+	hash := c.top.Load().ring.Hash(key)
+	return c.holds(c.detector.Level(hash, key))
+}
+
 // ReadNear returns what the near-cache holds for key; ok is false if there is nothing that may serve a
 // read that starts now, no near-cache, or the client is closed. It counts as an access of the key, asks no
 // node, allocates nothing, and does not keep key, which is not checked: what is no key is not held.
@@ -91,6 +105,7 @@ func (c *Client) keepFilled(f flight, req *memproto.Request, hash uint64, l *ite
 			return
 		}
 	}
+	f.n.casClock.mark(f.life, f.call.Resp.CAS, time.Since(c.born))
 	t := c.top.Load()
 	if f.late || !c.stillHome(&f, hash, l.Key) || !c.near.Put(hash, l.Key, v, l.Generation, f.conn.Time(f.call.SentAt())) {
 		return

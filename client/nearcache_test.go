@@ -37,7 +37,10 @@ func TestNearCacheStaleness(t *testing.T) {
 		a := f.client(client.Config{ReplicationFactor: 2, HotKeys: hot()})
 		b := f.client(client.Config{ReplicationFactor: 2})
 		set(t, a, "k", "1")
+		require.False(t, a.HoldsNear("k"))
 		heat(t, a, "k")
+		require.True(t, a.HoldsNear("k"))
+		require.False(t, a.HoldsNear("another"))
 		require.NotEmpty(t, a.HotKeys(1))
 		require.Equal(t, "k", a.HotKeys(1)[0].Key)
 
@@ -99,6 +102,7 @@ func TestDetectionAlone(t *testing.T) {
 	n := c.Counters()
 	require.Zero(t, n.NearHits)
 	require.EqualValues(t, 5000, n.NodeHits)
+	require.False(t, c.HoldsNear("k"), "there is no near-cache")
 	require.Equal(t, "k", c.HotKeys(1)[0].Key)
 }
 
@@ -122,6 +126,8 @@ func TestNearAllHoldsEveryKey(t *testing.T) {
 		keys := []string{"k1", "k2", "k3", "k4"}
 		for _, k := range keys {
 			set(t, b, k, "old")
+			require.True(t, a.HoldsNear(k))
+			require.False(t, b.HoldsNear(k), "it is not hot")
 		}
 		require.NoError(t, a.Ping(t.Context())) // what comes before the nodes' epochs are known is not held
 		require.Equal(t, "old", get(t, a, "k1"))

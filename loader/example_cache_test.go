@@ -35,9 +35,10 @@ func ExampleCache() {
 	_, fills := c.(loader.MultiKeeper)
 	_, checks := c.(loader.KeyChecker)
 	_, near := c.(loader.NearReader)
+	_, holds := c.(loader.NearHolder)
 	_, reads := c.(loader.Reader)
-	fmt.Println(batch, multi, keeps, sets, fills, checks, near, reads)
-	// Output: true true true true true true true true
+	fmt.Println(batch, multi, keeps, sets, fills, checks, near, holds, reads)
+	// Output: true true true true true true true true true
 }
 
 // Reads that see every write that came before them, in any process.

@@ -90,7 +90,9 @@ type shard[V any] struct {
 	// stale has the keys whose values are being refreshed, here or, as far as we saw,
 	// by others.
 	stale map[string]*refreshing[V]
-	_     [32]byte // keeps neighbours' n off this cache line
+	// asking has the keys that a caller asks the cache for, and others wait for that.
+	asking map[string]*asking
+	_      [24]byte // keeps neighbours' n off this cache line
 }
 
 func (t *table[V]) init() {
@@ -98,6 +100,7 @@ func (t *table[V]) init() {
 	for i := range t.shards {
 		t.shards[i].flights = make(map[string]*flight[V])
 		t.shards[i].stale = make(map[string]*refreshing[V])
+		t.shards[i].asking = make(map[string]*asking)
 	}
 }
 

@@ -28,6 +28,7 @@ type Loader[V any] struct {
 	back     *flusher[V]   // nil without Back.Journal
 	audit    *auditor      // nil without Audit.Share
 	near     NearReader    // nil if decoded values are not kept: see startNear
+	holder   NearHolder    // nil if the cache has no near-cache
 
 	decodeOwn func([]byte) (V, error) // see there; nil for most codecs
 
@@ -110,27 +111,16 @@ func (l *Loader[V]) Get(ctx context.Context, key string) (V, error) {
 
 // get is Get of a key that was checked; first says that it has not been counted yet.
 func (l *Loader[V]) get(ctx context.Context, full string, first bool) (V, error) {
-	var none V
 	s := l.table.shard(full)
 	for ; ; first = false {
 		f, joined := l.join(s, full)
 		fresh := false
 		if f == nil {
-			lease, err := l.cache.Lease(ctx, full, item.LeaseOptions{TTL: l.cfg.LeaseTTL})
-			if err != nil && ctx.Err() != nil {
-				return none, ctx.Err()
+			r := l.seek(ctx, s, full, first)
+			if r.f == nil {
+				return r.v, r.err
 			}
-			st := start{lease: lease, err: err}
-			v, err, ok := l.take(ctx, full, &st, first)
-			if ok {
-				return v, err
-			}
-			if f, joined, fresh, err = l.enter(ctx, s, full, st, l.flyAlone); err != nil {
-				if st.won() {
-					l.release(ctx, st.lease)
-				}
-				return none, err
-			}
+			f, joined, fresh = r.f, r.joined, r.fresh
 		}
 		if first {
 			l.count.misses.Add(1)

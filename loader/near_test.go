@@ -50,6 +50,8 @@ func (c nearCache) Lease(ctx context.Context, key string, o item.LeaseOptions) (
 	return l, err
 }
 
+func (c nearCache) HoldsNear(string) bool { return true }
+
 func (c nearCache) drop(key string) { c.near.Drop(xxhash.Sum64String(key), key) }
 
 func (c nearCache) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Outcome, error) {
@@ -135,7 +137,8 @@ func TestNearDecodedAgainstAModel(t *testing.T) {
 					if err != nil {
 						require.ErrorIs(t, err, loader.ErrNotFound)
 					}
-					require.LessOrEqual(t, decoded, before+2)
+					// What is past its time by what memory holds, by the answer to the lease and by the flight's own.
+					require.LessOrEqual(t, decoded, before+3)
 					h := history[key]
 					least := 0
 					for n, w := range h {

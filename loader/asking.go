@@ -1,0 +1,104 @@
+package loader
+
+import (
+	"context"
+
+	"github.com/memherd/memherd/client/item"
+)
+
+// NearHolder is implemented by a Cache that tells what its near-cache will take, as *client.Client
+// does. With one, callers of this process who want the same key at one moment send one request
+// for it. HoldsNear may be wrong: if what was read is not held after all, each asks by itself.
+type NearHolder interface {
+	// HoldsNear reports whether what a node says of key now would be held in this process's
+	// memory. It must not keep key, which may be of any length.
+	HoldsNear(key string) bool
+}
+
+// asking is a caller's request for a key that is not read by others of this process until it has
+// been answered: then the near-cache has what they came for, or there is a flight to join. They look
+// into the near-cache as they would have, had they come a moment later, so nobody is told more than
+// what that may tell; and if it can tell nothing, they ask.
+type asking struct {
+	done chan struct{} // closed when it is over; made by the first who waits, the shard's mutex guards it
+}
+
+// askTurns is how often a caller waits for another's request: twice, because a quick load may have left the table before
+// all who waited for it look there, and then one of these asks for the rest.
+const askTurns = 2
+
+// ask says who asks for key: this caller (mine), who then calls asked, or one who is on the way, and closes done.
+func (s *shard[V]) ask(key string) (a *asking, mine bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a = s.asking[key]; a != nil {
+		if a.done == nil {
+			a.done = make(chan struct{})
+		}
+		return a, false
+	}
+	a = &asking{}
+	s.asking[key] = a
+	return a, true
+}
+
+func (s *shard[V]) asked(key string, a *asking) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.asking, key)
+	if a.done != nil {
+		close(a.done)
+	}
+}
+
+// found is how a key's value is got: it is there (f is nil), or comes from a flight.
+type found[V any] struct {
+	v      V
+	err    error
+	f      *flight[V]
+	joined uint64
+	fresh  bool // the flight is this caller's
+}
+
+// seek gets the value of a key that has no flight from the cache, or a flight; first is as in get.
+func (l *Loader[V]) seek(ctx context.Context, s *shard[V], full string, first bool) (r found[V]) {
+	if first && l.holder != nil && l.holder.HoldsNear(full) {
+		for range askTurns {
+			a, mine := s.ask(full)
+			if mine {
+				// Behind enter: who waits finds the flight.
+				defer s.asked(full, a)
+				break
+			}
+			select {
+			case <-a.done:
+			case <-ctx.Done():
+				r.err = ctx.Err()
+				return r
+			}
+			if l.near != nil {
+				var ok bool
+				if r.v, r.err, ok = l.lookNear(ctx, full); ok {
+					return r
+				}
+			}
+			if r.f, r.joined = l.join(s, full); r.f != nil {
+				return r
+			}
+		}
+	}
+	lease, err := l.cache.Lease(ctx, full, item.LeaseOptions{TTL: l.cfg.LeaseTTL})
+	if err != nil && ctx.Err() != nil {
+		r.err = ctx.Err()
+		return r
+	}
+	st := start{lease: lease, err: err}
+	var ok bool
+	if r.v, r.err, ok = l.take(ctx, full, &st, first); ok {
+		return r
+	}
+	if r.f, r.joined, r.fresh, r.err = l.enter(ctx, s, full, st, l.flyAlone); r.err != nil && st.won() {
+		l.release(ctx, st.lease)
+	}
+	return r
+}
