@@ -13,8 +13,8 @@ type Kept = atomic.Pointer[any]
 
 // Seen is what Look found.
 type Seen struct {
-	Bytes []byte    // read-only: every reader gets the same memory
-	At    time.Time // when the read was found to be allowed, with the monotonic clock's reading
+	Bytes []byte        // read-only: every reader gets the same memory
+	At    time.Duration // when the read was found to be allowed, by the monotonic clock, since NewNear
 	Kept  *Kept
 }
 
@@ -26,5 +26,5 @@ func (n *Near) Look(hash uint64, key string) (Seen, bool) {
 	if e == nil || e.value.Missing {
 		return Seen{}, false
 	}
-	return Seen{Bytes: e.value.Bytes, At: n.base.Add(time.Duration(now)), Kept: &e.kept}, true
+	return Seen{Bytes: e.value.Bytes, At: time.Duration(now), Kept: &e.kept}, true
 }

@@ -77,8 +77,8 @@ func (l *Loader[V]) seek(ctx context.Context, s *shard[V], full string, first bo
 				return r
 			}
 			if l.near != nil {
-				var ok bool
-				if r.v, r.err, ok = l.lookNear(ctx, full); ok {
+				if k := l.lookNear(ctx, full); k != nil {
+					r.v, r.err = k.answer()
 					return r
 				}
 			}

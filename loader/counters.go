@@ -1,7 +1,6 @@
 package loader
 
 import (
-	"math/rand/v2"
 	"sync/atomic"
 
 	"github.com/memherd/memherd/client/item"
@@ -67,8 +66,9 @@ type counters struct {
 	puts, putErrors, deletes, deleteErrors, owedSent                              atomic.Uint64
 }
 
-func (c *counters) hit(level item.Level, k kind) {
-	h := &c.hits[rand.Uint32()%hitStripes]
+// hit counts a hit in a stripe that coin chooses.
+func (c *counters) hit(level item.Level, k kind, coin uint32) {
+	h := &c.hits[coin%hitStripes]
 	switch {
 	case k == kindAbsent:
 		h.negative.Add(1)

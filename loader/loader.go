@@ -3,6 +3,7 @@ package loader
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -89,8 +90,8 @@ func isNil(v any) bool {
 // Config.ShareDecoded one from the near-cache by all who read it. If V holds
 // pointers, slices or maps, treat what they lead to as read-only.
 func (l *Loader[V]) Get(ctx context.Context, key string) (V, error) {
-	if v, err, ok := l.getNear(ctx, key); ok {
-		return v, err
+	if k := l.getNear(ctx, key); k != nil {
+		return k.answer()
 	}
 	var none V
 	full, err := l.fullKey(key)
@@ -153,7 +154,7 @@ func (l *Loader[V]) take(ctx context.Context, full string, st *start, first bool
 		}
 		if verdict != isExpired {
 			if first {
-				l.count.hit(st.lease.Level, e.kind)
+				l.count.hit(st.lease.Level, e.kind, rand.Uint32())
 				// Past its soft time a value is allowed to differ from the origin.
 				if verdict != isDue {
 					l.sample(full)

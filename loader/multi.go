@@ -104,7 +104,8 @@ func (l *Loader[V]) seekMulti(ctx context.Context, full map[string]string, take 
 			take(key, v, verr)
 			continue
 		}
-		if v, verr, ok := l.readNear(ctx, key); ok {
+		if k := l.readNear(ctx, key); k != nil {
+			v, verr := k.answer()
 			take(key, v, verr)
 			continue
 		}

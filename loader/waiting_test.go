@@ -3,6 +3,7 @@ package loader_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,16 +110,16 @@ func TestWaitersBehindAWrite(t *testing.T) {
 // telling says how long leases have been held, as the client does.
 type telling struct {
 	*fakecache.Cache
-	won *time.Time
+	won *atomic.Int64 // when the last lease was won, in Unix nanoseconds
 }
 
 func (c telling) Lease(ctx context.Context, key string, o item.LeaseOptions) (item.Lease, error) {
 	l, err := c.Cache.Lease(ctx, key, o)
 	switch l.State {
 	case item.LeaseWon:
-		*c.won = time.Now()
+		c.won.Store(time.Now().UnixNano())
 	case item.LeaseWait:
-		l.Held = time.Since(*c.won)
+		l.Held = time.Duration(time.Now().UnixNano() - c.won.Load())
 	}
 	return l, err
 }
@@ -134,7 +135,7 @@ func TestWhoComesLateWaitsForTheRest(t *testing.T) {
 				o.slow = takes
 				f.Step = func(string, int) error { time.Sleep(ms); return nil }
 				if c = f; tells {
-					c = telling{f, new(time.Time)}
+					c = telling{f, new(atomic.Int64)}
 				}
 				holder, waiter := open(t, c, o), open(t, c, o)
 				for i := range 20 {
