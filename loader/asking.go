@@ -61,38 +61,48 @@ type found[V any] struct {
 }
 
 // seek gets the value of a key that has no flight from the cache, or a flight; first is as in get.
-func (l *Loader[V]) seek(ctx context.Context, s *shard[V], full string, first bool) (r found[V]) {
+func (l *Loader[V]) seek(ctx context.Context, s *shard[V], full string, first bool) found[V] {
 	if first && l.holder != nil && l.holder.HoldsNear(full) {
-		for range askTurns {
-			a, mine := s.ask(full)
-			if mine {
-				// Behind enter: who waits finds the flight.
-				defer s.asked(full, a)
-				break
-			}
-			select {
-			case <-a.done:
-			case <-ctx.Done():
-				r.err = ctx.Err()
-				return r
-			}
-			if l.near != nil {
-				if k := l.lookNear(ctx, full); k != nil {
-					r.v, r.err = k.answer()
-					return r
-				}
-			}
-			if r.f, r.joined = l.join(s, full); r.f != nil {
+		return l.seekTogether(ctx, s, full)
+	}
+	return l.seekAlone(ctx, s, full, first)
+}
+
+// seekTogether is seek of a key that the near-cache will hold.
+func (l *Loader[V]) seekTogether(ctx context.Context, s *shard[V], full string) (r found[V]) {
+	for range askTurns {
+		a, mine := s.ask(full)
+		if mine {
+			// Behind enter: who waits finds the flight.
+			defer s.asked(full, a)
+			break
+		}
+		select {
+		case <-a.done:
+		case <-ctx.Done():
+			r.err = ctx.Err()
+			return r
+		}
+		if l.near != nil {
+			if k := l.lookNear(ctx, full); k != nil {
+				r.v, r.err = k.answer()
 				return r
 			}
 		}
+		if r.f, r.joined = l.join(s, full); r.f != nil {
+			return r
+		}
 	}
-	lease, err := l.cache.Lease(ctx, full, item.LeaseOptions{TTL: l.cfg.LeaseTTL})
-	if err != nil && ctx.Err() != nil {
+	return l.seekAlone(ctx, s, full, true)
+}
+
+func (l *Loader[V]) seekAlone(ctx context.Context, s *shard[V], full string, first bool) (r found[V]) {
+	var st start
+	st.lease, st.err = l.cache.Lease(ctx, full, item.LeaseOptions{TTL: l.cfg.LeaseTTL})
+	if st.err != nil && ctx.Err() != nil {
 		r.err = ctx.Err()
 		return r
 	}
-	st := start{lease: lease, err: err}
 	var ok bool
 	if r.v, r.err, ok = l.take(ctx, full, &st, first); ok {
 		return r

@@ -120,8 +120,10 @@ func openEnvelope(b []byte, key string, limit int) (envelope, error) {
 	return e, nil
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 func envelopeSum(b []byte, key string) uint32 {
-	t := crc32.MakeTable(crc32.Castagnoli) // the package's own table, not a new one
+	t := castagnoli
 	// The key's bytes are only read; a conversion would allocate for long keys.
 	sum := crc32.Update(0, t, unsafe.Slice(unsafe.StringData(key), len(key)))
 	sum = crc32.Update(sum, t, b[:12])
