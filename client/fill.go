@@ -108,6 +108,7 @@ func (c *Client) fillWon(ctx context.Context, l *item.Lease, req *memproto.Reque
 	}
 	var mem [maxCopies]flight
 	flights := mem[:0]
+	var under [maxCopies]item.Token // what they were sent with
 	homeLost := true
 	for i, tok := range l.Tokens {
 		n := t.byName(tok.Node)
@@ -127,6 +128,7 @@ func (c *Client) fillWon(ctx context.Context, l *item.Lease, req *memproto.Reque
 			}
 			homeLost = false
 		}
+		under[len(flights)] = tok
 		flights = append(flights, f)
 	}
 	var homeErr error
@@ -152,7 +154,7 @@ func (c *Client) fillWon(ctx context.Context, l *item.Lease, req *memproto.Reque
 			f.call.Free()
 			out.Refused++
 		} else {
-			f.n.orphan(l.Key, 0) // our stub, if the value did not get there
+			f.n.orphanStub(l.Key, under[i]) // if the value did not get there
 		}
 		if f.n.Name == l.Tokens[0].Node {
 			homeErr, homeLost = err, true

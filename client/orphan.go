@@ -116,7 +116,14 @@ func (n *node) orphanLease(key string, flags memproto.Flags, left bool, err erro
 
 // orphanWin notes it for a win that can't be used or given back.
 func (n *node) orphanWin(key string, tok item.Token) {
-	if tok.Won && tok.Kind == item.TokenStub {
+	if tok.Won {
+		n.orphanStub(key, tok)
+	}
+}
+
+// orphanStub notes it for what tok is the token of, if that is a stub.
+func (n *node) orphanStub(key string, tok item.Token) {
+	if tok.Kind == item.TokenStub {
 		n.orphan(key, tok.CAS)
 	}
 }

@@ -113,6 +113,27 @@ func TestOtherWaysToOrphanAStub(t *testing.T) {
 			free(t, l, a)
 		})
 	})
+	t.Run("fill, and another has won since", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLogged(t, 1)
+			var once atomic.Bool
+			l.decide(func(_ string, r *memproto.Request) nodeserver.Verdict {
+				return nodeserver.Verdict{Drop: r.Cmd == memproto.CmdMetaSet && once.CompareAndSwap(false, true)}
+			})
+			a, b := l.client(cfg), l.client(cfg)
+			lease := won(t, a, "k")
+			_, err := a.Fill(t.Context(), lease, client.Item{Value: []byte("v")})
+			require.ErrorIs(t, err, client.ErrConnLost)
+			_, err = b.Delete(t.Context(), "k")
+			require.NoError(t, err)
+			lease = won(t, b, "k")
+			time.Sleep(20 * client.DefaultTimeout) // a has looked
+			_, err = b.Fill(t.Context(), lease, client.Item{Value: []byte("v")})
+			require.NoError(t, err, "its stub is still there")
+			require.Zero(t, a.Counters().Orphans)
+			l.closeAll(a, b)
+		})
+	})
 	// The connection takes what gives the lease back, and dies.
 	for name, drop := range map[string]nodeserver.Verdict{"handed back, not executed": {Drop: true}, "handed back, executed": {DropAfter: true}} {
 		t.Run(name, func(t *testing.T) {
