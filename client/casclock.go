@@ -13,6 +13,11 @@ const (
 	// casAhead is how many of the newest marks tell how fast CAS values pass, and how many times as long as from one
 	// of these to the next it may be since the newest for that to be believed.
 	casAhead = 8
+	// casWide is how far apart two marks may be for what lies between to be placed between them, and how old the newest
+	// for what came after it to be placed at all: over longer times the counter goes at any rate.
+	casWide = 20 * time.Millisecond
+	// casOver is after how long without a larger value the marks are of another counter: the node is a proxy of several, say.
+	casOver = time.Second
 )
 
 // casClock tells when a node gave out a CAS value. A server numbers all that is stored on it, whoever
@@ -41,13 +46,20 @@ func (k *casClock) mark(life, cas uint64, at time.Duration) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if life != k.life {
-		k.life, k.n, k.next = life, 0, 0
+	switch {
+	case life < k.life:
+		return // a late answer of before
+	case life > k.life:
+		k.life, k.n = life, 0
 	}
 	if k.n > 0 {
-		last := k.back(1)
-		if at-last.at < casApart || cas <= last.cas {
+		switch last := k.back(1); {
+		case at-last.at < casApart:
 			return
+		case cas <= last.cas && at-last.at < casOver:
+			return
+		case cas <= last.cas:
+			k.n = 0
 		}
 	}
 	k.marks[k.next] = casMark{cas, at}
@@ -59,7 +71,7 @@ func (k *casClock) mark(life, cas uint64, at time.Duration) {
 func (k *casClock) back(i int) *casMark { return &k.marks[(k.next-i+casMarks)%casMarks] }
 
 // age is for how long cas has been given out at now, 0 if that can't be told: then it may be of any age. What is
-// older than the oldest mark is at least as old as that.
+// older than the oldest mark is at least as old as that, and what lies between two that are far apart as the younger.
 func (k *casClock) age(life, cas uint64, now time.Duration) time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -71,7 +83,7 @@ func (k *casClock) age(life, cas uint64, now time.Duration) time.Duration {
 		// Later than all we have seen: as many stores later as before, if it goes on like that.
 		m := min(casAhead, k.n)
 		from = k.back(m)
-		if now-to.at > casAhead*(to.at-from.at)/time.Duration(m-1) {
+		if now-to.at > min(casAhead*(to.at-from.at)/time.Duration(m-1), casWide) {
 			return 0
 		}
 	} else {
@@ -79,6 +91,9 @@ func (k *casClock) age(life, cas uint64, now time.Duration) time.Duration {
 			i++
 			from, to = k.back(i), from
 		}
+	}
+	if cas < to.cas && to.at-from.at > casWide {
+		return max(now-to.at, 0) // it may have been given out at the end of that time
 	}
 	at := from.at + time.Duration(float64(cas-from.cas)/float64(to.cas-from.cas)*float64(to.at-from.at))
 	if cas < from.cas {

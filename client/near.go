@@ -31,11 +31,12 @@ func (c *Client) HotKeyStats() hotkey.DetectorStats { return c.detector.Stats() 
 func (c *Client) NearStats() hotkey.NearStats { return c.near.Stats() }
 
 // HoldsNear reports whether the near-cache would hold what a node says of key now: with
-// hotkey.Config.NearAll of every key, otherwise of one among the hottest. It does not count as an access, and does
+// hotkey.Config.NearAll of every key, otherwise of one among the hottest, and never of one whose Staleness is negative. A value may
+// still be too large, or refused for another reason. It does not count as an access, and does
 // not keep key, which is not checked.
 func (c *Client) HoldsNear(key string) bool {
 	switch {
-	case c.near == nil:
+	case c.near.Staleness(key) <= 0:
 		return false
 	case c.nearAll:
 		return true
@@ -105,7 +106,9 @@ func (c *Client) keepFilled(f flight, req *memproto.Request, hash uint64, l *ite
 			return
 		}
 	}
-	f.n.casClock.mark(f.life, f.call.Resp.CAS, time.Since(c.born))
+	if !f.late {
+		f.n.casClock.mark(f.life, f.call.Resp.CAS, time.Since(c.born))
+	}
 	t := c.top.Load()
 	if f.late || !c.stillHome(&f, hash, l.Key) || !c.near.Put(hash, l.Key, v, l.Generation, f.conn.Time(f.call.SentAt())) {
 		return

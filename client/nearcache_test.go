@@ -103,6 +103,10 @@ func TestDetectionAlone(t *testing.T) {
 	require.Zero(t, n.NearHits)
 	require.EqualValues(t, 5000, n.NodeHits)
 	require.False(t, c.HoldsNear("k"), "there is no near-cache")
+	for _, hot := range []hotkey.Config{{NearAll: true, Staleness: -1}, {NearAll: true, Prefixes: []hotkey.Prefix{{Prefix: "k", Staleness: -1}}}} {
+		off := f.client(client.Config{HotKeys: &hot})
+		require.False(t, off.HoldsNear("k"), "it is never held")
+	}
 	require.Equal(t, "k", c.HotKeys(1)[0].Key)
 }
 

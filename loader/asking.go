@@ -21,11 +21,28 @@ type NearHolder interface {
 // what that may tell; and if it can tell nothing, they ask.
 type asking struct {
 	done chan struct{} // closed when it is over; made by the first who waits, the shard's mutex guards it
+	// What the answer was, if that is why there is no flight to join: written before done is closed, read after.
+	hit, failed bool
 }
 
-// askTurns is how often a caller waits for another's request: twice, because a quick load may have left the table before
-// all who waited for it look there, and then one of these asks for the rest.
-const askTurns = 2
+const (
+	// askTurns is how often a caller waits for another's request: twice, because a quick load may have left the table before
+	// all who waited for it look there, and then one of these asks for the rest. Where the answer was a value that memory does not
+	// hold, or an error, the next would be as little use.
+	askTurns = 2
+	// askShy is how many callers of the shard ask without waiting after one has waited in vain for a value: it may be too
+	// large to be held, and then everybody who wants it would wait for somebody else first.
+	askShy = 64
+)
+
+// shares reports whether to wait for others who ask for a key of s.
+func (s *shard[V]) shares() bool {
+	if s.shy.Load() <= 0 {
+		return true
+	}
+	s.shy.Add(-1)
+	return false
+}
 
 // ask says who asks for key: this caller (mine), who then calls asked, or one who is on the way, and closes done.
 func (s *shard[V]) ask(key string) (a *asking, mine bool) {
@@ -58,11 +75,12 @@ type found[V any] struct {
 	f      *flight[V]
 	joined uint64
 	fresh  bool // the flight is this caller's
+	failed bool // the cache has
 }
 
 // seek gets the value of a key that has no flight from the cache, or a flight; first is as in get.
 func (l *Loader[V]) seek(ctx context.Context, s *shard[V], full string, first bool) found[V] {
-	if first && l.holder != nil && l.holder.HoldsNear(full) {
+	if first && l.holder != nil && l.holder.HoldsNear(full) && s.shares() {
 		return l.seekTogether(ctx, s, full)
 	}
 	return l.seekAlone(ctx, s, full, first)
@@ -75,7 +93,9 @@ func (l *Loader[V]) seekTogether(ctx context.Context, s *shard[V], full string) 
 		if mine {
 			// Behind enter: who waits finds the flight.
 			defer s.asked(full, a)
-			break
+			r = l.seekAlone(ctx, s, full, true)
+			a.hit, a.failed = r.f == nil && ctx.Err() == nil, r.failed
+			return r
 		}
 		select {
 		case <-a.done:
@@ -83,14 +103,18 @@ func (l *Loader[V]) seekTogether(ctx context.Context, s *shard[V], full string) 
 			r.err = ctx.Err()
 			return r
 		}
-		if l.near != nil {
-			if k := l.lookNear(ctx, full); k != nil {
-				r.v, r.err = k.answer()
-				return r
-			}
+		if k := l.lookNear(ctx, full); k != nil {
+			r.v, r.err = k.answer()
+			return r
 		}
 		if r.f, r.joined = l.join(s, full); r.f != nil {
 			return r
+		}
+		if a.hit {
+			s.shy.Store(askShy)
+		}
+		if a.hit || a.failed {
+			break
 		}
 	}
 	return l.seekAlone(ctx, s, full, true)
@@ -103,6 +127,7 @@ func (l *Loader[V]) seekAlone(ctx context.Context, s *shard[V], full string, fir
 		r.err = ctx.Err()
 		return r
 	}
+	r.failed = st.err != nil
 	var ok bool
 	if r.v, r.err, ok = l.take(ctx, full, &st, first); ok {
 		return r

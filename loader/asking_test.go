@@ -3,6 +3,7 @@ package loader_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,8 +93,7 @@ func TestOneAsksForAllWhoCome(t *testing.T) {
 	}
 }
 
-// What turns out not to be held is asked for once more, and what is never held by each: nobody waits
-// for others more than twice.
+// What turns out not to be held is asked for by each, and nobody waits for others more than once; for a while nobody waits at all then.
 func TestWhoWaitedInVainAsks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, o := newNearCache(t, fakecache.New(1), time.Second), newOrigin("k", "v")
@@ -104,24 +104,91 @@ func TestWhoWaitedInVainAsks(t *testing.T) {
 		r.start(t.Context(), 10)
 		c.drop("k") // moves the generation: what comes back is not held
 		require.Equal(t, 2*time.Millisecond, r.all(t, "v").Sub(began))
-		require.Equal(t, asked+2, c.Calls("Lease"))
+		require.Equal(t, asked+10, c.Calls("Lease"))
 	})
 	synctest.Test(t, func(t *testing.T) {
-		c, o := boastful{fakecache.New(1)}, newOrigin("k", "v")
+		c, o := boastful{fakecache.New(1), true}, newOrigin("k", "v")
 		mustGet(t, open(t, c.Cache, o), "v")
 		slowly(c.Cache, time.Millisecond)
 		asked, r := c.Calls("Lease"), newReaders(t, c, o)
 		began := time.Now()
 		r.start(t.Context(), 10)
-		require.Equal(t, 3*time.Millisecond, r.all(t, "v").Sub(began))
+		require.Equal(t, 2*time.Millisecond, r.all(t, "v").Sub(began))
+		require.Equal(t, asked+10, c.Calls("Lease"))
+		began = time.Now()
+		r.start(t.Context(), 64)
+		require.Equal(t, time.Millisecond, r.all(t, "v").Sub(began))
+		began = time.Now()
+		r.start(t.Context(), 2)
+		require.Equal(t, 2*time.Millisecond, r.all(t, "v").Sub(began), "it tries again")
+	})
+}
+
+// Nobody waits for what the near-cache will not hold, nor who keeps no decoded values and has no way to look.
+func TestNobodyWaitsForWhatIsNotHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := boastful{fakecache.New(1), false}, newOrigin("k", "v")
+		mustGet(t, open(t, c.Cache, o), "v")
+		slowly(c.Cache, time.Millisecond)
+		asked, r := c.Calls("Lease"), newReaders(t, c, o)
+		began := time.Now()
+		r.start(t.Context(), 10)
+		require.Equal(t, time.Millisecond, r.all(t, "v").Sub(began))
+		require.Equal(t, asked+10, c.Calls("Lease"))
+	})
+	synctest.Test(t, func(t *testing.T) {
+		c := newNearCache(t, fakecache.New(1), time.Second)
+		l, err := loader.New[[]string](c, loader.Config[[]string]{Load: func(context.Context, string) ([]string, error) { return []string{"v"}, nil }})
+		require.NoError(t, err)
+		defer l.Close()
+		_, err = l.Get(t.Context(), "k")
+		require.NoError(t, err)
+		slowly(c.Cache, time.Millisecond)
+		asked := c.Calls("Lease")
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				v, err := l.Get(t.Context(), "k")
+				require.NoError(t, err)
+				require.Equal(t, []string{"v"}, v)
+			})
+		}
+		wg.Wait()
 		require.Equal(t, asked+10, c.Calls("Lease"))
 	})
 }
 
-// boastful holds nothing, and says it does.
-type boastful struct{ *fakecache.Cache }
+// A request that fails is waited for once: who finds neither its value nor its flight asks at once.
+func TestAFailedRequestIsWaitedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := newNearCache(t, fakecache.New(1), time.Second), newOrigin("k", "v")
+		c.Fail = func(method string) error {
+			if method == "Lease" {
+				time.Sleep(time.Second)
+				return errors.New("away")
+			}
+			return nil
+		}
+		r := &readers{l: open(t, c, o, func(cfg *loader.Config[string]) { cfg.FailClosed = true }), answers: make(chan answered, 100)}
+		began := time.Now()
+		r.start(t.Context(), 50)
+		for range 50 {
+			a := <-r.answers
+			require.ErrorIs(t, a.err, loader.ErrCacheDown)
+			require.LessOrEqual(t, a.at.Sub(began), 2*time.Second)
+		}
+	})
+}
 
-func (boastful) HoldsNear(string) bool { return true }
+// boastful holds nothing, and may say it does.
+type boastful struct {
+	*fakecache.Cache
+	says bool
+}
+
+func (c boastful) HoldsNear(string) bool { return c.says }
+
+func (boastful) ReadNear(string) (item.Near, bool) { return item.Near{}, false }
 
 // A write of this process that comes while one asks is seen by who comes after it, though that one waits for
 // the answer of before.

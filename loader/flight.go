@@ -92,7 +92,8 @@ type shard[V any] struct {
 	stale map[string]*refreshing[V]
 	// asking has the keys that a caller asks the cache for, and others wait for that.
 	asking map[string]*asking
-	_      [24]byte // keeps neighbours' n off this cache line
+	shy    atomic.Int32 // see shares
+	_      [20]byte     // keeps neighbours' n off this cache line
 }
 
 func (t *table[V]) init() {

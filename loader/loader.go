@@ -29,7 +29,7 @@ type Loader[V any] struct {
 	back     *flusher[V]   // nil without Back.Journal
 	audit    *auditor      // nil without Audit.Share
 	near     NearReader    // nil if decoded values are not kept: see startNear
-	holder   NearHolder    // nil if the cache has no near-cache
+	holder   NearHolder    // nil if near is, or the cache does not tell
 
 	decodeOwn func([]byte) (V, error) // see there; nil for most codecs
 

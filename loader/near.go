@@ -36,9 +36,11 @@ const keepLong = 24 * time.Hour
 
 // startNear decides whether decoded values are kept.
 func (l *Loader[V]) startNear() {
-	l.holder, _ = l.cache.(NearHolder) // a Strong loader's is none
 	if l.cfg.ShareDecoded || isPlain(reflect.TypeFor[V]()) {
-		l.near, _ = l.cache.(NearReader)
+		l.near, _ = l.cache.(NearReader) // a Strong loader's is none
+	}
+	if l.near != nil {
+		l.holder, _ = l.cache.(NearHolder)
 	}
 }
 

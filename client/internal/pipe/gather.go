@@ -10,24 +10,37 @@ const (
 	// as long as all their turns, and those who queued a request wait for it.
 	gatherEach = 50 * time.Microsecond
 	// gatherLuck is how many times in a row a single yield may bring nothing before it is made once in gatherRare writes
-	// only: it costs next to nothing where others want to run, and wakes a processor in vain where nobody does. One
-	// that takes gatherLong is not made again for gatherShy writes, whatever it brought.
+	// only: where nobody wants to run it wakes a processor in vain. One that took gatherSlow then, for nothing, is
+	// not made again for eight times as many.
 	gatherLuck = 32
 	gatherRare = 32
-	gatherLong = 5 * time.Millisecond
-	gatherShy  = 256
+	gatherSlow = 100 * time.Microsecond
+	// gatherLong is a yield that others have computed in: everybody on the connection has waited for their turns. Now and then a burst
+	// of many callers takes as long, but where one yield in nine and more does, nothing is gathered for gatherShy writes:
+	// each such counts gatherDear, the others take 1 off, and gatherMost is too much.
+	gatherLong = time.Millisecond
+	gatherDear = 8
+	gatherMost = 32
+	gatherShy  = 1024
 )
 
 // luck is whether to yield once where the last batch of replies says nothing about who may be about to ask: those
-// whose timers have ended together, say, or whom another connection has just answered. Only the flusher uses it.
+// whose timers have ended together, say, or whom another connection has just answered. And it is whether to yield at all. Only
+// the flusher uses it.
 type luck struct {
 	left int // tries that may still bring nothing
 	skip int // writes without a try when none is left
+	long int // how often yields have been long of late, see gatherLong
+	busy int // writes for which nothing is gathered
 }
 
-// worthIt reports whether to try now.
-func (l *luck) worthIt() bool {
-	if l.left == 0 && l.skip > 0 {
+// worthIt reports whether to yield now, where so many are expected.
+func (l *luck) worthIt(expect int) bool {
+	switch {
+	case l.busy > 0:
+		l.busy--
+		return false
+	case expect < 2 && l.left == 0 && l.skip > 0:
 		l.skip--
 		return false
 	}
@@ -37,14 +50,24 @@ func (l *luck) worthIt() bool {
 // had takes down whether a try brought more, and how long it took.
 func (l *luck) had(more bool, took time.Duration) {
 	switch {
-	case took >= gatherLong:
-		l.left, l.skip = 0, gatherShy
 	case more:
 		l.left = gatherLuck
 	case l.left > 1:
 		l.left--
+	case l.left == 0 && took >= gatherSlow:
+		l.skip = 8*gatherRare - 1
 	default:
 		l.left, l.skip = 0, gatherRare-1
+	}
+	l.took(took)
+}
+
+// took takes down how long a yield took.
+func (l *luck) took(d time.Duration) {
+	if d < gatherLong {
+		l.long = max(l.long-1, 0)
+	} else if l.long += gatherDear; l.long >= gatherMost {
+		*l = luck{busy: gatherShy}
 	}
 }
 
@@ -54,19 +77,24 @@ func (l *luck) had(more bool, took time.Duration) {
 // system call carries, the better. It yields the processor rather than sleep. A lone
 // caller waits for nobody, but for a look now and then whether it is one.
 func (c *Conn) gather(expect int) {
+	if !c.luck.worthIt(expect) {
+		return
+	}
 	if expect < 2 {
-		if c.luck.worthIt() {
-			before := c.Now()
-			took := c.yield() - before
-			c.luck.had(c.queued.Load() > 1, time.Duration(took))
-		}
+		ours, before := c.queued.Load(), c.Now()
+		took := c.yield() - before
+		c.luck.had(c.queued.Load() > ours, time.Duration(took))
 		return
 	}
 	last, idle, before := 1, 0, c.Now()
 	for last < expect && idle < gatherIdle {
 		now := c.yield()
 		n := int(c.queued.Load())
-		if now-before > int64(gatherEach)*int64(1+n-last) {
+		took := now - before
+		if last == 1 {
+			c.luck.took(time.Duration(took))
+		}
+		if took > int64(gatherEach)*int64(1+n-last) {
 			return
 		}
 		idle++

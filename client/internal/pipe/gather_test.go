@@ -12,7 +12,7 @@ func TestLuck(t *testing.T) {
 	var l luck
 	tries := func(writes int, more bool, took time.Duration) (n int) {
 		for range writes {
-			if l.worthIt() {
+			if l.worthIt(1) {
 				n++
 				l.had(more, took)
 			}
@@ -28,10 +28,19 @@ func TestLuck(t *testing.T) {
 		require.Equal(t, 1, tries(1, true, quick), "it need not be each time")
 	}
 	require.Equal(t, gatherLuck, tries(gatherLuck+gatherRare-1, false, quick), "then seldom again")
-	require.Equal(t, 1, tries(1, true, gatherLong-1))
-	require.Equal(t, 1, tries(1, true, gatherLong), "too long, whatever it brought")
-	require.Zero(t, tries(gatherShy, true, quick))
-	require.Equal(t, 1, tries(1, true, quick))
+	require.Equal(t, 1, tries(1+gatherRare-1, false, gatherSlow-1))
+	require.Equal(t, 1, tries(1+8*gatherRare-1, false, gatherSlow), "where others run for nothing")
+
+	// Long ones now and then are borne; where many are, nothing is gathered for a while, whatever they bring.
+	for range 100 {
+		require.Equal(t, 1, tries(1, true, gatherLong))
+		require.Equal(t, gatherDear, tries(gatherDear, true, gatherLong-1))
+	}
+	require.Equal(t, gatherMost/gatherDear, tries(gatherMost/gatherDear, true, gatherLong))
+	require.Zero(t, tries(gatherShy-1, true, quick))
+	require.False(t, l.worthIt(100), "nor if many are expected")
+	require.True(t, l.worthIt(100))
+	require.Equal(t, gatherMost/gatherDear, tries(gatherShy, true, gatherLong), "then the same again")
 }
 
 // Callers that come while one yields go out with it, though the last replies were of one call each: the peer has both
@@ -59,6 +68,22 @@ func TestAYieldBringsCompany(t *testing.T) {
 	require.Contains(t, both, "mg key ")
 	require.Contains(t, both, "mg second ")
 	require.Equal(t, gatherLuck, g.c.luck.left)
+}
+
+// Who queues several at once does not take them for company.
+func TestABatchIsNoCompany(t *testing.T) {
+	g := newRig(t)
+	defer g.close()
+	yields := 0
+	g.c.gosched = func() { yields++ }
+	g.echo(func(int) time.Duration { return 0 })
+	ks := []*Call{g.call(get()), g.call(get())}
+	require.NoError(t, g.c.StartAll(context.Background(), ks))
+	for _, k := range ks {
+		require.True(t, g.c.Wait(context.Background(), k))
+	}
+	require.Equal(t, 1, yields)
+	require.Zero(t, g.c.luck.left)
 }
 
 // A lone caller yields at its first request and at each 32nd after it.
