@@ -15,32 +15,22 @@ const (
 	gatherLuck = 32
 	gatherRare = 32
 	gatherSlow = 100 * time.Microsecond
-	// gatherLong is a yield that others have computed in: everybody on the connection has waited for their turns. Now and then a burst
-	// of many callers takes as long, but where one yield in nine and more does, nothing is gathered for gatherShy writes:
-	// each such counts gatherDear, the others take 1 off, and gatherMost is too much.
-	gatherLong = time.Millisecond
-	gatherDear = 8
-	gatherMost = 32
-	gatherShy  = 1024
+	// gatherLong is a yield that others have computed in, and everybody on the connection has waited for their turns: none is made for
+	// gatherShy writes, whatever it brought. It is not shorter, since bursts of many callers take a millisecond and more now and then.
+	gatherLong = 5 * time.Millisecond
+	gatherShy  = 256
 )
 
 // luck is whether to yield once where the last batch of replies says nothing about who may be about to ask: those
-// whose timers have ended together, say, or whom another connection has just answered. And it is whether to yield at all. Only
-// the flusher uses it.
+// whose timers have ended together, say, or whom another connection has just answered. Only the flusher uses it.
 type luck struct {
 	left int // tries that may still bring nothing
 	skip int // writes without a try when none is left
-	long int // how often yields have been long of late, see gatherLong
-	busy int // writes for which nothing is gathered
 }
 
-// worthIt reports whether to yield now, where so many are expected.
-func (l *luck) worthIt(expect int) bool {
-	switch {
-	case l.busy > 0:
-		l.busy--
-		return false
-	case expect < 2 && l.left == 0 && l.skip > 0:
+// worthIt reports whether to try now.
+func (l *luck) worthIt() bool {
+	if l.left == 0 && l.skip > 0 {
 		l.skip--
 		return false
 	}
@@ -50,6 +40,8 @@ func (l *luck) worthIt(expect int) bool {
 // had takes down whether a try brought more, and how long it took.
 func (l *luck) had(more bool, took time.Duration) {
 	switch {
+	case took >= gatherLong:
+		l.left, l.skip = 0, gatherShy
 	case more:
 		l.left = gatherLuck
 	case l.left > 1:
@@ -59,16 +51,6 @@ func (l *luck) had(more bool, took time.Duration) {
 	default:
 		l.left, l.skip = 0, gatherRare-1
 	}
-	l.took(took)
-}
-
-// took takes down how long a yield took.
-func (l *luck) took(d time.Duration) {
-	if d < gatherLong {
-		l.long = max(l.long-1, 0)
-	} else if l.long += gatherDear; l.long >= gatherMost {
-		*l = luck{busy: gatherShy}
-	}
 }
 
 // gather lets callers queue more requests before they are written together. The last
@@ -77,24 +59,19 @@ func (l *luck) took(d time.Duration) {
 // system call carries, the better. It yields the processor rather than sleep. A lone
 // caller waits for nobody, but for a look now and then whether it is one.
 func (c *Conn) gather(expect int) {
-	if !c.luck.worthIt(expect) {
-		return
-	}
 	if expect < 2 {
-		ours, before := c.queued.Load(), c.Now()
-		took := c.yield() - before
-		c.luck.had(c.queued.Load() > ours, time.Duration(took))
+		if c.luck.worthIt() {
+			ours, before := c.queued.Load(), c.Now()
+			took := c.yield() - before
+			c.luck.had(c.queued.Load() > ours, time.Duration(took))
+		}
 		return
 	}
 	last, idle, before := 1, 0, c.Now()
 	for last < expect && idle < gatherIdle {
 		now := c.yield()
 		n := int(c.queued.Load())
-		took := now - before
-		if last == 1 {
-			c.luck.took(time.Duration(took))
-		}
-		if took > int64(gatherEach)*int64(1+n-last) {
+		if now-before > int64(gatherEach)*int64(1+n-last) {
 			return
 		}
 		idle++
