@@ -103,6 +103,7 @@ func TestAReaderStaysAwakeInABusyProcess(t *testing.T) {
 	}))
 	require.GreaterOrEqual(t, looks.Load(), int64(5))
 	require.Zero(t, g.c.sleeps.skip, "it did not have to sleep")
+	require.True(t, g.c.hurried.Load(), "nor is anything gathered")
 	require.Equal(t, 8*longSleep, g.c.sleeps.usual)
 
 	g.c.gosched = others

@@ -86,6 +86,8 @@ type Conn struct {
 	// those it waits for if it took the lock.
 	queued atomic.Int32
 	dead   atomic.Bool
+	// hurried: the reader found bytes because it stayed awake in a busy process.
+	hurried atomic.Bool
 	// congested: the write under way is a large one.
 	congested atomic.Bool
 	replySize atomic.Int64  // moving average of the values in replies, in bytes

@@ -60,7 +60,7 @@ func (l *luck) had(more bool, took time.Duration) {
 // caller waits for nobody, but for a look now and then whether it is one.
 func (c *Conn) gather(expect int) {
 	if expect < 2 {
-		if c.luck.worthIt() {
+		if !c.hurried.Load() && c.luck.worthIt() {
 			ours, before := c.queued.Load(), c.Now()
 			took := c.yield() - before
 			c.luck.had(c.queued.Load() > ours, time.Duration(took))

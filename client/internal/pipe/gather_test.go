@@ -78,6 +78,11 @@ func TestABatchIsNoCompany(t *testing.T) {
 	}
 	require.Equal(t, 1, yields)
 	require.Zero(t, g.c.luck.left)
+
+	g.c.luck.left = gatherLuck
+	g.c.hurried.Store(true) // in a busy process there would be others' turns to wait for
+	g.c.gather(1)
+	require.Equal(t, 1, yields)
 }
 
 // A lone caller yields at its first request and at each 32nd after it.

@@ -105,6 +105,7 @@ func (c *Conn) tryFill(ctx context.Context) bool {
 			if awake {
 				c.sleeps.idle = 0
 			}
+			c.hurried.Store(awake)
 			return true
 		}
 		switch {

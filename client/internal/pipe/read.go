@@ -181,6 +181,9 @@ func (c *Conn) fill() error {
 		d := c.sinceAsked()
 		c.patience.waited(d)
 		c.sleeps.slept(d)
+		if d < longSleep {
+			c.hurried.Store(false)
+		}
 	}
 	if n > 0 {
 		return nil // an error, if any, comes again with the next read
