@@ -106,11 +106,12 @@ func (c *Client) keepFilled(f flight, req *memproto.Request, hash uint64, l *ite
 			return
 		}
 	}
-	if !f.late {
-		f.n.casClock.mark(f.life, f.call.Resp.CAS, time.Since(c.born))
+	if f.late {
+		return
 	}
+	f.n.casClock.mark(f.life, f.call.Resp.CAS, time.Since(c.born))
 	t := c.top.Load()
-	if f.late || !c.stillHome(&f, hash, l.Key) || !c.near.Put(hash, l.Key, v, l.Generation, f.conn.Time(f.call.SentAt())) {
+	if !c.stillHome(&f, hash, l.Key) || !c.near.Put(hash, l.Key, v, l.Generation, f.conn.Time(f.call.SentAt())) {
 		return
 	}
 	if f.n.life.Load() != f.life || c.top.Load() != t {

@@ -7,8 +7,9 @@ import (
 )
 
 // NearHolder is implemented by a Cache that tells what its near-cache will take, as *client.Client
-// does. With one, callers of this process who want the same key at one moment send one request
-// for it. HoldsNear may be wrong: if what was read is not held after all, each asks by itself.
+// does. With one that is a NearReader, too, callers of this process who want the same key at one moment send
+// one request for it, where decoded values are kept: see Config.ShareDecoded. HoldsNear may be wrong: if what was read
+// is not held after all, each asks by itself.
 type NearHolder interface {
 	// HoldsNear reports whether what a node says of key now would be held in this process's
 	// memory. It must not keep key, which may be of any length.

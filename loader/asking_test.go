@@ -61,6 +61,15 @@ func newReaders(t *testing.T, c loader.Cache, o *origin) *readers {
 	return &readers{l: open(t, c, o), answers: make(chan answered, 1000)}
 }
 
+// ofACached are readers through c of what another process has loaded into f, whose nodes take a millisecond. asked is how many leases
+// have been asked for.
+func ofACached(t *testing.T, c loader.Cache, f *fakecache.Cache) (asked int, r *readers) {
+	o := newOrigin("k", "v")
+	mustGet(t, open(t, f, o), "v")
+	slowly(f, time.Millisecond)
+	return f.Calls("Lease"), newReaders(t, c, o)
+}
+
 // Many want a key at one moment that a node has, or nobody: one of them asks, the others have what it
 // was told, or wait for its load.
 func TestOneAsksForAllWhoCome(t *testing.T) {
@@ -96,10 +105,8 @@ func TestOneAsksForAllWhoCome(t *testing.T) {
 // What turns out not to be held is asked for by each, and nobody waits for others more than once; for a while nobody waits at all then.
 func TestWhoWaitedInVainAsks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, o := newNearCache(t, fakecache.New(1), time.Second), newOrigin("k", "v")
-		mustGet(t, open(t, c.Cache, o), "v")
-		slowly(c.Cache, time.Millisecond)
-		asked, r := c.Calls("Lease"), newReaders(t, c, o)
+		c := newNearCache(t, fakecache.New(1), time.Second)
+		asked, r := ofACached(t, c, c.Cache)
 		began := time.Now()
 		r.start(t.Context(), 10)
 		c.drop("k") // moves the generation: what comes back is not held
@@ -107,10 +114,8 @@ func TestWhoWaitedInVainAsks(t *testing.T) {
 		require.Equal(t, asked+10, c.Calls("Lease"))
 	})
 	synctest.Test(t, func(t *testing.T) {
-		c, o := boastful{fakecache.New(1), true}, newOrigin("k", "v")
-		mustGet(t, open(t, c.Cache, o), "v")
-		slowly(c.Cache, time.Millisecond)
-		asked, r := c.Calls("Lease"), newReaders(t, c, o)
+		c := boastful{fakecache.New(1), true}
+		asked, r := ofACached(t, c, c.Cache)
 		began := time.Now()
 		r.start(t.Context(), 10)
 		require.Equal(t, 2*time.Millisecond, r.all(t, "v").Sub(began))
@@ -127,10 +132,8 @@ func TestWhoWaitedInVainAsks(t *testing.T) {
 // Nobody waits for what the near-cache will not hold, nor who keeps no decoded values and has no way to look.
 func TestNobodyWaitsForWhatIsNotHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, o := boastful{fakecache.New(1), false}, newOrigin("k", "v")
-		mustGet(t, open(t, c.Cache, o), "v")
-		slowly(c.Cache, time.Millisecond)
-		asked, r := c.Calls("Lease"), newReaders(t, c, o)
+		c := boastful{fakecache.New(1), false}
+		asked, r := ofACached(t, c, c.Cache)
 		began := time.Now()
 		r.start(t.Context(), 10)
 		require.Equal(t, time.Millisecond, r.all(t, "v").Sub(began))

@@ -121,8 +121,9 @@ func (l *Loader[V]) resolve(s *shard[V], f *flight[V], st start) result[V] {
 				// leases, or its holders fail one after the other.
 				return l.loadOpen(s, f, errWaitedOut)
 			}
-			began = l.pace.since(began, time.Now(), lease.Held)
-			h, err := l.pause(s, f, l.pace.pause(time.Since(began)))
+			now := time.Now()
+			began = l.pace.since(began, now, lease.Held)
+			h, err := l.pause(s, f, l.pace.pause(now.Sub(began)))
 			switch {
 			case err == errAbandoned:
 				return result[V]{err: err} // who attaches all the same starts over
