@@ -67,7 +67,7 @@ const maxRepeats = 3
 
 func (c *Client) deleteOnce(ctx context.Context, op, key string, stages [][]*node) (item.Outcome, error) {
 	w := writing{c: c, op: op, key: key, always: true}
-	w.stages(ctx, stages, deleteRequest(key))
+	w.stages(ctx, stages)
 	return w.finish(ctx)
 }
 

@@ -30,7 +30,8 @@ import (
 func (c *Client) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Outcome, error) {
 	const op = "fill"
 	it.Key = l.Key
-	req, err := c.storeRequest(op, it)
+	var req memproto.Request
+	err := c.storeRequest(op, &it, &req)
 	if err != nil {
 		c.giveBack(&l)
 		return item.Outcome{}, err
@@ -68,7 +69,8 @@ func (c *Client) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Out
 func (c *Client) FillKeep(ctx context.Context, l item.Lease, it item.Item) (item.Lease, item.Outcome, error) {
 	const op = "fill"
 	it.Key = l.Key
-	req, err := c.storeRequest(op, it)
+	var req memproto.Request
+	err := c.storeRequest(op, &it, &req)
 	if err != nil {
 		c.giveBack(&l)
 		return item.Lease{}, item.Outcome{}, err
@@ -203,13 +205,13 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 
 	w := writing{c: c, op: op, key: l.Key, always: true, tokens: l.Tokens, kept: kept}
 	doubt := t.number != l.Placement
-	under := func(n *node) (memproto.Request, bool) {
+	under := func(n *node, r *memproto.Request) bool {
 		for _, tok := range l.Tokens {
 			if tok.Node == n.Name && tok.Life == n.life.Load() {
-				r := req
+				*r = req
 				r.Flags |= memproto.FlagC
 				r.CAS = tok.CAS
-				return r, true
+				return true
 			}
 		}
 		// No token: a copy that is up may have been filled by anybody meanwhile. One
@@ -220,7 +222,7 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 			w.out.Copies++
 			w.missed(n, &item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrNodeDown})
 		}
-		return memproto.Request{}, false
+		return false
 	}
 	before, after := t.strays(hash)
 	settled := func() bool { return !doubt && w.agreed() }

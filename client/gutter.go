@@ -228,16 +228,20 @@ func (c *Client) fillSpare(ctx context.Context, op string, l item.Lease, req mem
 // setSpare stores on the gutter what no copy can be read for. Copies that have not heard of the
 // write are owed a delete then, for it has happened. False means that nothing is stored there, and
 // what was is deleted.
-func (c *Client) setSpare(ctx context.Context, w *writing, hash uint64, req memproto.Request) bool {
+func (c *Client) setSpare(ctx context.Context, w *writing, hash uint64, it *item.Item) bool {
 	s, ok := c.spareFor(hash, w.key)
 	if !ok {
 		c.tellSpare(ctx, w.op, hash, w.key)
 		return false
 	}
+	var req memproto.Request
+	if c.storeRequest(w.op, it, &req) != nil {
+		return false // its time has come meanwhile
+	}
 	c.forSpare(&req, s)
 	// What is not heard of is owed: an older value may be there.
 	there := writing{c: c, op: w.op, key: s.key, always: true}
-	there.sendAll(ctx, []*node{s.n}, req)
+	there.sendAll(ctx, []*node{s.n}, &req)
 	if there.out.Confirmed == 0 || there.conflict {
 		return false
 	}
@@ -255,7 +259,7 @@ func (c *Client) setSpare(ctx context.Context, w *writing, hash uint64, req memp
 func (c *Client) tellSpare(ctx context.Context, op string, hash uint64, key string) {
 	if s, ok := c.spareToTell(hash, key); ok {
 		w := writing{c: c, op: op, key: s.key, always: true}
-		w.sendAll(ctx, []*node{s.n}, deleteRequest(s.key))
+		w.deleteAll(ctx, []*node{s.n}, s.key)
 	}
 }
 
@@ -308,7 +312,7 @@ func (g *multiGet) getSpares(ctx context.Context) {
 			a.open = false
 			g.c.counters.gutterReads.Add(1)
 			if answer.Resp.Flags.Has(memproto.FlagW) {
-				g.c.handBack(ctx, *f, answer, stamped[t.i])
+				g.c.handBack(ctx, f, answer, stamped[t.i])
 			}
 			if !valid(answer) {
 				g.misses++

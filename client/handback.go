@@ -27,7 +27,7 @@ func handBackRequest(key string, cas uint64, stub bool) memproto.Request {
 // handBack returns the win that a plain read has drawn by accident: another program
 // marked the item stale. The reply may not carry the token, so it is asked for first;
 // a change in between makes the token miss, and does no harm.
-func (c *Client) handBack(ctx context.Context, f flight, a *pipe.Answer, key string) {
+func (c *Client) handBack(ctx context.Context, f *flight, a *pipe.Answer, key string) {
 	conn, cas, stub := f.conn, a.Resp.CAS, isStub(a)
 	if !a.Resp.HasCAS {
 		k := f.n.newCall()

@@ -122,12 +122,12 @@ func (c *Client) hedgedWait(ctx context.Context, f flight, second *node, key str
 		select {
 		case a := <-box.answer:
 			if b, there := hedge.leave(); there && b.err == nil && b.Resp.Flags.Has(memproto.FlagW) {
-				c.handBack(ctx, g, &b.Answer, key)
+				c.handBack(ctx, &g, &b.Answer, key)
 			}
 			return f.boxed(a)
 		case a := <-hedge.answer:
 			if a.err == nil && a.Resp.Flags.Has(memproto.FlagW) {
-				c.handBack(ctx, g, &a.Answer, key)
+				c.handBack(ctx, &g, &a.Answer, key)
 			}
 			if a.err != nil || !valid(&a.Answer) {
 				hedge.answer = nil
@@ -140,7 +140,7 @@ func (c *Client) hedgedWait(ctx context.Context, f flight, second *node, key str
 			return g.boxed(a)
 		case <-ctx.Done():
 			if b, there := hedge.leave(); there && b.err == nil && b.Resp.Flags.Has(memproto.FlagW) {
-				c.handBack(ctx, g, &b.Answer, key)
+				c.handBack(ctx, &g, &b.Answer, key)
 			}
 			if a, there := box.leave(); there {
 				return f.boxed(a)

@@ -60,7 +60,8 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 		read.forRefresh(o)
 		l.Asked = time.Now()
 	}
-	f, err := c.readHome(ctx, op, hash, key, read)
+	var f flight
+	err := c.readHome(ctx, op, hash, key, &read, &f)
 	if errors.Is(err, errNothing) {
 		c.counters.misses.Add(1)
 		l.State = item.LeaseNone
@@ -164,7 +165,7 @@ func (c *Client) readLease(l *item.Lease, f *flight, hash uint64, o item.LeaseOp
 			if c.cold.nodes.Load() > 0 {
 				c.revive(hash, l.Key, f.n)
 			}
-			c.observe(*f, &k.Answer, hash, l.Key, l.Generation)
+			c.observe(f, &k.Answer, hash, l.Key, l.Generation)
 			return
 		case won:
 			l.State = item.LeaseWon

@@ -337,7 +337,7 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 	q := &g.asks[i]
 	q.open = false
 	if a.Resp.Flags.Has(memproto.FlagW) {
-		g.c.handBack(ctx, f, a, q.key)
+		g.c.handBack(ctx, &f, a, q.key)
 	}
 	if q.detour && q.next == 0 {
 		if !valid(a) {
@@ -348,7 +348,7 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 	}
 	if a.Resp.Status != memproto.StatusVA || isStub(a) {
 		if g.c.detector.Observe(q.hash, q.key, 0) > hotkey.LevelCold && a.Resp.Status == memproto.StatusEN && !a.Resp.Bare {
-			g.c.missNear(f, q.hash, q.key, q.gen)
+			g.c.missNear(&f, q.hash, q.key, q.gen)
 		}
 		g.misses++
 		if a.Resp.Status == memproto.StatusEN && g.c.cold.nodes.Load() > 0 && g.t.lacks(q.hash, f.n) {
@@ -360,7 +360,7 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 	if g.c.cold.nodes.Load() > 0 {
 		g.c.revive(q.hash, q.key, f.n)
 	}
-	g.c.observe(f, a, q.hash, q.key, q.gen)
+	g.c.observe(&f, a, q.hash, q.key, q.gen)
 	it := itemOf(q.key, a)
 	if g.tokens {
 		it.Version = item.Version{Node: f.n.Name, Life: f.life}

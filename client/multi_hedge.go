@@ -152,7 +152,7 @@ func (g *multiGet) first(ctx context.Context, f *burstFlight, a boxed) {
 		case q.open:
 			g.answer(ctx, late, &a.many[j], i)
 		case a.many[j].Resp.Flags.Has(memproto.FlagW):
-			g.c.handBack(ctx, late, &a.many[j], q.key)
+			g.c.handBack(ctx, &late, &a.many[j], q.key)
 		}
 	}
 }
@@ -168,7 +168,7 @@ func (g *multiGet) second(ctx context.Context, s *secondAsk, a boxed) {
 			g.answer(ctx, s.flight, answer, i)
 			g.c.counters.hedgesWon.Add(1)
 		case answer.Resp.Flags.Has(memproto.FlagW):
-			g.c.handBack(ctx, s.flight, answer, q.key)
+			g.c.handBack(ctx, &s.flight, answer, q.key)
 		}
 	}
 }

@@ -90,7 +90,8 @@ func (m *multiKeep) prepare() (singles []int) {
 			continue
 		}
 		it.Key = l.Key
-		req, err := c.storeRequest(op, it)
+		var req memproto.Request
+		err := c.storeRequest(op, &it, &req)
 		if err == nil {
 			err = c.checkLease(m.ctx, op, l.Key)
 		}

@@ -78,7 +78,7 @@ func (g *multiGet) takeSuffixes(ctx context.Context, bursts []suffixBurst) (reop
 		for j, s := range b.asks {
 			a := &answers[j]
 			if a.Resp.Flags.Has(memproto.FlagW) {
-				g.c.handBack(ctx, b.flight, a, s.copy.key)
+				g.c.handBack(ctx, &b.flight, a, s.copy.key)
 			}
 			if g.takeSuffix(a, s.i) {
 				g.c.counters.scattered.Add(1)

@@ -19,7 +19,7 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 	reqs := make([]memproto.Request, len(items))
 	for i, it := range items {
 		var err error
-		if reqs[i], err = c.storeRequest(op, it); err != nil {
+		if err = c.storeRequest(op, &it, &reqs[i]); err != nil {
 			return nil, err
 		}
 		if err := c.check(ctx, op, it.Key); err != nil {

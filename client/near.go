@@ -65,7 +65,7 @@ func (c *Client) ReadNear(key string) (near item.Near, ok bool) {
 // moved the key's generation since gen, or the reply is no sound value: a stub, a
 // stale mark or one that was not asked for, another caller's refresh under way, or anything that did not come from
 // the home copy of the present topology (consistency rule 19).
-func (c *Client) fillNear(f flight, a *pipe.Answer, hash uint64, key string, gen uint64) {
+func (c *Client) fillNear(f *flight, a *pipe.Answer, hash uint64, key string, gen uint64) {
 	if f.late || a.Resp.Flags&(memproto.FlagX|memproto.FlagW|memproto.FlagZ) != 0 || isStub(a) || a.Resp.Bare {
 		return
 	}
@@ -73,7 +73,7 @@ func (c *Client) fillNear(f flight, a *pipe.Answer, hash uint64, key string, gen
 		return // it ends within the second
 	}
 	t := c.top.Load()
-	if !c.stillHome(&f, hash, key) {
+	if !c.stillHome(f, hash, key) {
 		return
 	}
 	v := hotkey.Value{Bytes: a.Value, Flags: flagsIn(a.Resp.ClientFlags), CAS: a.Resp.CAS, Node: f.n.Name, Epoch: f.life}

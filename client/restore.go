@@ -31,7 +31,8 @@ func (c *Client) restoreIfLacking(ctx context.Context, op string, hash uint64, k
 // readRestored is readHome for reads that ask more of the home copy than a value: what that one
 // lacks is brought there, and it is asked again.
 func (c *Client) readRestored(ctx context.Context, op string, hash uint64, key string, o readOptions) (flight, error) {
-	f, err := c.readHome(ctx, op, hash, key, o)
+	var f flight
+	err := c.readHome(ctx, op, hash, key, &o, &f)
 	if err != nil || f.call.Resp.Status != memproto.StatusEN || c.cold.nodes.Load() == 0 {
 		return f, err
 	}
@@ -39,7 +40,8 @@ func (c *Client) readRestored(ctx context.Context, op string, hash uint64, key s
 		return f, nil
 	}
 	f.call.Free()
-	return c.readHome(ctx, op, hash, key, o)
+	err = c.readHome(ctx, op, hash, key, &o, &f)
+	return f, err
 }
 
 // besideStub returns what another node has of a key that somebody is bringing to home, or
@@ -119,7 +121,8 @@ func (c *Client) refill(ctx context.Context, op string, n *node, tok item.Token,
 
 // storeUnderToken stores it on n, unless tok is void by now, and reports whether it has.
 func (c *Client) storeUnderToken(ctx context.Context, op string, n *node, tok item.Token, it item.Item) bool {
-	req, err := c.storeRequest(op, it)
+	var req memproto.Request
+	err := c.storeRequest(op, &it, &req)
 	if err != nil {
 		return false
 	}

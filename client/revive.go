@@ -195,7 +195,7 @@ func (c *Client) reviveFill(ctx context.Context, rs []revival) {
 			}
 			r, a := &rs[t.i], &f.call.Answer
 			if a.Resp.Flags.Has(memproto.FlagW) {
-				c.handBack(ctx, *f, a, r.key)
+				c.handBack(ctx, f, a, r.key)
 			}
 			r.it, r.found = itemOf(r.key, a), sound(a)
 		},
@@ -217,7 +217,7 @@ func (c *Client) reviveFill(ctx context.Context, rs []revival) {
 	for i := range rs {
 		r, err := &rs[i], error(nil)
 		if r.found {
-			reqs[i], err = c.storeRequest("revive", r.it)
+			err = c.storeRequest("revive", &r.it, &reqs[i])
 		}
 		if !r.found || err != nil {
 			c.giveBack(&item.Lease{Key: r.key, Tokens: []item.Token{r.tok}})

@@ -52,7 +52,8 @@ func (c *Client) CompareAndSwap(ctx context.Context, it item.Item) (item.Outcome
 }
 
 func (c *Client) store(ctx context.Context, op string, it item.Item, mode memproto.Mode, cas uint64) (item.Outcome, error) {
-	req, err := c.storeRequest(op, it)
+	var req memproto.Request
+	err := c.storeRequest(op, &it, &req)
 	if err != nil {
 		return item.Outcome{}, err
 	}
@@ -116,7 +117,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 	began := time.Now()
 	before, after := t.strays(hash)
 	w.strays(ctx, before)
-	w.sendAll(ctx, copies[1:], deleteRequest(key))
+	w.deleteAll(ctx, copies[1:], key)
 	w.out.Copies++
 	if err := ctx.Err(); err != nil {
 		// The caller has left before the owner's turn: it can be told for sure that
@@ -163,7 +164,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 	if len(copies)+len(before)+len(after) > 1 && time.Since(began) > hold {
 		again := writing{c: c, op: op, key: key, always: true} // see deleteKey
 		again.strays(ctx, before)
-		again.sendAll(ctx, copies[1:], deleteRequest(key))
+		again.deleteAll(ctx, copies[1:], key)
 		again.strays(ctx, after)
 	}
 	return f.call, w.out, nil

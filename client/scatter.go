@@ -221,7 +221,8 @@ func (c *Client) fillScattered(ctx context.Context, op string, n *node, p *suffi
 	if err != nil || what != stubWon {
 		return pipe.Answer{}, false
 	}
-	f, err := c.readHome(ctx, op, hash, key, readOptions{flags: getFlags})
+	var f flight
+	err = c.readHome(ctx, op, hash, key, &readOptions{flags: getFlags}, &f)
 	if err != nil {
 		c.giveBack(&item.Lease{Key: p.key, Tokens: []item.Token{tok}})
 		return pipe.Answer{}, false
@@ -229,7 +230,7 @@ func (c *Client) fillScattered(ctx context.Context, op string, n *node, p *suffi
 	defer f.call.Free()
 	a := f.call.Answer
 	if a.Resp.Flags.Has(memproto.FlagW) {
-		c.handBack(ctx, f, &a, key)
+		c.handBack(ctx, &f, &a, key)
 	}
 	life := c.scattering.cfg.Staleness - scatterStub*time.Second
 	if a.Resp.TTL > 0 {

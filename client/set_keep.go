@@ -18,7 +18,8 @@ import (
 // one of them fills again: that deletes the key.
 func (c *Client) SetKeep(ctx context.Context, it item.Item) (item.Lease, item.Outcome, error) {
 	const op = "set"
-	req, err := c.storeRequest(op, it)
+	var req memproto.Request
+	err := c.storeRequest(op, &it, &req)
 	if err != nil {
 		return item.Lease{}, item.Outcome{}, err
 	}
@@ -44,7 +45,7 @@ func (c *Client) SetKeep(ctx context.Context, it item.Item) (item.Lease, item.Ou
 	copies := t.copies(hash, mem[:0])
 	w := writing{c: c, op: op, key: it.Key, always: true, kept: &l.Tokens, late: lateSetKeep{}}
 	began := time.Now()
-	w.sendAll(ctx, copies, req)
+	w.sendAll(ctx, copies, &req)
 	w.catchUp(ctx, t, hash)
 	var out item.Outcome
 	// One that took longer than hold may have passed who restores a copy: see deleteKey.

@@ -167,7 +167,7 @@ func (c *Client) readCopy(ctx context.Context, op string, n *node, key string) (
 	}
 	defer f.call.Free()
 	if f.call.Resp.Flags.Has(memproto.FlagW) {
-		c.handBack(ctx, f, &f.call.Answer, key)
+		c.handBack(ctx, &f, &f.call.Answer, key)
 	}
 	return f.call.Answer, nil
 }

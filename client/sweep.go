@@ -153,11 +153,11 @@ func (c *Client) capable(t *topology, e *candidate) Tier {
 func (s *sweeper) take(e *candidate, f *flight) (changed bool) {
 	c, a := s.c, &f.call.Answer
 	if a.Resp.Flags.Has(memproto.FlagW) {
-		c.handBack(c.ctx, *f, a, e.Key)
+		c.handBack(c.ctx, f, a, e.Key)
 	}
 	switch {
 	case a.Resp.Status == memproto.StatusVA:
-		c.fillNear(*f, a, e.Hash, e.Key, e.gen)
+		c.fillNear(f, a, e.Hash, e.Key, e.gen)
 		return false
 	case a.Resp.Status != memproto.StatusHD:
 		// There is nothing any more: the next reader asks.
@@ -188,8 +188,8 @@ func (c *Client) stillHome(f *flight, hash uint64, key string) bool {
 }
 
 // missNear remembers that the home copy has no value of a hot key.
-func (c *Client) missNear(f flight, hash uint64, key string, gen uint64) {
-	if c.near == nil || f.late || !c.stillHome(&f, hash, key) {
+func (c *Client) missNear(f *flight, hash uint64, key string, gen uint64) {
+	if c.near == nil || f.late || !c.stillHome(f, hash, key) {
 		return
 	}
 	t := c.top.Load()

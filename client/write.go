@@ -19,32 +19,53 @@ import (
 // until the next write or the TTL: the nodes can't order writes. Where that matters
 // use CompareAndSwap, a Loader, or Delete.
 func (c *Client) Set(ctx context.Context, it item.Item) (item.Outcome, error) {
-	const op = "set"
-	req, err := c.storeRequest(op, it)
+	// As in get, little is to be on the stack of a caller who waits.
+	var mem [maxCopies]flight
+	w := writing{c: c, op: "set", key: it.Key}
+	t, hash, flights, err := c.launchSet(ctx, &w, &it, mem[:0])
 	if err != nil {
 		return item.Outcome{}, err
 	}
-	if err := c.check(ctx, op, it.Key); err != nil {
-		return item.Outcome{}, err
+	defer c.wrote(hash, it.Key)
+	w.collect(ctx, flights)
+	return c.settleSet(ctx, &w, &it, t, hash)
+}
+
+// launchSet begins a Set: it has been sent, under t, to all live copies when it returns no error. fs is memory for
+// the flights.
+func (c *Client) launchSet(ctx context.Context, w *writing, it *item.Item, fs []flight) (t *topology, hash uint64, flights []flight, err error) {
+	exptime, err := c.checkStore(w.op, it)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	if err := c.check(ctx, w.op, it.Key); err != nil {
+		return nil, 0, nil, err
 	}
 	c.counters.sets.Add(1)
-	t := c.top.Load()
-	hash := t.ring.Hash(it.Key)
+	t = c.top.Load()
+	hash = t.ring.Hash(it.Key)
 	c.near.Drop(hash, it.Key)
-	defer c.wrote(hash, it.Key)
 	var mem [maxCopies]*node
-	w := writing{c: c, op: op, key: it.Key}
-	before, after := t.strays(hash)
+	before, _ := t.strays(hash)
 	if t.returned(hash) {
 		before = t.stages(hash, nil, nil)
 	}
 	w.strays(ctx, before)
-	w.sendAll(ctx, t.copies(hash, mem[:0]), req)
+	flights = w.launch(ctx, t.copies(hash, mem[:0]), func(_ *node, r *memproto.Request) bool {
+		makeStore(r, it, exptime)
+		return true
+	}, fs)
+	return t, hash, flights, nil
+}
+
+// settleSet ends a Set that has been sent under t, and answered.
+func (c *Client) settleSet(ctx context.Context, w *writing, it *item.Item, t *topology, hash uint64) (item.Outcome, error) {
 	if !w.unheard() {
+		_, after := t.strays(hash)
 		w.strays(ctx, after)
 		w.catchUp(ctx, t, hash)
 	}
-	if c.gutter != nil && c.setSpare(ctx, &w, hash, req) {
+	if c.gutter != nil && c.setSpare(ctx, w, hash, it) {
 		return w.out, nil
 	}
 	out, err := w.finish(ctx)
@@ -54,11 +75,18 @@ func (c *Client) Set(ctx context.Context, it item.Item) (item.Outcome, error) {
 	return out, err
 }
 
-// storeRequest checks an item and makes the meta set of it.
-func (c *Client) storeRequest(op string, it item.Item) (memproto.Request, error) {
-	refuse := func(err error) (memproto.Request, error) {
-		return memproto.Request{}, &item.Error{Op: op, Sent: item.NotSent, Err: err}
+// storeRequest checks an item and makes the meta set of it, in req, which is empty.
+func (c *Client) storeRequest(op string, it *item.Item, req *memproto.Request) error {
+	exptime, err := c.checkStore(op, it)
+	if err == nil {
+		makeStore(req, it, exptime)
 	}
+	return err
+}
+
+// checkStore checks an item but for its key, and returns its exptime.
+func (c *Client) checkStore(op string, it *item.Item) (int64, error) {
+	refuse := func(err error) (int64, error) { return 0, &item.Error{Op: op, Sent: item.NotSent, Err: err} }
 	if len(it.Value) > c.cfg.MaxValueBytes {
 		return refuse(item.ErrTooLarge)
 	}
@@ -73,15 +101,17 @@ func (c *Client) storeRequest(op string, it item.Item) (memproto.Request, error)
 	if err != nil {
 		return refuse(err)
 	}
-	req := memproto.Request{
-		Cmd: memproto.CmdMetaSet, Value: it.Value,
-		Flags: memproto.FlagF, ClientFlags: flagsOut(it.Flags), Exptime: exp,
-	}
-	setKey(&req, it.Key)
-	if exp != 0 {
+	return exp, nil
+}
+
+// makeStore makes the meta set of an item that has been checked, in req, which is empty.
+func makeStore(req *memproto.Request, it *item.Item, exptime int64) {
+	req.Cmd, req.Value, req.Flags = memproto.CmdMetaSet, it.Value, memproto.FlagF
+	req.ClientFlags, req.Exptime = flagsOut(it.Flags), exptime
+	setKey(req, it.Key)
+	if exptime != 0 {
 		req.Flags |= memproto.FlagT
 	}
-	return req, nil
 }
 
 // exptime converts a TTL for the wire. Every TTL a caller gives passes here.
@@ -120,23 +150,27 @@ type writing struct {
 	unsent   []*node
 }
 
-// send sends a request to each of nodes in parallel and collects the answers. build
+// send sends a request to each of nodes in parallel and collects the answers. build makes it, and
 // returns false for a node that gets none and needs none.
-func (w *writing) send(ctx context.Context, nodes []*node, build func(*node) (memproto.Request, bool)) {
+func (w *writing) send(ctx context.Context, nodes []*node, build func(*node, *memproto.Request) bool) {
 	var mem [maxCopies]flight
-	flights := mem[:0]
+	w.collect(ctx, w.launch(ctx, nodes, build, mem[:0]))
+}
+
+// launch is the first half of send. It appends what has been sent to flights.
+func (w *writing) launch(ctx context.Context, nodes []*node, build func(*node, *memproto.Request) bool, flights []flight) []flight {
 	for _, n := range nodes {
-		req, ok := build(n)
-		if !ok {
+		k := n.newCall()
+		if !build(n, &k.Req) {
+			k.Free()
 			continue
 		}
 		w.out.Copies++
 		if !n.breaker.Writable() {
+			k.Free()
 			w.missed(n, &item.Error{Op: w.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrNodeDown})
 			continue
 		}
-		k := n.newCall()
-		k.Req = req
 		for _, tok := range w.tokens {
 			if tok.Node == n.Name {
 				k.Under = tok.Life
@@ -150,6 +184,11 @@ func (w *writing) send(ctx context.Context, nodes []*node, build func(*node) (me
 		}
 		flights = append(flights, n.launch(ctx, w.op, k))
 	}
+	return flights
+}
+
+// collect is the second half of send.
+func (w *writing) collect(ctx context.Context, flights []flight) {
 	for i := range flights {
 		f := &flights[i]
 		left, err := f.wait(ctx)
@@ -165,16 +204,21 @@ func (w *writing) send(ctx context.Context, nodes []*node, build func(*node) (me
 }
 
 // sendAll is send of one request to all.
-func (w *writing) sendAll(ctx context.Context, nodes []*node, req memproto.Request) {
-	w.send(ctx, nodes, func(*node) (memproto.Request, bool) { return req, true })
+func (w *writing) sendAll(ctx context.Context, nodes []*node, req *memproto.Request) {
+	w.send(ctx, nodes, func(_ *node, r *memproto.Request) bool { *r = *req; return true })
 }
 
-// stages sends a request to groups of nodes, one after the other.
-func (w *writing) stages(ctx context.Context, groups [][]*node, req memproto.Request) {
+// deleteAll deletes key on all nodes.
+func (w *writing) deleteAll(ctx context.Context, nodes []*node, key string) {
+	w.send(ctx, nodes, func(_ *node, r *memproto.Request) bool { *r = deleteRequest(key); return true })
+}
+
+// stages deletes the key on groups of nodes, one after the other.
+func (w *writing) stages(ctx context.Context, groups [][]*node) {
 	for i, nodes := range groups {
 		err := ctx.Err()
 		if err == nil || i == 0 {
-			w.sendAll(ctx, nodes, req)
+			w.deleteAll(ctx, nodes, w.key)
 			continue
 		}
 		// The answers of those before are still due, so the turn of these has not come;
@@ -194,7 +238,7 @@ func (w *writing) strays(ctx context.Context, groups [][]*node) {
 		return
 	}
 	d := writing{c: w.c, op: w.op, key: w.key, always: true}
-	d.stages(ctx, groups, deleteRequest(w.key))
+	d.stages(ctx, groups)
 	w.out.Copies += d.out.Owed
 	w.out.Owed += d.out.Owed
 	w.left = w.left || d.left

@@ -68,22 +68,25 @@ type Mode byte
 // meta command a field of a flag with an argument counts only if the flag's letter
 // is in Flags. Byte slices of a decoded Request point into the decoder's input.
 type Request struct {
+	// What a meta get without arguments consists of comes first, in one cache line.
 	Cmd Cmd
+	// Mode: meta M.
+	Mode Mode
+	// NoReply: the classic noreply word.
+	NoReply bool
+	// HasDelay: flush_all carried an exptime.
+	HasDelay bool
+	// ClientFlags: classic storage flags, meta F.
+	ClientFlags uint32
 	// Key is the key as it stands on the wire (base64 when Flags has b). For get,
 	// gets, gat and gats with more keys it is the first, and the others are in More:
 	// the raw rest of the line, keys separated by spaces.
-	Key  []byte
-	More []byte
+	Key []byte
 	// Flags holds a meta command's flag letters.
 	Flags Flags
-	// Meta is the flags of a decoded meta command as they stood on the line: the
-	// order of T and t says which TTL is meant, and replies list their flags in
-	// this order. Encoding ignores it.
-	Meta []byte
 	// Opaque is the argument of O, at most MaxOpaqueLen bytes.
 	Opaque []byte
-	// ClientFlags: classic storage flags, meta F.
-	ClientFlags uint32
+
 	// Exptime: classic storage, touch, gat and flush_all; meta T. As on the wire:
 	// 0 never, up to 30 days relative, above that absolute, negative expired.
 	Exptime int64
@@ -99,17 +102,32 @@ type Request struct {
 	Delta uint64
 	// Initial: ma J: the number an auto-created counter starts with.
 	Initial uint64
-	// Mode: meta M.
-	Mode Mode
-	// NoReply: the classic noreply word.
-	NoReply bool
-	// HasDelay: flush_all carried an exptime.
-	HasDelay bool
-	// Args is the rest of the line of stats and verbosity.
-	Args []byte
 	// BodyLen is the length of the data block that follows the line, without its
 	// CRLF; -1 when there is none.
 	BodyLen int
+
 	// Value is the data block, for encoding; the decoder leaves it alone.
 	Value []byte
+	// More: see Key.
+	More []byte
+	// Meta is the flags of a decoded meta command as they stood on the line: the
+	// order of T and t says which TTL is meant, and replies list their flags in
+	// this order. Encoding ignores it.
+	Meta []byte
+	// Args is the rest of the line of stats and verbosity.
+	Args []byte
+}
+
+// argued are the flags whose arguments stand behind a Request's first cache line.
+const argued = FlagC | FlagE | FlagT | FlagN | FlagR | FlagD | FlagJ
+
+// Reset empties r for its next use. Of a meta get nothing may have been set that its flags don't ask for: of one without arguments
+// only what it has is touched.
+func (r *Request) Reset() {
+	if r.Cmd == CmdMetaGet && r.Flags&argued == 0 {
+		r.Cmd, r.Mode, r.NoReply, r.HasDelay, r.ClientFlags = 0, 0, false, false, 0
+		r.Key, r.Flags, r.Opaque = nil, 0, nil
+		return
+	}
+	*r = Request{}
 }

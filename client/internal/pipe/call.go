@@ -40,9 +40,10 @@ type Settler interface {
 // An abandoned call (Wait returned false) belongs to the connection and must not be
 // touched again.
 type Call struct {
-	// What the reader touches of every call comes first, packed into as few cache
-	// lines as it fits: reader and caller are often on different processors, and each
-	// line costs either of them a wait.
+	// What reader and caller touch of every call comes first, packed into as few cache
+	// lines as it fits: they are often on different processors, and each
+	// line costs either of them a wait; and where a thousand callers wait, each line of their calls has left
+	// the processor's cache when it is touched next.
 	state   atomic.Uint32
 	waiting atomic.Bool // the caller is parked in Wait and may be given a role; set by the caller, cleared under Conn.mu
 	role    signal      // role given but not yet taken up, sigDone if none; guarded by Conn.mu
@@ -56,8 +57,10 @@ type Call struct {
 	Classic bool
 	// Apart says that the call does not count as in flight: its owner's own calls take no place that a
 	// caller could have, and are made when callers have taken all.
-	Apart  bool
-	quiet  bool        // one of a batch, whose last call alone wakes the caller and counts as in flight
+	Apart bool
+	quiet bool // one of a batch, whose last call alone wakes the caller and counts as in flight
+	// Sent says how far the request got, if there is an Err.
+	Sent   item.Sent
 	wake   chan signal // capacity 2: a role and the completion may both be under way
 	sentAt int64       // nanoseconds on the connection's clock
 	offset int64       // where in the outgoing stream the request starts
@@ -65,32 +68,31 @@ type Call struct {
 
 	// Answer is the reply.
 	Answer
-	// Err is set when there was no valid reply; Sent says how far the request got.
-	Err  error
-	Sent item.Sent
 
+	// Err is set when there was no valid reply.
+	Err error
 	// Settler is told the outcome if the caller leaves early. May be nil.
 	Settler Settler
 	// SettleKey is for the Settler alone: the key of the request as its caller knows it.
 	SettleKey string
-	// Text is the text of an error line or of VERSION.
-	Text string
-	// Stats are the lines of a stats reply, name and value by turns.
-	Stats []string
-
 	// Under, if not 0, is the stamp that a connection must have to take the call: Start
 	// fails with ErrStamp on any other.
 	Under uint64
+	pool  *Pool
 
-	pool    *Pool
-	own     []byte           // memory for borrowed values, kept from use to use
-	bulk    []byte           // the whole request, if its value is large, until it is queued
-	line    []byte           // the request's line as it goes out; the memory is kept from use to use
-	classic classic.Exchange // with Classic: which replies are due
+	line []byte // the request's line as it goes out; the memory is kept from use to use
+	own  []byte // memory for borrowed values, kept from use to use
+	// Text is the text of an error line or of VERSION.
+	Text string
 
 	// Req is the request. Opaque is set by Start; the other byte slices must stay
 	// unchanged until Start returns and are not kept.
 	Req memproto.Request
+
+	bulk []byte // the whole request, if its value is large, until it is queued
+	// Stats are the lines of a stats reply, name and value by turns.
+	Stats   []string
+	classic classic.Exchange // with Classic: which replies are due
 }
 
 // Pool keeps finished Calls for reuse. The zero Pool is ready to use, and may be used
@@ -137,24 +139,26 @@ func (k *Call) room(n int) []byte {
 // Free gives a finished call back for reuse. The caller keeps Value,
 // unless it was borrowed.
 func (k *Call) Free() {
-	k.Req = memproto.Request{}
-	k.Resp = Reply{}
-	if cap(k.own) > keepOwn {
+	if k.Borrow && cap(k.own) > keepOwn {
 		k.own = nil
 	}
-	if k.bulk != nil { // never queued
-		k.pool.putBuf(k.bulk)
-		k.bulk = nil
+	if k.Req.Cmd != memproto.CmdMetaGet || k.Classic || k.Err != nil || k.Resp.Status.IsError() {
+		k.Text, k.Stats = "", nil
+		if k.bulk != nil { // never queued
+			k.pool.putBuf(k.bulk)
+			k.bulk = nil
+		}
 	}
+	k.Req.Reset()
+	k.Resp = Reply{}
 	if k.burst != nil {
 		k.pool.putBurst(k.burst)
 		k.burst = nil
 	}
 	k.Borrow, k.Classic, k.Apart, k.quiet = false, false, false, false
-	k.Settler, k.Value, k.Stats, k.Err = nil, nil, nil, nil
+	k.Settler, k.Value, k.Err = nil, nil, nil
 	k.SettleKey = ""
 	k.Under = 0
-	k.Text = ""
 	k.Sent = item.SentUnknown
 	k.waiting.Store(false)
 	k.role, k.opaqueN = sigDone, 0

@@ -165,7 +165,10 @@ func (c *Conn) enqueue(k *Call) {
 	c.appended += int64(c.out.add(k))
 	c.queued.Store(int32(c.out.calls))
 	// The bytes are in out: let go of the caller's memory.
-	k.Req.Key, k.Req.More, k.Req.Value, k.Req.Opaque, k.Req.Args = nil, nil, nil, nil, nil
+	k.Req.Key, k.Req.Opaque = nil, nil
+	if k.cmd != memproto.CmdMetaGet {
+		k.Req.More, k.Req.Value, k.Req.Args = nil, nil, nil
+	}
 	c.queue = append(c.queue, k)
 	c.started += uint64(k.weight())
 	c.pending.Add(1)
