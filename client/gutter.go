@@ -155,7 +155,7 @@ func (c *Client) getSpare(ctx context.Context, op string, hash uint64, key strin
 }
 
 // leaseSpare is Lease on the gutter; false if that could not be asked.
-func (c *Client) leaseSpare(ctx context.Context, op string, hash uint64, l *item.Lease, o item.LeaseOptions) bool {
+func (c *Client) leaseSpare(ctx context.Context, op string, hash uint64, l *item.Lease, o *item.LeaseOptions) bool {
 	s, ok := c.spareFor(hash, l.Key)
 	if !ok {
 		return false

@@ -18,35 +18,28 @@ import (
 //
 // The error is nil whenever the cache answered, a miss included: see
 // Lease.State.
-func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (item.Lease, error) {
+func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (l item.Lease, err error) {
+	l.Key = key
+	err = c.lease(ctx, &l, &o)
+	return l, err
+}
+
+// lease is Lease of l.Key. As in get, most of what is not done for a hit has frames of its own.
+func (c *Client) lease(ctx context.Context, l *item.Lease, o *item.LeaseOptions) error {
 	const op = "lease"
-	l := item.Lease{Key: key}
-	if err := c.check(ctx, op, key); err != nil {
-		return l, err
+	if err := c.check(ctx, op, l.Key); err != nil {
+		return err
 	}
 	t := c.top.Load()
-	hash := t.ring.Hash(key)
-	if !o.NoNear && !o.Home && o.Refresh == 0 {
-		if v, ok := c.near.Get(hash, key); ok && !v.Missing {
-			c.detector.Observe(hash, key, len(v.Bytes))
-			l.Level = item.FromNear
-			l.Item = item.Item{Key: key, Value: v.Bytes, Flags: v.Flags}
-			return l, nil
-		}
+	hash := t.ring.Hash(l.Key)
+	plain := !o.Home && o.Refresh == 0 // any sound value will do
+	if c.near != nil && plain && !o.NoNear && c.leaseNear(hash, l) {
+		return nil
 	}
 	l.Placement, l.Copies = t.number, t.ring.Copies()
 	l.Generation = c.near.Generation(hash)
-	if !o.NoNear && !o.Home && o.Refresh == 0 {
-		if it, ok := c.readScattered(ctx, op, hash, key); ok {
-			l.Item, l.Level = it, item.FromNode
-			return l, nil
-		}
-	}
-	if c.steers() && !o.Home && o.Refresh == 0 {
-		if it, ok := c.readAround(ctx, op, hash, key); ok {
-			l.Item, l.Level = it, item.FromNode
-			return l, nil
-		}
+	if plain && (c.scattering.keys.Load() != nil || c.steers()) && c.leaseAside(ctx, op, hash, l, o) {
+		return nil
 	}
 	read := c.leaseRead(o.TTL, getFlags|memproto.FlagLc)
 	asks := o.Refresh == 0 && c.detector.AsksElsewhere(hash)
@@ -61,48 +54,86 @@ func (c *Client) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 		l.Asked = time.Now()
 	}
 	var f flight
-	err := c.readHome(ctx, op, hash, key, &read, &f)
-	if errors.Is(err, errNothing) {
+	if err := c.readHome(ctx, op, hash, l.Key, &read, &f); err != nil {
+		return c.leaseFailed(ctx, op, hash, l, o, err)
+	}
+	if asks {
+		c.hearElsewhere(&f.call.Answer, hash, l.Key)
+	}
+	c.readLease(l, &f, hash, o)
+	f.call.Free()
+	if l.State == item.LeaseHit {
+		return nil
+	}
+	return c.leaseMissed(ctx, op, t, hash, l, o, f.n)
+}
+
+// leaseNear answers from the near-cache; false if that can't.
+func (c *Client) leaseNear(hash uint64, l *item.Lease) bool {
+	v, ok := c.near.Get(hash, l.Key)
+	if !ok || v.Missing {
+		return false
+	}
+	c.detector.Observe(hash, l.Key, len(v.Bytes))
+	l.Level = item.FromNear
+	l.Item = item.Item{Key: l.Key, Value: v.Bytes, Flags: v.Flags}
+	return true
+}
+
+// leaseAside answers from another place than the home copy, as getAside does.
+func (c *Client) leaseAside(ctx context.Context, op string, hash uint64, l *item.Lease, o *item.LeaseOptions) bool {
+	it, ok := item.Item{}, false
+	if !o.NoNear {
+		it, ok = c.readScattered(ctx, op, hash, l.Key)
+	}
+	if !ok && c.steers() {
+		it, ok = c.readAround(ctx, op, hash, l.Key)
+	}
+	if ok {
+		l.Item, l.Level = it, item.FromNode
+	}
+	return ok
+}
+
+// leaseFailed is for a lease that no copy has answered.
+func (c *Client) leaseFailed(ctx context.Context, op string, hash uint64, l *item.Lease, o *item.LeaseOptions, err error) error {
+	switch {
+	case errors.Is(err, errNothing):
 		c.counters.misses.Add(1)
 		l.State = item.LeaseNone
-		return l, nil
+		return nil
+	case c.gutter != nil && !o.Home && c.retriable(ctx) && c.leaseSpare(ctx, op, hash, l, o):
+		return nil
 	}
-	if err != nil {
-		if c.gutter != nil && !o.Home && c.retriable(ctx) && c.leaseSpare(ctx, op, hash, &l, o) {
-			return l, nil
-		}
-		return l, c.readFailed(err)
-	}
-	defer f.call.Free()
-	if asks {
-		c.hearElsewhere(&f.call.Answer, hash, key)
-	}
-	c.readLease(&l, &f, hash, o)
-	if !l.Stale && c.cold.nodes.Load() > 0 && t.lacks(hash, f.n) {
+	return c.readFailed(err)
+}
+
+// leaseMissed is for a lease that home has answered, under t, with something else than a hit.
+func (c *Client) leaseMissed(ctx context.Context, op string, t *topology, hash uint64, l *item.Lease, o *item.LeaseOptions, home *node) error {
+	if !l.Stale && c.cold.nodes.Load() > 0 && t.lacks(hash, home) {
 		var it item.Item
 		found := false
 		switch l.State {
 		case item.LeaseWon:
-			it, found = c.restore(ctx, op, t, hash, key, f.n, &l.Tokens[0])
+			it, found = c.restore(ctx, op, t, hash, l.Key, home, &l.Tokens[0])
 		case item.LeaseWait:
-			it, found = c.besideStub(ctx, op, t, hash, key, f.n)
+			it, found = c.besideStub(ctx, op, t, hash, l.Key, home)
 		}
 		if found {
 			l.State, l.Item, l.Level, l.Tokens = item.LeaseHit, it, item.FromNode, nil
 			c.counters.nodeHits.Add(1)
 			c.counters.misses.Add(^uint64(0)) // it was counted as one
-			return l, nil
+			return nil
 		}
 	}
 	if l.State == item.LeaseWon || l.State == item.LeaseRefresh {
 		c.counters.leasesWon.Add(1)
-		err = c.collectTokens(ctx, op, t, hash, &l, o.TTL, f.n)
-		if err != nil {
-			c.giveBack(&l)
-			return l, err
+		if err := c.collectTokens(ctx, op, t, hash, l, o.TTL, home); err != nil {
+			c.giveBack(l)
+			return err
 		}
 	}
-	return l, nil
+	return nil
 }
 
 // leaseRead is a meta get with N: a stub is made if the key is absent.
@@ -132,7 +163,7 @@ func (n *node) askLease(ctx context.Context, op, key string, o readOptions) (fli
 }
 
 // readLease reads the home copy's answer.
-func (c *Client) readLease(l *item.Lease, f *flight, hash uint64, o item.LeaseOptions) {
+func (c *Client) readLease(l *item.Lease, f *flight, hash uint64, o *item.LeaseOptions) {
 	k := f.call
 	won := k.Resp.Flags.Has(memproto.FlagW)
 	switch {

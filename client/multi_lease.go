@@ -49,7 +49,7 @@ func (m *multiLease) ask() {
 	c := m.c
 	read := c.leaseRead(m.o.TTL, getFlags|memproto.FlagLc)
 	if m.o.Refresh != 0 {
-		read.forRefresh(m.o)
+		read.forRefresh(&m.o)
 	}
 	var asks []target
 	for i, key := range m.keys {
@@ -79,7 +79,7 @@ func (m *multiLease) ask() {
 	}
 	m.run(asks, read, func(t target, f *flight) {
 		l := &m.leases[t.i]
-		c.readLease(l, f, m.hashes[t.i], m.o)
+		c.readLease(l, f, m.hashes[t.i], &m.o)
 		if l.State == item.LeaseWon || l.State == item.LeaseRefresh {
 			m.won = append(m.won, t)
 		}

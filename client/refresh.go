@@ -24,7 +24,7 @@ import (
 
 // forRefresh makes the read of a lease one that may win the mark. Only the home copy may
 // give it.
-func (o *readOptions) forRefresh(l item.LeaseOptions) {
+func (o *readOptions) forRefresh(l *item.LeaseOptions) {
 	o.flags |= memproto.FlagR
 	o.recache = int64((l.Refresh+time.Second-1)/time.Second) + 1
 	o.hedge = false

@@ -133,8 +133,14 @@ func (l *Loader[V]) seekAlone(ctx context.Context, s *shard[V], full string, fir
 	if r.v, r.err, ok = l.take(ctx, full, &st, first); ok {
 		return r
 	}
+	l.enterAlone(ctx, s, full, &st, &r)
+	return r
+}
+
+// enterAlone enters a flight with what seekAlone has got. It is apart so that its frame is not on the stack of a caller who waits
+// for the cache: see client.Client.Get.
+func (l *Loader[V]) enterAlone(ctx context.Context, s *shard[V], full string, st *start, r *found[V]) {
 	if r.f, r.joined, r.fresh, r.err = l.enter(ctx, s, full, st, l.flyAlone); r.err != nil && st.won() {
 		l.release(ctx, st.lease)
 	}
-	return r
 }

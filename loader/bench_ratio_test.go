@@ -42,6 +42,13 @@ func BenchmarkNodeHitRatio(b *testing.B) {
 		{"lease", func() error { _, err := c.Lease(ctx, key, client.LeaseOptions{}); return err }},
 		{"loader", func() error { _, err := l.Get(ctx, key); return err }},
 		{"decoding", func() error { _, _, err := l.openHit(key, &lease); return err }},
+		{"client+decoding", func() error {
+			it, err := c.Get(ctx, key)
+			if err == nil {
+				_, _, err = l.openAs(key, it.Value, l.decodeOwn)
+			}
+			return err
+		}},
 	}
 	const goroutines, each, rounds = 32, 1000, 31
 	ratios := make([][]float64, len(sides))

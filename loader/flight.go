@@ -183,13 +183,14 @@ func (l *Loader[V]) join(s *shard[V], key string) (*flight[V], uint64) {
 // must have been voided or outlived, or this one could not have been won: the load
 // that starts now replaces it in the table and the old one serves those it has. fly gets
 // a new flight going.
-func (l *Loader[V]) enter(ctx context.Context, s *shard[V], key string, st start, fly launcher[V]) (f *flight[V], joined uint64, fresh bool, err error) {
+func (l *Loader[V]) enter(ctx context.Context, s *shard[V], key string, st *start, fly launcher[V]) (f *flight[V], joined uint64, fresh bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	joined = l.seq.Load()
 	if f = s.flights[key]; f != nil && (f.waiting || !st.won()) {
 		if st.won() {
-			f.hand(&st.lease)
+			lease := st.lease // of its own, since it is kept
+			f.hand(&lease)
 		}
 		f.attach(joined)
 		return f, joined, false, nil
@@ -202,7 +203,7 @@ func (l *Loader[V]) enter(ctx context.Context, s *shard[V], key string, st start
 }
 
 // launch starts a flight and puts it into the table. The caller holds s.mu.
-func (l *Loader[V]) launch(s *shard[V], ctx context.Context, key string, st start, fly launcher[V]) (*flight[V], error) {
+func (l *Loader[V]) launch(s *shard[V], ctx context.Context, key string, st *start, fly launcher[V]) (*flight[V], error) {
 	if err := l.begin(); err != nil {
 		return nil, err
 	}
@@ -211,7 +212,7 @@ func (l *Loader[V]) launch(s *shard[V], ctx context.Context, key string, st star
 		f.wake = make(chan struct{}, 1)
 	}
 	s.put(f)
-	fly(s, f, st)
+	fly(s, f, *st)
 	return f, nil
 }
 
@@ -248,7 +249,7 @@ func (l *Loader[V]) land(s *shard[V], f *flight[V], res result[V]) {
 	if f.waiters > 0 && f.latest >= res.asOf {
 		if f.next = s.flights[f.key]; f.next == nil {
 			// An error means that the loader is closing: they will find out.
-			f.next, _ = l.launch(s, f.ctx, f.key, start{ask: true}, l.flyAlone)
+			f.next, _ = l.launch(s, f.ctx, f.key, &start{ask: true}, l.flyAlone)
 		}
 	}
 	f.res = res

@@ -150,7 +150,7 @@ func (l *Loader[V]) take(ctx context.Context, full string, st *start, first bool
 			verdict = l.judge(&e, age)
 		}
 		if verdict == isDue || verdict == isEarly {
-			l.refreshSoon(ctx, l.table.shard(full), full, st.lease, e, age)
+			l.refreshSoon(ctx, l.table.shard(full), full, &st.lease, &e, age)
 		}
 		if verdict != isExpired {
 			if first {

@@ -141,7 +141,7 @@ func (l *Loader[V]) seekMulti(ctx context.Context, full map[string]string, take 
 			launch = func(s *shard[V], fl *flight[V], st start) { batch = append(batch, member[V]{s, fl, st.lease}) }
 		}
 		s := l.table.shard(f)
-		fl, joined, fresh, eerr := l.enter(ctx, s, f, st, launch)
+		fl, joined, fresh, eerr := l.enter(ctx, s, f, &st, launch)
 		if eerr != nil {
 			if err = eerr; st.won() {
 				l.release(ctx, st.lease)

@@ -120,7 +120,7 @@ func (l *Loader[V]) lookNear(ctx context.Context, full string) *kept[V] {
 			fallthrough
 		case isEarly:
 			full = strings.Clone(full)
-			l.refreshSoon(ctx, l.table.shard(full), full, item.Lease{}, k.envelope, age)
+			l.refreshSoon(ctx, l.table.shard(full), full, &item.Lease{}, &k.envelope, age)
 		}
 	}
 	// The clock's nanoseconds choose the stripe: a random number would cost a tenth of the hit.

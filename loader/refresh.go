@@ -39,7 +39,7 @@ func (l *Loader[V]) deadline() time.Time {
 
 // refreshSoon starts a refresh of a value that was just read under lease, unless
 // somebody else does it: this process (the shard's stale), or another, which the node's mark shows.
-func (l *Loader[V]) refreshSoon(ctx context.Context, s *shard[V], full string, lease item.Lease, e envelope, age time.Duration) {
+func (l *Loader[V]) refreshSoon(ctx context.Context, s *shard[V], full string, lease *item.Lease, e *envelope, age time.Duration) {
 	if age >= e.soft {
 		l.count.staleHits.Add(1)
 	}
