@@ -21,6 +21,9 @@ const (
 	// yieldEvery is how many tries there are to one that gives the processor away to other
 	// processes: the server may be waiting for the very one we ask on.
 	yieldEvery = 4
+	// aloneEvery is how many tries there are to one that lets other goroutines run, for a reader whose call is the only one: the
+	// runtime wakes a thread at each, to no purpose if nobody wants to run, and it is not what is waited for.
+	aloneEvery = 4
 )
 
 // patience is how long the reader has waited of late, a moving average over 8 times. The
@@ -134,6 +137,10 @@ func (c *Conn) tryFill(ctx context.Context) bool {
 		}
 		if awake {
 			now = c.Now() // the looks and the other processes are not counted
+		}
+		if !crowd && !awake && i%aloneEvery != 0 && c.pending.Load() == 1 {
+			now = c.Now()
+			continue
 		}
 		then := c.yield()
 		if awake && then-now < int64(busyYield) {

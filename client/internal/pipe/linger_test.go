@@ -72,3 +72,25 @@ func TestWhoAsksAgain(t *testing.T) {
 		})
 	}
 }
+
+// A lone reader leaves the others of its process alone for some looks; one of several, who may be about to ask, does not.
+func TestALoneReaderSeldomYields(t *testing.T) {
+	for calls, want := range map[int]int64{1: aloneEvery, 2: 1} {
+		g, looks := socketRig(t)
+		for range calls {
+			require.NoError(t, g.c.Start(context.Background(), g.call(get())))
+		}
+		first := int64(0)
+		g.c.gosched = func() {
+			if first == 0 {
+				first = looks.Load()
+			}
+		}
+		for first == 0 { // on a slow machine its time is over before
+			looks.Store(0)
+			require.False(t, g.c.tryFill(context.Background()), "nobody answers")
+		}
+		require.Equal(t, want, first, "%d calls", calls)
+		g.close()
+	}
+}
