@@ -111,6 +111,7 @@ func TestGetInto(t *testing.T) {
 	_, err = c.GetInto(ctx, "k", make([]byte, 0, 16))
 	require.NoError(t, err)
 	require.Equal(t, "value", string(it.Value), "nobody else writes to it")
-	_, err = c.GetInto(ctx, "absent", dst)
+	none, err := c.GetInto(ctx, "absent", dst)
 	require.ErrorIs(t, err, client.ErrCacheMiss)
+	require.Zero(t, none)
 }

@@ -228,16 +228,14 @@ func (c *Client) fillSpare(ctx context.Context, op string, l item.Lease, req mem
 // setSpare stores on the gutter what no copy can be read for. Copies that have not heard of the
 // write are owed a delete then, for it has happened. False means that nothing is stored there, and
 // what was is deleted.
-func (c *Client) setSpare(ctx context.Context, w *writing, hash uint64, it *item.Item) bool {
+func (c *Client) setSpare(ctx context.Context, w *writing, hash uint64, it *item.Item, exptime int64) bool {
 	s, ok := c.spareFor(hash, w.key)
 	if !ok {
 		c.tellSpare(ctx, w.op, hash, w.key)
 		return false
 	}
 	var req memproto.Request
-	if c.storeRequest(w.op, it, &req) != nil {
-		return false // its time has come meanwhile
-	}
+	makeStore(&req, it, exptime)
 	c.forSpare(&req, s)
 	// What is not heard of is owed: an older value may be there.
 	there := writing{c: c, op: w.op, key: s.key, always: true}

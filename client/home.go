@@ -102,17 +102,14 @@ tries:
 		// and is up now: one node lost after the other is no loss of two.
 		n := copies[i]
 		given := first.n == n && asked&(1<<i) == 0
-		if !given {
-			if asked&(1<<i) != 0 || !n.breaker.Readable() {
-				continue
-			}
-			if n.debt.Blocks(key) || c.cold.nodes.Load() > 0 && t.tainted(hash, key, n, copies[i+1:]) {
-				asked |= 1 << i
-				barred = true
-				continue
-			}
+		if !given && (asked&(1<<i) != 0 || !n.breaker.Readable()) {
+			continue
 		}
 		asked |= 1 << i
+		if !given && (n.debt.Blocks(key) || c.cold.nodes.Load() > 0 && t.tainted(hash, key, n, copies[i+1:])) {
+			barred = true
+			continue
+		}
 		for try := 0; try < 2; try++ {
 			if last != nil && !c.mayRetry(item.SafeToRetry(last)) {
 				break tries

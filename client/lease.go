@@ -38,7 +38,7 @@ func (c *Client) lease(ctx context.Context, l *item.Lease, o *item.LeaseOptions)
 	}
 	l.Placement, l.Copies = t.number, t.ring.Copies()
 	l.Generation = c.near.Generation(hash)
-	if plain && (c.scattering.keys.Load() != nil || c.steers()) && c.leaseAside(ctx, op, hash, l, o) {
+	if plain && c.readsAside() && c.leaseAside(ctx, op, hash, l, o) {
 		return nil
 	}
 	read := c.leaseRead(o.TTL, getFlags|memproto.FlagLc)
@@ -151,10 +151,8 @@ func (c *Client) leaseRead(ttl time.Duration, flags memproto.Flags) readOptions 
 // askLease asks n for a lease, and sees to what may be left of it if that fails. The flight it
 // returns holds a reply, whose call must be freed.
 func (n *node) askLease(ctx context.Context, op, key string, o readOptions) (flight, error) {
-	k := n.newCall()
-	o.request(&k.Req, key)
-	k.Settler, k.SettleKey = lateLease{}, key
-	f := n.launchRead(ctx, op, k)
+	var f flight
+	n.ask(ctx, op, key, &o, &f)
 	left, err := f.wait(ctx)
 	if err != nil {
 		n.orphanLease(key, o.flags, left, err)
@@ -240,10 +238,9 @@ func (c *Client) collectTokens(ctx context.Context, op string, t *topology, hash
 		if n == home || !n.breaker.Readable() || n.debt.Blocks(l.Key) {
 			continue
 		}
-		k := n.newCall()
-		o.request(&k.Req, l.Key)
-		k.Settler, k.SettleKey = lateLease{}, l.Key
-		flights = append(flights, n.launchRead(ctx, op, k))
+		var f flight
+		n.ask(ctx, op, l.Key, &o, &f)
+		flights = append(flights, f)
 	}
 	var cancelled error
 	for i := range flights {

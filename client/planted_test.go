@@ -76,7 +76,7 @@ var plantedBugs = []plantedBug{
 	{"a read that an own write has overtaken is held in memory", "read.go",
 		"c.observe(&f, &k.Answer, hash, key, gen)", "c.observe(&f, &k.Answer, hash, key, c.near.Generation(hash))", "TestRule19AWriteRefusesReadsUnderWay"},
 	{"memory forgets what a set replaces only before it is sent", "write.go",
-		"defer c.wrote(hash, it.Key)\n\tw.collect", "w.collect", "TestRule19OwnWritesDropBeforeAndAfter"},
+		"c.near.Drop(hash, it.Key)\n\tdefer c.wrote(hash, it.Key)", "c.near.Drop(hash, it.Key)", "TestRule19OwnWritesDropBeforeAndAfter"},
 	{"values that another process is refreshing are held in memory", "near.go",
 		"(memproto.FlagX|memproto.FlagW|memproto.FlagZ) != 0 || isStub", "(memproto.FlagX|memproto.FlagW) != 0 || isStub", "TestRule19WhatIsNeverHeld"},
 	{"memory outlives a change of membership", "membership.go", "c.near.DropAll()\n", "", "TestRule19MembershipVoids"},

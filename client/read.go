@@ -40,7 +40,7 @@ func (c *Client) GetInto(ctx context.Context, key string, dst []byte) (it item.I
 // Most callers of a busy client are parked in a read, and of each one's stack the part that its read takes is brought into the
 // processor's cache when it goes on. With a thousand of them that costs more than all the work done on it, so
 // what a parked read's frames hold is kept small: items are passed by pointer, and whatever is not done for a plain hit has
-// functions, and so frames, of its own (TestParkedReadIsShallow).
+// functions, and so frames, of its own (TestParkedCallsAreShallow).
 
 // get is Get and GetInto: into dst unless that is nil.
 func (c *Client) get(ctx context.Context, key string, dst []byte, it *item.Item) error {
@@ -81,7 +81,7 @@ func copyInto(dst []byte, it *item.Item) {
 
 // getFromNode reads from the home copy; into dst unless that is nil.
 func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key string, dst []byte, it *item.Item) error {
-	if c.scattering.keys.Load() != nil || c.steers() {
+	if c.readsAside() {
 		if done, err := c.getAside(ctx, op, hash, key, dst, it); done {
 			return err
 		}
@@ -108,7 +108,9 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 	if k.Resp.Status != memproto.StatusVA || isStub(&k.Answer) {
 		err := c.getMissed(ctx, &f, hash, key, gen, it)
 		k.Free()
-		copyInto(dst, it)
+		if err == nil {
+			copyInto(dst, it)
+		}
 		return err
 	}
 	if c.cold.nodes.Load() > 0 {
@@ -126,6 +128,9 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 	k.Free()
 	return nil
 }
+
+// readsAside reports whether some keys may be better read from another place than the home copy.
+func (c *Client) readsAside() bool { return c.scattering.keys.Load() != nil || c.steers() }
 
 // getAside reads from another place than the home copy, if key is one of the few that are better read there; false if it is not, or
 // there is nothing.

@@ -20,52 +20,31 @@ import (
 // use CompareAndSwap, a Loader, or Delete.
 func (c *Client) Set(ctx context.Context, it item.Item) (item.Outcome, error) {
 	// As in get, little is to be on the stack of a caller who waits.
-	var mem [maxCopies]flight
 	w := writing{c: c, op: "set", key: it.Key}
-	t, hash, flights, err := c.launchSet(ctx, &w, &it, mem[:0])
+	exptime, err := c.checkStore(w.op, &it)
+	if err == nil {
+		err = c.check(ctx, w.op, it.Key)
+	}
 	if err != nil {
 		return item.Outcome{}, err
 	}
-	defer c.wrote(hash, it.Key)
-	w.collect(ctx, flights)
-	return c.settleSet(ctx, &w, &it, t, hash)
-}
-
-// launchSet begins a Set: it has been sent, under t, to all live copies when it returns no error. fs is memory for
-// the flights.
-func (c *Client) launchSet(ctx context.Context, w *writing, it *item.Item, fs []flight) (t *topology, hash uint64, flights []flight, err error) {
-	exptime, err := c.checkStore(w.op, it)
-	if err != nil {
-		return nil, 0, nil, err
-	}
-	if err := c.check(ctx, w.op, it.Key); err != nil {
-		return nil, 0, nil, err
-	}
 	c.counters.sets.Add(1)
-	t = c.top.Load()
-	hash = t.ring.Hash(it.Key)
+	t := c.top.Load()
+	hash := t.ring.Hash(it.Key)
 	c.near.Drop(hash, it.Key)
-	var mem [maxCopies]*node
-	before, _ := t.strays(hash)
+	defer c.wrote(hash, it.Key)
+	before, after := t.strays(hash)
 	if t.returned(hash) {
 		before = t.stages(hash, nil, nil)
 	}
 	w.strays(ctx, before)
-	flights = w.launch(ctx, t.copies(hash, mem[:0]), func(_ *node, r *memproto.Request) bool {
-		makeStore(r, it, exptime)
-		return true
-	}, fs)
-	return t, hash, flights, nil
-}
-
-// settleSet ends a Set that has been sent under t, and answered.
-func (c *Client) settleSet(ctx context.Context, w *writing, it *item.Item, t *topology, hash uint64) (item.Outcome, error) {
+	var mem [maxCopies]flight
+	w.collect(ctx, w.launchSet(ctx, t, hash, &it, exptime, mem[:0]))
 	if !w.unheard() {
-		_, after := t.strays(hash)
 		w.strays(ctx, after)
 		w.catchUp(ctx, t, hash)
 	}
-	if c.gutter != nil && c.setSpare(ctx, w, hash, it) {
+	if c.gutter != nil && c.setSpare(ctx, &w, hash, &it, exptime) {
 		return w.out, nil
 	}
 	out, err := w.finish(ctx)
@@ -73,6 +52,15 @@ func (c *Client) settleSet(ctx context.Context, w *writing, it *item.Item, t *to
 		c.counters.errors.Add(1)
 	}
 	return out, err
+}
+
+// launchSet sends it, which has been checked, to the copies of t; see launch.
+func (w *writing) launchSet(ctx context.Context, t *topology, hash uint64, it *item.Item, exptime int64, flights []flight) []flight {
+	var mem [maxCopies]*node
+	return w.launch(ctx, t.copies(hash, mem[:0]), func(_ *node, r *memproto.Request) bool {
+		makeStore(r, it, exptime)
+		return true
+	}, flights)
 }
 
 // storeRequest checks an item and makes the meta set of it, in req, which is empty.
