@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -80,13 +81,27 @@ func (c *Client) spareFor(hash uint64, key string) (s spare, ok bool) {
 		return s, false
 	}
 	t := c.top.Load()
-	for _, i := range t.ring.LookupHash(hash) {
-		if t.nodes[i].breaker.Readable() {
-			return s, false
-		}
+	if t.readable(hash) {
+		return s, false
 	}
 	s, ok = c.spareOf(t.owner(hash), hash, key)
 	return s, ok && s.n.breaker.Readable() && !s.n.debt.Blocks(s.key)
+}
+
+// readable reports whether a copy of the key is up.
+func (t *topology) readable(hash uint64) bool {
+	for _, i := range t.ring.LookupHash(hash) {
+		if t.nodes[i].breaker.Readable() {
+			return true
+		}
+	}
+	return false
+}
+
+// between reports whether a read that has failed with err fell between two stools: no copy was up when it looked, and one
+// was when it went to the gutter, which is not asked then. It is to be made once more; each time a node has come up since.
+func (c *Client) between(hash uint64, err error) bool {
+	return errors.As(err, new(allDown)) && c.top.Load().readable(hash)
 }
 
 // spareOf is where key is while its owner is down; ok is false if it can't be anywhere.
@@ -324,4 +339,9 @@ func (g *multiGet) getSpares(ctx context.Context) {
 		b.settler, b.key = lateRead{}, func(i int) string { return stamped[i] }
 	}
 	b.run(ctx, ts)
+}
+
+// between is Client.between for many: whether a key that has no answer has a copy that is up.
+func (g *multiGet) between() bool {
+	return slices.ContainsFunc(g.asks, func(a ask) bool { return a.open && g.t.readable(a.hash) })
 }

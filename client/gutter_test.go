@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -204,6 +205,73 @@ func TestGutterDuringAPartition(t *testing.T) {
 		}
 		closeFleet(t, f, c)
 	})
+}
+
+// at is a context that does something when it is asked for its error for the n-th time.
+type at struct {
+	context.Context
+	n  int
+	do func()
+}
+
+func (c *at) Err() error {
+	if c.n--; c.n == 0 {
+		c.do()
+	}
+	return c.Context.Err()
+}
+
+// A node may come up between a read's look at it and the read's turn to the gutter, at whatever step: the read
+// has an answer all the same.
+func TestGutterWhileTheNodeComesUp(t *testing.T) {
+	reads := map[string]func(ctx context.Context, c *client.Client, key string) error{
+		"Get": func(ctx context.Context, c *client.Client, key string) error { _, err := c.Get(ctx, key); return err },
+		"GetInto": func(ctx context.Context, c *client.Client, key string) error {
+			_, err := c.GetInto(ctx, key, nil)
+			return err
+		},
+		"Lease": func(ctx context.Context, c *client.Client, key string) error {
+			l, err := c.Lease(ctx, key, client.LeaseOptions{})
+			if err == nil {
+				require.Equal(t, item.LeaseWon, l.State)
+			}
+			return err
+		},
+		"GetMulti": func(ctx context.Context, c *client.Client, key string) error {
+			found, err := c.GetMulti(ctx, []string{key})
+			require.Empty(t, found)
+			return err
+		},
+	}
+	for name, read := range reads {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newMemFleet(t, 2, nodeserver.Config{})
+				c := f.client(client.Config{Nodes: f.nodes()[:1], Gutter: f.nodes()[1:]})
+				set(t, c, "first", "v")
+				time.Sleep(5 * time.Second)
+				up := 0
+				for step := 1; step < 8; step++ {
+					f.network.Partition("node0", true)
+					time.Sleep(2 * time.Second)
+					require.Equal(t, "down", c.Nodes()[0].State)
+					ctx := &at{t.Context(), step, func() {
+						f.network.Partition("node0", false)
+						time.Sleep(20 * time.Second)
+						require.Equal(t, "up", c.Nodes()[0].State)
+						up++
+					}}
+					if err := read(ctx, c, fmt.Sprint("k", step)); !errors.Is(err, client.ErrCacheMiss) {
+						require.NoError(t, err, "step %d", step)
+					}
+					f.network.Partition("node0", false)
+					time.Sleep(20 * time.Second)
+				}
+				require.Greater(t, up, 1)
+				closeFleet(t, f, c)
+			})
+		})
+	}
 }
 
 func TestGutterBadInput(t *testing.T) {

@@ -14,6 +14,12 @@ import (
 // without caching (consistency rule 7).
 var errNothing = errors.New("memherd: no copy of the key may be read")
 
+// allDown is ErrNodeDown of a read for which no copy was asked: none was to be read when its turn came.
+type allDown struct{}
+
+func (allDown) Error() string { return item.ErrNodeDown.Error() }
+func (allDown) Unwrap() error { return item.ErrNodeDown }
+
 // readOptions are the ways in which reads of the home copy differ.
 type readOptions struct {
 	flags   memproto.Flags
@@ -156,7 +162,7 @@ tries:
 	case last != nil:
 		return bothOf(unsure, last)
 	}
-	return &item.Error{Op: op, Node: copies[0].Name, Sent: item.NotSent, Err: item.ErrNodeDown}
+	return &item.Error{Op: op, Node: copies[0].Name, Sent: item.NotSent, Err: allDown{}}
 }
 
 // bothOf is the error of a read whose last try was not sent though an earlier one, on

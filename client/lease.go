@@ -102,8 +102,11 @@ func (c *Client) leaseFailed(ctx context.Context, op string, hash uint64, l *ite
 		c.counters.misses.Add(1)
 		l.State = item.LeaseNone
 		return nil
-	case c.gutter != nil && !o.Home && c.retriable(ctx) && c.leaseSpare(ctx, op, hash, l, o):
+	case c.gutter == nil || o.Home || !c.retriable(ctx):
+	case c.leaseSpare(ctx, op, hash, l, o):
 		return nil
+	case c.between(hash, err):
+		return c.lease(ctx, l, o)
 	}
 	return c.readFailed(err)
 }

@@ -76,7 +76,24 @@ func (c *Client) readEach(ctx context.Context, op string, keys []string, tokens 
 		}
 		suffixes = nil
 	}
-	// As for one key: a copy that was passed over may be up now.
+	g.askSkipped(ctx)
+	if c.gutter != nil && c.retriable(ctx) {
+		g.getSpares(ctx)
+		if g.between() {
+			g.askSkipped(ctx)
+		}
+	}
+	if len(g.cold) > 0 {
+		g.restoreMany(ctx)
+	}
+	err := g.err(ctx)
+	// Not deferred: a panic of give leaves behind what is under way, which no other call may find in this memory.
+	g.free()
+	return err
+}
+
+// askSkipped asks, as for one key, copies that were passed over because they were down: they may be up now.
+func (g *multiGet) askSkipped(ctx context.Context) {
 	for i := range g.asks {
 		g.asks[i].next = 0
 	}
@@ -85,16 +102,6 @@ func (c *Client) readEach(ctx context.Context, op string, keys []string, tokens 
 			break
 		}
 	}
-	if len(g.cold) > 0 {
-		g.restoreMany(ctx)
-	}
-	if c.gutter != nil && c.retriable(ctx) {
-		g.getSpares(ctx)
-	}
-	err := g.err(ctx)
-	// Not deferred: a panic of give leaves behind what is under way, which no other call may find in this memory.
-	g.free()
-	return err
 }
 
 // flags are what the keys of g are asked for.

@@ -156,12 +156,15 @@ func (c *Client) getAside(ctx context.Context, op string, hash uint64, key strin
 // getFailed is for a read that no copy has answered.
 func (c *Client) getFailed(ctx context.Context, op string, hash uint64, key string, dst []byte, it *item.Item, err error) error {
 	if c.gutter != nil && c.retriable(ctx) && !errors.Is(err, errNothing) {
-		if spare, ok, err := c.getSpare(ctx, op, hash, key); ok {
-			if err == nil {
+		if spare, ok, missed := c.getSpare(ctx, op, hash, key); ok {
+			if missed == nil {
 				*it = spare
 				copyInto(dst, it)
 			}
-			return err
+			return missed
+		}
+		if c.between(hash, err) {
+			return c.getFromNode(ctx, op, hash, key, dst, it)
 		}
 	}
 	return c.readFailed(err)
