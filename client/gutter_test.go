@@ -178,8 +178,7 @@ func TestGutterDuringAPartition(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		for round := range 3 {
 			f.network.Partition("node0", true)
-			time.Sleep(2 * time.Second)
-			require.Equal(t, "down", c.Nodes()[0].State)
+			until(c, 0, "down")
 			value := fmt.Sprint("v", round+2)
 			for i := range 50 {
 				set(t, c, fmt.Sprint("k", i), value)
@@ -253,8 +252,7 @@ func TestGutterWhileTheNodeComesUp(t *testing.T) {
 				up := 0
 				for step := 1; step < 8; step++ {
 					f.network.Partition("node0", true)
-					time.Sleep(2 * time.Second)
-					require.Equal(t, "down", c.Nodes()[0].State)
+					until(c, 0, "down")
 					ctx := &at{t.Context(), step, func() {
 						f.network.Partition("node0", false)
 						time.Sleep(20 * time.Second)
@@ -271,6 +269,13 @@ func TestGutterWhileTheNodeComesUp(t *testing.T) {
 				closeFleet(t, f, c)
 			})
 		})
+	}
+}
+
+// until waits, in a bubble, until a client holds the node at i for what state says.
+func until(c *client.Client, i int, state string) {
+	for c.Nodes()[i].State != state {
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
@@ -337,23 +342,21 @@ func TestGutterHearsOfEveryWrite(t *testing.T) {
 					set(t, c, "k", "v0")
 					time.Sleep(5 * time.Second)
 					f.network.Partition("node0", true)
-					time.Sleep(time.Second)
+					until(c, 0, "down")
 					set(t, c, "k", "v1")
 					require.Equal(t, "v1", get(t, c, "k"))
 					f.network.Partition("node0", false)
-					for c.Nodes()[0].State != "up" {
-						time.Sleep(10 * time.Millisecond)
-					}
+					until(c, 0, "up")
 					switch fails {
 					case "no answer":
 						drop.Store(true)
 					case "down":
 						f.network.Partition("node1", true)
-						time.Sleep(500 * time.Millisecond)
+						until(c, 1, "down")
 					}
 					require.NoError(t, write(c, client.Item{Key: "k", Value: []byte("v2")}))
 					f.network.Partition("node0", true)
-					time.Sleep(500 * time.Millisecond)
+					until(c, 0, "down")
 					f.network.Partition("node1", false)
 					for range 300 {
 						it, err := c.Get(t.Context(), "k")
