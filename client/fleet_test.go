@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -90,6 +91,10 @@ func (f *memFleet) client(cfg client.Config) *client.Client {
 		cfg.Nodes = f.nodes()
 	}
 	cfg.DialContext = f.dial
+	if cfg.Timeout == 0 && time.Now().Year() != 2000 { // the year in a bubble
+		// On a busy machine the nodes, which live in this process, may not get a processor for as long as the default.
+		cfg.Timeout = 5 * time.Second
+	}
 	c, err := client.New(cfg)
 	require.NoError(f.t, err)
 	f.t.Cleanup(func() { require.NoError(f.t, c.Close()) })

@@ -60,7 +60,7 @@ var plantedBugs = []plantedBug{
 	{"deletes go by a past list for as long as others wait for that", "topology.go",
 		"if t.past[i].told {\n\t\t\tadd(t.past[i].placement, &t.past[i])\n", "if !t.past[i].left {\n\t\t\tadd(t.past[i].placement, &t.past[i])\n", "TestRule17TheOrderEndsBeforeTheWaiting"},
 	{"what a node has missed is not looked at again once there is a connection", "exec.go",
-		"if read && n.barred() {", "if read && n.barred() && false {", "TestRule17WhatWasMissedIsNotRead"},
+		"if read && n.barred() {", "if read && n.barred() && false {", "TestRule17ALookBeforeTheNodeWasMet"},
 	{"a restored copy is stored without its token", "restore.go",
 		"f := n.launch(ctx, op, n.storeUnder(&req, tok))", "k := n.newCall()\n\tk.Req = req\n\tf := n.launch(ctx, op, k)", "TestRule4ADeleteDuringRestoring"},
 	{"copies are revived without hold", "revive.go",
