@@ -57,7 +57,7 @@ func (c *Client) ReadNear(key string) (near item.Near, ok bool) {
 	if !ok {
 		return near, false
 	}
-	c.detector.Observe(hash, key, len(seen.Bytes))
+	c.detector.ObserveAt(hash, key, len(seen.Bytes), seen.At)
 	return item.Near{Value: seen.Bytes, At: seen.At, Kept: seen.Kept}, true
 }
 

@@ -177,3 +177,34 @@ func TestNearReadsAreFree(t *testing.T) {
 		n.Get(other, "other")
 	}))
 }
+
+// Where one access in so many is counted, ObserveAt counts as many, of every key, however regularly they come.
+func TestObserveAtIsFair(t *testing.T) {
+	if !fineClock {
+		t.Skip("this system's clock is no coin")
+	}
+	synctest.Test(t, func(t *testing.T) { // time stands still, and so does the gate
+		const keys, each, oneIn = 40, 4000, 32
+		names, hashes := keyNames(keys)
+		for _, step := range []time.Duration{1, 41, 64, 100, 128, 1000, 4096, 123_457, time.Millisecond} {
+			d := newDetector(t, Config{Seed: 1}, 1)
+			d.gate.Store(oneIn - 1)
+			for i := range keys {
+				before := d.Stats().Counted
+				for j := range each {
+					d.ObserveAt(hashes[i], names[i], 1, time.Duration(j)*step)
+				}
+				counted := d.Stats().Counted - before
+				require.InDelta(t, each/oneIn, float64(counted), each/oneIn/2, "%s: each %s", names[i], step)
+			}
+			require.InEpsilon(t, keys*each/oneIn, float64(d.Stats().Counted), 0.05, "each %s", step)
+			require.Equal(t, oneIn, d.Stats().SampleOneIn)
+		}
+		d := newDetector(t, Config{Seed: 1}, 1)
+		for j := range each {
+			d.ObserveAt(hashes[0], names[0], 1, time.Duration(j))
+		}
+		require.EqualValues(t, each, d.Stats().Counted, "all, as long as they are few")
+		require.Equal(t, LevelHottest, d.Level(hashes[0], names[0]))
+	})
+}
