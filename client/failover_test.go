@@ -25,13 +25,29 @@ import (
 type load struct {
 	ops, errs, wrong atomic.Int64
 	first            atomic.Value // the first error's text
+	rounds           rounds
 	stop             chan struct{}
 	wg               sync.WaitGroup
 }
 
+// rounds count, for each of some goroutines, the operations that it has finished.
+type rounds []atomic.Int64
+
+// pass waits until nothing is under way any more that was when it was called: a goroutine that the machine had no time for
+// may have looked at a node long ago.
+func (r rounds) pass(t *testing.T) {
+	begun := make([]int64, len(r))
+	for i := range r {
+		begun[i] = r[i].Load()
+	}
+	for i := range r {
+		require.Eventually(t, func() bool { return r[i].Load() > begun[i] }, time.Minute, time.Millisecond)
+	}
+}
+
 func startLoad(c *client.Client) *load {
-	l := &load{stop: make(chan struct{})}
-	for g := range 8 {
+	l := &load{stop: make(chan struct{}), rounds: make(rounds, 8)}
+	for g := range l.rounds {
 		l.wg.Go(func() {
 			for i := 0; ; i++ {
 				select {
@@ -40,6 +56,7 @@ func startLoad(c *client.Client) *load {
 				default:
 				}
 				l.one(c, fmt.Sprintf("key:%d", (i*7+g)%500), i)
+				l.rounds[g].Add(1)
 			}
 		})
 	}

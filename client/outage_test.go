@@ -132,6 +132,8 @@ func TestFlappingNodesAreNoError(t *testing.T) {
 			f.network.Revive(name)
 		}
 		awaitState(t, c, name, "up")
+		l.rounds.pass(t)
+		watch.rounds.pass(t)
 	}
 	watch.finish(t)
 	l.finish(t)
@@ -140,20 +142,22 @@ func TestFlappingNodesAreNoError(t *testing.T) {
 // versions writes rising numbers to keys of its own, one writer a key, and reads them:
 // what a Set or Delete has confirmed or owes is never undone for this client.
 type versions struct {
-	stop chan struct{}
-	wg   sync.WaitGroup
-	old  atomic.Int64
-	errs atomic.Int64
-	text atomic.Value
+	stop   chan struct{}
+	wg     sync.WaitGroup
+	rounds rounds
+	old    atomic.Int64
+	errs   atomic.Int64
+	text   atomic.Value
 }
 
 func startVersions(c *client.Client) *versions {
-	v := &versions{stop: make(chan struct{})}
-	for g := range 4 {
+	v := &versions{stop: make(chan struct{}), rounds: make(rounds, 4)}
+	for g := range v.rounds {
 		v.wg.Go(func() {
 			key := fmt.Sprint("version:", g)
 			floor := 0 // an older one than this must not be read
 			for n := 1; ; n++ {
+				v.rounds[g].Add(1)
 				select {
 				case <-v.stop:
 					return
