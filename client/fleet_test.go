@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -91,9 +92,10 @@ func (f *memFleet) client(cfg client.Config) *client.Client {
 		cfg.Nodes = f.nodes()
 	}
 	cfg.DialContext = f.dial
-	if cfg.Timeout == 0 && time.Now().Year() != 2000 { // the year in a bubble
-		// On a busy machine the nodes, which live in this process, may not get a processor for as long as the default.
-		cfg.Timeout = 5 * time.Second
+	if time.Now().Year() != 2000 { // the year in a bubble
+		// On a busy machine the nodes, which live in this process, may not get a processor for as long as the defaults.
+		cfg.Timeout = cmp.Or(cfg.Timeout, 5*time.Second)
+		cfg.DialTimeout = cmp.Or(cfg.DialTimeout, 5*time.Second)
 	}
 	c, err := client.New(cfg)
 	require.NoError(f.t, err)
