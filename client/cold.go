@@ -62,10 +62,15 @@ func (n *node) cold() bool {
 
 // tainted reports whether n, the first copy of key that may be read, may have been given a value
 // by another client from a copy on which this one owes a delete of it; later are the
-// copies after it (consistency rule 7).
+// copies after it (consistency rule 7). If n has a new epoch that may have been any other copy: a cold owner is given back what a later copy has,
+// and a cold later copy what a read of the owner has found (rule 4).
 func (t *topology) tainted(hash uint64, key string, n *node, later []*node) bool {
-	if n.cold() && owedLater(later, key) {
-		return true
+	if n.cold() || t.gained(hash, n) {
+		for _, i := range t.ring.LookupHash(hash) {
+			if other := t.nodes[i]; other != n && other.debt.Blocks(key) {
+				return true
+			}
+		}
 	}
 	if !t.moved(hash, n) {
 		return false

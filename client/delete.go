@@ -67,8 +67,22 @@ const maxRepeats = 3
 
 func (c *Client) deleteOnce(ctx context.Context, op, key string, stages [][]*node) (item.Outcome, error) {
 	w := writing{c: c, op: op, key: key, always: true}
+	if len(stages) > 1 && ctx.Done() != nil {
+		w.late = lateDelete{time.Now()}
+	}
 	w.stages(ctx, stages)
 	return w.finish(ctx)
+}
+
+// lateDelete is lateWrite for a delete that began then. One that has taken longer than hold is made once more, as deleteKey does: nobody
+// else will.
+type lateDelete struct{ began time.Time }
+
+func (d lateDelete) Settle(conn *pipe.Conn, k *pipe.Call) {
+	if k.Err == nil && time.Since(d.began) > hold {
+		nodeOf(conn).owe(k.SettleKey, false)
+	}
+	lateWrite{}.Settle(conn, k)
 }
 
 // DeleteMulti deletes keys on all their copies, pipelined over all nodes at once, in
@@ -127,6 +141,8 @@ type batchDelete struct {
 	outcomes []item.Outcome
 	failed   map[string]error // by node name, one error each
 
+	began time.Time
+
 	payee *node  // the node whose debt is being paid, nil otherwise
 	paid  []bool // by key: payee confirmed
 }
@@ -139,6 +155,7 @@ func (d *batchDelete) run(ctx context.Context) {
 	for try := 0; ; try++ {
 		stages := d.stages()
 		began := time.Now()
+		d.began = began
 		clear(d.outcomes)
 		for _, ts := range stages {
 			d.send(ctx, ts)
@@ -179,6 +196,9 @@ func (d *batchDelete) send(ctx context.Context, ts []target) {
 	}
 	if ctx.Done() != nil {
 		b.settler, b.key = lateWrite{}, func(i int) string { return d.keys[i] }
+		if !d.began.IsZero() {
+			b.settler = lateDelete{d.began}
+		}
 	}
 	b.run(ctx, ts)
 }

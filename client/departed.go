@@ -127,8 +127,12 @@ func (n *node) distrust(proc *process, since time.Time) {
 	if proc == nil {
 		n.proc = &process{unknown: true} // else the next connection would take who answers now for who did then
 	}
+	tripped := n.breaker.Trip()
+	if tripped {
+		n.foundDead = time.Time{} // the mender will see
+	}
 	n.mu.Unlock()
-	if n.breaker.Trip() || n.breaker.State() == health.Down {
+	if tripped || n.breaker.State() == health.Down {
 		n.mend()
 	}
 }

@@ -143,8 +143,8 @@ func (c *Client) fillWon(ctx context.Context, l *item.Lease, req *memproto.Reque
 			err = f.refusal()
 			if err == nil && f.call.Resp.Status == memproto.StatusHD {
 				out.Confirmed++
-				if near && f.n.Name == l.Tokens[0].Node {
-					c.keepFilled(*f, req, hash, l)
+				if f.n.Name == l.Tokens[0].Node && !(near && c.keepFilled(*f, req, hash, l)) {
+					c.near.Drop(hash, l.Key) // what is held is from before
 				}
 				f.call.Free()
 				continue

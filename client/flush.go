@@ -41,7 +41,7 @@ func (c *Client) FlushNode(ctx context.Context, name string, delay time.Duration
 		return err
 	}
 	req, err := flushRequest(delay)
-	n := c.top.Load().byName(name)
+	n := byName(c.everyone(), name)
 	if err == nil && n == nil {
 		err = configError("FlushNode: no node is named %q", name)
 	}

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
@@ -66,10 +67,39 @@ func (c *Client) readHome(ctx context.Context, op string, hash uint64, key strin
 	}
 	n.ask(ctx, op, key, o, f)
 	left, err := f.wait(ctx)
-	if err == nil {
+	switch {
+	case err != nil:
+		return c.readCopies(ctx, op, t, hash, key, o, f, failedRead{n: n, left: left, err: err})
+	case c.cold.nodes.Load() > 0:
+		return c.trusted(t, hash, key, o, f)
+	}
+	return nil
+}
+
+// trusted looks once more whether the copy that has answered may be read: that it has a new epoch, and so may have been given back what
+// this client has deleted, may have been learned with the very connection that was made for this read. If it may not, what the answer
+// grants is handed back, and the call freed.
+func (c *Client) trusted(t *topology, hash uint64, key string, o *readOptions, f *flight) error {
+	if !c.distrusts(t, hash, key, o, f) {
 		return nil
 	}
-	return c.readCopies(ctx, op, t, hash, key, o, f, failedRead{n: n, left: left, err: err})
+	f.call.Free()
+	return errNothing
+}
+
+// distrusts is trusted for a call that somebody else frees: it reports whether the answer is not to be used.
+func (c *Client) distrusts(t *topology, hash uint64, key string, o *readOptions, f *flight) bool {
+	if c.cold.nodes.Load() == 0 {
+		return false
+	}
+	var mem [maxCopies]*node
+	copies := t.copies(hash, mem[:0])
+	if !t.tainted(hash, key, f.n, copies[slices.Index(copies, f.n)+1:]) {
+		return false
+	}
+	f.call.SettleKey = key
+	o.settler().Settle(f.conn, f.call)
+	return true
 }
 
 // failedRead is a read of the owner that has failed, none if n is nil.
@@ -134,7 +164,7 @@ tries:
 					left, err = f.wait(ctx)
 				}
 				if err == nil {
-					return nil
+					return c.trusted(t, hash, key, o, f)
 				}
 			}
 			given = false
@@ -146,7 +176,8 @@ tries:
 			if !c.retriable(ctx) {
 				return bothOf(unsure, err)
 			}
-			if i < len(copies)-1 || !errors.Is(err, item.ErrConnLost) || !n.breaker.Readable() {
+			others := !o.alone && slices.ContainsFunc(copies[i+1:], func(n *node) bool { return n.breaker.Readable() && !n.debt.Blocks(key) })
+			if others || !errors.Is(err, item.ErrConnLost) || !n.breaker.Readable() {
 				break
 			}
 		}

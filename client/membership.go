@@ -323,12 +323,12 @@ func (c *Client) hopeless(now time.Time) bool {
 		!slices.ContainsFunc(leaving, func(n *node) bool { return !n.deadSince(now.Add(-deadFor)) })
 }
 
-// deadSince reports whether the node has been down since then.
+// deadSince reports whether the node has not answered since then.
 func (n *node) deadSince(then time.Time) bool {
 	if n.breaker.Writable() {
 		return false
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return !n.downSince.After(then)
+	return !n.foundDead.IsZero() && !n.foundDead.After(then)
 }

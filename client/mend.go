@@ -37,13 +37,17 @@ func (n *node) trip(cause error) {
 	if errors.Is(cause, item.ErrClosed) || errors.Is(cause, errLeft) || n.c.ctx.Err() != nil {
 		return
 	}
-	if !n.breaker.Trip() {
+	n.mu.Lock() // who finds the node down finds since when
+	tripped := n.breaker.Trip()
+	if tripped {
+		n.downSince = time.Now()
+		n.foundDead = n.downSince
+	}
+	n.mu.Unlock()
+	if !tripped {
 		return
 	}
 	n.failures.Add(1)
-	n.mu.Lock()
-	n.downSince = time.Now()
-	n.mu.Unlock()
 	n.c.cfg.Hooks.nodeDown(n.Name, cause)
 	n.killConns(item.ErrConnLost)
 	n.mend()
@@ -99,6 +103,7 @@ func (n *node) runMender() {
 				return
 			}
 			if n.breaker.State() == health.Down && !n.probe() {
+				n.silent()
 				continue
 			}
 			n.orphans.postpone(time.Now().Add(n.c.replayPause()))
@@ -138,12 +143,9 @@ func (n *node) runMender() {
 			}
 			quarantine = 0
 		}
-		if !stuck && !n.debt.Overflow() && n.breaker.Close() {
+		if !stuck && !n.debt.Overflow() && n.comeUp() {
 			// All debt has been paid at least once. Keys that wait for their second
 			// pass stay out of reads one by one; the node's other keys are right.
-			n.mu.Lock()
-			n.upSince = time.Now()
-			n.mu.Unlock()
 			n.c.cfg.Hooks.nodeUp(n.Name, paid)
 			paid = 0
 			if n.debt.Overflow() {
@@ -162,6 +164,26 @@ func (n *node) runMender() {
 			return
 		}
 	}
+}
+
+// silent notes that a node that was to be asked whether it may be read again does not answer.
+func (n *node) silent() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.foundDead.IsZero() {
+		n.foundDead = time.Now()
+	}
+}
+
+// comeUp lets reads go to the node. Who finds it up finds since when.
+func (n *node) comeUp() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	up := n.breaker.Close()
+	if up {
+		n.upSince = time.Now()
+	}
+	return up
 }
 
 // leave ends the mender unless there is more to do. The lock makes sure that whoever
@@ -319,7 +341,7 @@ func (c *Client) payKeys(n *node, due []debt.Payment) []debt.Payment {
 // being paid: call it once the node has been flushed or restarted, or when the
 // longest TTL in use has passed since it came back. Unknown names are an error.
 func (c *Client) Readmit(name string) error {
-	n := c.top.Load().byName(name)
+	n := byName(c.everyone(), name)
 	if n == nil {
 		return configError("Readmit: no node is named %q", name)
 	}

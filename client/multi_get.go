@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/memherd/memherd/client/internal/pipe"
@@ -180,15 +181,15 @@ func (g *multiGet) assign(i int32, a *ask) {
 		at := list[a.next]
 		n := g.t.nodes[at]
 		a.next++
-		if n.debt.Blocks(a.key) || g.c.cold.nodes.Load() > 0 && g.t.tainted(a.hash, a.key, n, g.t.copies(a.hash, nil)[a.next:]) {
-			a.barred = true
-			continue
-		}
 		if !n.breaker.Readable() {
 			g.skipped = true
 			if g.failed[n.Name] == nil {
 				g.fail(n, &item.Error{Op: g.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrNodeDown})
 			}
+			continue
+		}
+		if n.debt.Blocks(a.key) || g.c.cold.nodes.Load() > 0 && g.t.tainted(a.hash, a.key, n, g.t.copies(a.hash, nil)[a.next:]) {
+			a.barred = true
 			continue
 		}
 		g.share(int(at), i)
@@ -322,6 +323,7 @@ func (g *multiGet) fail(n *node, err error) {
 
 func (g *multiGet) failure(a *ask, n *node, err error) {
 	g.fail(n, err)
+	g.skipped = g.skipped || errors.Is(err, item.ErrConnLost) // the node may have shed an idle connection: askSkipped
 	if !g.c.mayRetry(item.SafeToRetry(err)) {
 		a.refused = true
 		return
@@ -339,6 +341,10 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 	if a.Resp.Flags.Has(memproto.FlagW) {
 		g.c.handBack(ctx, &f, a, q.key)
 	}
+	if g.c.cold.nodes.Load() > 0 && g.t.tainted(q.hash, q.key, f.n, nil) {
+		q.open, q.barred = true, true // see trusted
+		return
+	}
 	if q.detour && q.next == 0 {
 		if !valid(a) {
 			q.open = true // the owner's turn
@@ -351,7 +357,7 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 			g.c.missNear(&f, q.hash, q.key, q.gen)
 		}
 		g.misses++
-		if a.Resp.Status == memproto.StatusEN && g.c.cold.nodes.Load() > 0 && g.t.lacks(q.hash, f.n) {
+		if (a.Resp.Status == memproto.StatusEN || isStub(a)) && g.c.cold.nodes.Load() > 0 && g.t.lacks(q.hash, f.n) {
 			g.cold = append(g.cold, target{f.n, int(i)})
 		}
 		return

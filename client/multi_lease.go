@@ -79,6 +79,10 @@ func (m *multiLease) ask() {
 	}
 	m.run(asks, read, func(t target, f *flight) {
 		l := &m.leases[t.i]
+		if c.distrusts(m.t, m.hashes[t.i], m.keys[t.i], &read, f) {
+			m.singles = append(m.singles, t.i)
+			return
+		}
 		c.readLease(l, f, m.hashes[t.i], &m.o)
 		if l.State == item.LeaseWon || l.State == item.LeaseRefresh {
 			m.won = append(m.won, t)

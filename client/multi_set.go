@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
@@ -31,7 +32,7 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 	}
 	c.counters.sets.Add(uint64(len(items)))
 	t := c.top.Load()
-	s := multiSet{c: c, op: op, items: items, outcomes: make([]item.Outcome, len(items)), failed: map[string]error{}}
+	s := &multiSet{c: c, op: op, items: items, outcomes: make([]item.Outcome, len(items)), failed: map[string]error{}}
 	var ts []target
 	var before, after [][]target
 	into := func(ts []target, nodes []*node, i int) []target {
@@ -70,6 +71,7 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 	s.strays(ctx, after)
 	s.catchUp(ctx, t)
 	if c.gutter != nil {
+		s.setAgain(ctx, b)
 		s.setSpares(ctx, t, reqs)
 	}
 	for _, it := range items {
@@ -154,6 +156,21 @@ func (s *multiSet) catchUp(ctx context.Context, t *topology) {
 		}
 		t = now
 	}
+}
+
+// setAgain sends what was not sent because its node was down, and could be now: the gutter does not take it then.
+func (s *multiSet) setAgain(ctx context.Context, b batch) {
+	var ts []target
+	s.unsent = slices.DeleteFunc(s.unsent, func(t target) bool {
+		up := t.n.breaker.Writable()
+		if up {
+			ts = append(ts, t)
+			s.outcomes[t.i].Copies--
+		}
+		return up
+	})
+	b.each = s.answer
+	b.run(ctx, ts)
 }
 
 // setSpares stores on the gutter what no copy can be read for: see setSpare. What was there has been deleted.

@@ -95,30 +95,31 @@ func (c *Client) fillNear(f *flight, a *pipe.Answer, hash uint64, key string, ge
 // keepFilled holds in memory what the home copy has just confirmed to have stored under its token: from then on until somebody
 // changes it that is what a read there would bring, and the request that stored it was sent after any it could bring back. A write
 // of this client since the lease was asked for has moved the key's generation.
-func (c *Client) keepFilled(f flight, req *memproto.Request, hash uint64, l *item.Lease) {
+func (c *Client) keepFilled(f flight, req *memproto.Request, hash uint64, l *item.Lease) bool {
 	v := hotkey.Value{Bytes: req.Value, Flags: flagsIn(req.ClientFlags), CAS: f.call.Resp.CAS, Node: f.n.Name, Epoch: f.life}
 	switch {
 	case req.Exptime < 0:
-		return
+		return false
 	case req.Exptime > 0:
 		// Counted from now at the earliest, in the node's seconds, one of which may be over.
 		if v.TTL = exptimeLeft(req.Exptime) - time.Second; v.TTL <= 0 {
-			return
+			return false
 		}
 	}
 	if f.late {
-		return
+		return false
 	}
 	f.n.casClock.mark(f.life, f.call.Resp.CAS, time.Since(c.born))
 	t := c.top.Load()
 	if !c.stillHome(&f, hash, l.Key) || !c.near.Put(hash, l.Key, v, l.Generation, f.conn.Time(f.call.SentAt())) {
-		return
+		return false
 	}
 	if f.n.life.Load() != f.life || c.top.Load() != t {
 		c.near.Drop(hash, l.Key) // as in fillNear
-		return
+		return false
 	}
 	c.startSweeper()
+	return true
 }
 
 // exptimeLeft is how long an item with an exptime of above 0 lives from now on.

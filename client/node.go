@@ -65,6 +65,7 @@ type node struct {
 	fenceless   time.Time  // when a connection died whose end at the node can't be looked for
 	proc        *process   // who ran at the node when it was last asked, nil if never
 	downSince   time.Time  // when the breaker opened last
+	foundDead   time.Time  // since when it has not answered; zero while it is down only because it has missed something (distrust)
 	quarantined time.Time  // until when reads keep away after a replay
 	gone        error      // why it is closed
 	dialing     []*dialing // by connection index, nil when no dial is under way

@@ -245,6 +245,9 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 			return item.Item{}, c.readFailed(err)
 		}
 	}
+	if c.cold.nodes.Load() > 0 && t.tainted(hash, key, n, copies[1:]) {
+		return item.Item{}, c.readFailed(errNothing)
+	}
 	k := n.newCall()
 	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags | memproto.FlagLc}
 	setKey(&k.Req, key)

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"math"
 	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
@@ -27,6 +28,9 @@ import (
 func (o *readOptions) forRefresh(l *item.LeaseOptions) {
 	o.flags |= memproto.FlagR
 	o.recache = int64((l.Refresh+time.Second-1)/time.Second) + 1
+	if o.recache > memproto.MaxRelative { // a node takes more for a point in time, as it does with exptimes
+		o.recache = min(o.recache+time.Now().Unix(), math.MaxInt32)
+	}
 	o.hedge = false
 }
 

@@ -124,6 +124,7 @@ func (c *Client) storeUnderToken(ctx context.Context, op string, n *node, tok it
 	var req memproto.Request
 	err := c.storeRequest(op, &it, &req)
 	if err != nil {
+		c.giveBack(&item.Lease{Key: it.Key, Tokens: []item.Token{tok}})
 		return false
 	}
 	f := n.launch(ctx, op, n.storeUnder(&req, tok))

@@ -58,17 +58,23 @@ func (c *Client) touch(ctx context.Context, op, key string, ttl time.Duration, o
 	var mem [maxCopies]flight
 	others := mem[:0]
 	var list [maxCopies]*node
+	also := func(n *node) {
+		k := n.newCall()
+		beside.request(&k.Req, key)
+		if ctx.Done() != nil {
+			k.Settler, k.SettleKey = beside.settler(), key
+		}
+		others = append(others, n.launch(ctx, op, k))
+	}
 	for _, n := range t.holders(hash, list[:0]) {
 		if n != home && n.breaker.Writable() {
-			k := n.newCall()
-			beside.request(&k.Req, key)
-			if ctx.Done() != nil {
-				k.Settler, k.SettleKey = beside.settler(), key
-			}
-			others = append(others, n.launch(ctx, op, k))
+			also(n)
 		}
 	}
 	f, err := c.readRestored(ctx, op, hash, key, o)
+	if err == nil && home != nil && f.n != home && home.breaker.Writable() {
+		also(home) // another copy has come up since, and was read
+	}
 	sent := false
 	for i := range others {
 		_, failed := others[i].wait(ctx)

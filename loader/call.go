@@ -83,7 +83,7 @@ func (l *Loader[V]) race(ctx context.Context, key string) (v V, took time.Durati
 // call runs Config.Load and sends what it returned, panicked with, or that it exited.
 func (l *Loader[V]) call(ctx context.Context, key string, ch chan<- called[V]) {
 	var v V
-	l.attempt(func() (err error) {
+	l.attempt(ctx, func() (err error) {
 		v, err = l.cfg.Load(ctx, key)
 		return err
 	}, func(took time.Duration, err error) {
@@ -96,7 +96,7 @@ func (l *Loader[V]) call(ctx context.Context, key string, ch chan<- called[V]) {
 
 // attempt makes one call to the origin, which has a slot, and ends it: ended gets what the call
 // returned or panicked with, or that it exited, which it does even then.
-func (l *Loader[V]) attempt(call func() error, ended func(took time.Duration, err error)) {
+func (l *Loader[V]) attempt(ctx context.Context, call func() error, ended func(took time.Duration, err error)) {
 	began, err, returned := time.Now(), ErrLoadExited, false
 	defer func() {
 		if !returned {
@@ -105,7 +105,11 @@ func (l *Loader[V]) attempt(call func() error, ended func(took time.Duration, er
 			}
 		}
 		took := time.Since(began)
-		l.doors.leave(took, failed(err))
+		if errors.Is(err, context.Canceled) && ctx.Err() == context.Canceled {
+			l.doors.skip() // ended because the other one was faster: no sign of anything
+		} else {
+			l.doors.leave(took, failed(err))
+		}
 		ended(took, err)
 		l.wg.Done()
 	}()

@@ -25,6 +25,8 @@ const (
 const (
 	minLease = 2 * time.Second
 	maxLease = 60 * time.Second
+	// mostTimeout is as good as none.
+	mostTimeout = 100 * 365 * 24 * time.Hour
 )
 
 // WritePolicy says how Put treats the cache.
@@ -141,7 +143,8 @@ type Config[V any] struct {
 }
 
 // Hooks are called on the goroutine that does the work, holding no lock; nil ones are
-// skipped. They must be quick, must not panic, and may be called concurrently. Keys
+// skipped. They must be quick, must not panic, and may be called concurrently. They must not write by
+// WriteBack and wait for it: other writes of Owed's and NotCached's key wait until these have returned. Keys
 // are without Prefix.
 type Hooks struct {
 	// Load: a call of Config.Load ended after took, with err. One that ran past
@@ -224,6 +227,7 @@ func (cfg Config[V]) withDefaults() (Config[V], error) {
 	if cfg.LoadTimeout == 0 {
 		cfg.LoadTimeout = DefaultLoadTimeout
 	}
+	cfg.LoadTimeout = min(cfg.LoadTimeout, mostTimeout) // sums of it must not overflow
 	if cfg.LeaseTTL == 0 {
 		cfg.LeaseTTL = cfg.LoadTimeout + time.Second
 	}

@@ -8,7 +8,8 @@ import (
 
 // Counters is a snapshot of what a loader has done since New. Every Get that was let
 // in (valid key, open loader, live context) is counted in exactly one of NearHits,
-// NodeHits, NegativeHits, Misses and Back.Reads.
+// NodeHits, NegativeHits, Misses and Back.Reads, but for those whose context ends while the cache is asked, which
+// may be counted in none.
 type Counters struct {
 	NearHits     uint64 // Gets answered by the near-cache in this process
 	NodeHits     uint64 // Gets answered by a node

@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,13 +78,16 @@ func (loadTimeoutError) Error() string        { return "memherd: load took longe
 func (loadTimeoutError) Timeout() bool        { return true }
 func (loadTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// PanicError is what every caller that waits for a load gets when Load panics.
+// PanicError is what every caller that waits for a load gets when Load panics, or another function of Config that takes its place.
 type PanicError struct {
 	Value any    // what Load panicked with
 	Stack []byte // the stack of the load's goroutine
+	what  string // panicked, Load if empty
 }
 
-func (e *PanicError) Error() string { return fmt.Sprintf("memherd: Load panicked: %v", e.Value) }
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("memherd: %s panicked: %v", cmp.Or(e.what, "Load"), e.Value)
+}
 
 // Unwrap returns the panic's value when that is an error.
 func (e *PanicError) Unwrap() error {

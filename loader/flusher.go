@@ -1,11 +1,13 @@
 package loader
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -124,7 +126,7 @@ func (l *Loader[V]) flushJobs(jobs []job) (took time.Duration) {
 	}
 	if len(puts) > 1 { // only with StoreMany
 		begun := time.Now()
-		err := l.origin(Version{}, func(ctx context.Context) error { return l.cfg.Back.StoreMany(ctx, writes) })
+		err := l.origin(Version{}, func(ctx context.Context) error { return l.cfg.Back.StoreMany(ctx, slices.Clone(writes)) }) // it may sort them
 		took = time.Since(begun)
 		if err == nil {
 			l.back.tally(func(c *BackCounters) { c.Flushed += uint64(len(puts)) })
@@ -186,7 +188,7 @@ func isolated(fn func() error) (err error) {
 			if !returned {
 				err = errExited
 				if p := recover(); p != nil {
-					err = fmt.Errorf("memherd: a function of the loader's Config panicked: %v\n%s", p, debug.Stack())
+					err = &PanicError{p, debug.Stack(), "a function of the loader's Config"}
 				}
 			}
 		}()
@@ -243,7 +245,7 @@ func (l *Loader[V]) bury(j job, v V, err error) {
 		// One that panics has kept it.
 		if isolated(func() error {
 			verdict = dead(DeadWrite[V]{
-				Key: l.userKey(rec.Key), Value: v, Data: rec.Value, Deleted: rec.Deleted,
+				Key: l.userKey(rec.Key), Value: v, Data: bytes.Clone(rec.Value), Deleted: rec.Deleted,
 				Version: rec.Version, Attempts: j.p.tries, Err: err,
 			})
 			return nil

@@ -102,8 +102,9 @@ func (l *Loader[V]) ageOf(e *envelope, ttl time.Duration) time.Duration {
 
 // gone is how old a value is by the reckoning of its node, which says that it has ttl to live.
 func (e *envelope) gone(ttl time.Duration) time.Duration {
-	// The client rounds up, and to two seconds at least.
-	return max((e.keep+time.Second-1).Truncate(time.Second), 2*time.Second) - ttl
+	// The client rounds up, to two seconds at least, and a node keeps nothing beyond January 2038.
+	keep := min(e.keep, time.Unix(math.MaxInt32, 0).Sub(e.written))
+	return max((keep+time.Second-1).Truncate(time.Second), 2*time.Second) - ttl
 }
 
 // surelyFresh reports whether judge would find a value fresh whatever the clock says: ageOf

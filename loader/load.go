@@ -21,7 +21,9 @@ const (
 func (l *Loader[V]) fly(s *shard[V], f *flight[V], st start) {
 	defer l.wg.Done()
 	growStack()
-	l.land(s, f, l.resolve(s, f, st))
+	res := result[V]{err: errExited, asOf: everyone}
+	defer func() { l.land(s, f, res) }() // even if the codec exits
+	res = l.resolve(s, f, st)
 }
 
 // growStack makes the stack of a goroutine that has just begun as large as a flight's becomes. It would become so by itself,
@@ -286,7 +288,8 @@ func (l *Loader[V]) fill(f *flight[V], lease *item.Lease, v V, absent bool) bool
 	var err error
 	if absent {
 		it.TTL = l.cfg.NegativeTTL
-		it.Value = newEnvelope(kindAbsent, time.Now(), life{soft: it.TTL, hard: it.TTL, keep: it.TTL}, 0)
+		lives := max(it.TTL, time.Millisecond) // 0 would say that it has no times
+		it.Value = newEnvelope(kindAbsent, time.Now(), life{soft: lives, hard: lives, keep: it.TTL}, 0)
 		sealEnvelope(it.Value, f.key)
 	} else {
 		it.Value, err = l.encode(f.key, v, f.cost)

@@ -2,7 +2,9 @@ package loader
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/memherd/memherd/client/item"
@@ -42,7 +44,9 @@ func (l *Loader[V]) flyMany(ctx context.Context, batch []member[V]) {
 			}
 		}
 		m.f.cost = took
-		l.land(m.s, m.f, l.conclude(m.s, m.f, &m.lease, v, asOf, verr))
+		res := result[V]{err: errExited, asOf: everyone}
+		defer func() { l.land(m.s, m.f, res) }()
+		res = l.conclude(m.s, m.f, &m.lease, v, asOf, verr)
 	})
 }
 
@@ -63,8 +67,8 @@ func (l *Loader[V]) loadMany(ctx context.Context, keys []string) (map[string]V, 
 	asOf := l.seq.Add(1)
 	l.count.manyLoads.Add(1)
 	ch := make(chan manyCalled[V], 1)
-	l.wg.Add(1) // cannot race with Close's Wait: the flights are still counted
-	go l.callMany(ctx, keys, ch)
+	l.wg.Add(1)                                // cannot race with Close's Wait: the flights are still counted
+	go l.callMany(ctx, slices.Clone(keys), ch) // the user may sort them
 	var r manyCalled[V]
 	select {
 	case r = <-ch:
@@ -82,11 +86,9 @@ func (l *Loader[V]) loadMany(ctx context.Context, keys []string) (map[string]V, 
 // callMany is call for Config.LoadMany.
 func (l *Loader[V]) callMany(ctx context.Context, keys []string, ch chan<- manyCalled[V]) {
 	var vals map[string]V
-	l.attempt(func() (err error) {
-		if vals, err = l.cfg.LoadMany(ctx, keys); !failed(err) {
-			err = nil // ErrNotFound for all: what is not in the result is not there
-		}
-		return err
+	l.attempt(ctx, func() (err error) {
+		vals, err = l.cfg.LoadMany(ctx, keys)
+		return failures(err) // ErrNotFound for all: what is not in the result is not there
 	}, func(took time.Duration, err error) {
 		if h := l.cfg.Hooks.LoadMany; h != nil {
 			h(len(keys), took, err)
@@ -101,4 +103,20 @@ func asTimeout(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", ErrLoadTimeout, err)
 	}
 	return err
+}
+
+// failures is err without the absences that it joins; nil if there is nothing else.
+func failures(err error) error {
+	m, ok := err.(interface{ Unwrap() []error })
+	if _, ours := err.(*partly); ours || !ok {
+		if failed(err) {
+			return err
+		}
+		return nil
+	}
+	var errs []error
+	for _, e := range m.Unwrap() {
+		errs = append(errs, failures(e))
+	}
+	return errors.Join(errs...)
 }

@@ -89,7 +89,7 @@ func (l *Loader[V]) loadManyBack(one func(context.Context, string) (V, error), m
 	return func(ctx context.Context, keys []string) (map[string]V, error) {
 		vals, errs := make(map[string]V, len(keys)), map[string]error{}
 		pending := func(key string) bool {
-			v, ok, err := l.readBack(l.cfg.Prefix + key)
+			v, ok, err := l.peekBack(l.cfg.Prefix + key)
 			switch {
 			case !ok:
 				return false
@@ -170,6 +170,9 @@ func (l *Loader[V]) loadSingly(ctx context.Context, keys []string, load func(con
 			v, err = load(ctx, key)
 			return err
 		})
+		if errors.Is(err, errExited) {
+			err = ErrLoadExited
+		}
 		note(key, v, err)
 		return err
 	}

@@ -84,6 +84,13 @@ func (l *Loader[V]) GetMulti(ctx context.Context, keys []string) (map[string]V, 
 		}
 		if ctx.Err() != nil && err != nil {
 			for _, w := range waits[i+1:] {
+				select {
+				case <-w.f.done:
+					if r := &w.f.res; r.asOf > w.joined {
+						take(w.key, r.val, r.err)
+					}
+				default:
+				}
 				l.table.shard(w.full).leave(w.f)
 			}
 			return found, ctx.Err()
@@ -125,15 +132,14 @@ func (l *Loader[V]) seekMulti(ctx context.Context, full map[string]string, take 
 			err = ctx.Err()
 		}
 		st := start{lease: leases[i], err: errs[i]}
+		if v, verr, ok := l.take(ctx, f, &st, true); ok { // it is there, whatever became of ctx
+			take(keys[i], v, verr)
+			continue
+		}
 		if err != nil {
 			if st.won() {
 				l.release(ctx, st.lease)
 			}
-			continue
-		}
-		v, verr, ok := l.take(ctx, f, &st, true)
-		if ok {
-			take(keys[i], v, verr)
 			continue
 		}
 		var launch launcher[V] = l.flyAlone
@@ -154,7 +160,10 @@ func (l *Loader[V]) seekMulti(ctx context.Context, full map[string]string, take 
 		}
 		waits = append(waits, wanted[V]{keys[i], f, fl, joined})
 	}
-	if len(batch) > 0 {
+	switch {
+	case len(batch) == 1: // others may have gone to flights that waited
+		go l.fly(batch[0].s, batch[0].f, start{lease: batch[0].lease})
+	case len(batch) > 1:
 		go l.flyMany(context.WithoutCancel(ctx), batch)
 	}
 	if err != nil {

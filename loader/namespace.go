@@ -43,7 +43,10 @@ type NamespaceConfig struct {
 // what the old generation has.
 //
 // What it does not: it frees no memory at once, it does not bring values of an
-// old generation back, and it costs each process one read of the cache every MaxAge.
+// old generation back, and it costs each process one read of the cache every MaxAge, or as many as there are readers at
+// the moment at which it is due. It sets no markers, and so refuses Config.Region. While the cache fails each process
+// draws a new generation every MaxAge: a key that takes longer than that to load may be loaded more than once, within
+// Config.MaxLoads and Origin.Rate, which hold for all generations together.
 //
 // Writes are made by WriteAround. A write does not trust a generation that it only
 // remembers, since its delete would miss the key that others read: it asks the cache,
@@ -54,6 +57,7 @@ type Namespace[V any] struct {
 	name   string
 	maxAge time.Duration
 	gens   *Loader[uint64] // its values are drawn by whoever misses them
+	doors  *doors          // the same for all generations
 
 	mu       sync.Mutex // guards what follows; before the locks of Loader
 	refusing bool       // Close has begun
@@ -88,6 +92,8 @@ func NewNamespace[V any](c Cache, cfg Config[V], ns NamespaceConfig) (*Namespace
 		return nil, errors.New("memherd: loader.Config.Write: a Namespace writes by WriteAround alone")
 	case cfg.Consistency != Bounded:
 		return nil, errors.New("memherd: loader.Config.Consistency: a Namespace is Bounded, for the generation is read every MaxAge")
+	case cfg.Region.LoadMaster != nil:
+		return nil, errors.New("memherd: loader.Config.Region.LoadMaster: a Namespace sets no markers, leave Config.Region empty")
 	case ns.Name == "" || len(ns.Name) > 100 || item.CheckKey(ns.Name) != nil:
 		return nil, errors.New("memherd: loader.NamespaceConfig.Name must be a plain key of 1 to 100 bytes")
 	case len(cfg.Prefix)+len(ns.Name)+18 > MaxPrefix:
@@ -97,10 +103,11 @@ func NewNamespace[V any](c Cache, cfg Config[V], ns NamespaceConfig) (*Namespace
 		ns.MaxAge = DefaultNamespaceAge
 	}
 	n := &Namespace[V]{cache: c, cfg: cfg, name: ns.Name, maxAge: ns.MaxAge}
-	if _, err := cfg.withDefaults(); err != nil {
+	full, err := cfg.withDefaults()
+	if err != nil {
 		return nil, err
 	}
-	var err error
+	n.doors = newDoors(full.Origin, full.MaxLoads, full.Hooks.Limit)
 	n.gens, err = New(fromNodes{c}, Config[uint64]{
 		Prefix: cfg.Prefix + "gen:", TTL: 30 * 24 * time.Hour, FailClosed: cfg.FailClosed,
 		// A refresh would draw another number, and so end the generation.
@@ -143,6 +150,7 @@ func (n *Namespace[V]) at(ctx context.Context, since time.Time) (*Loader[V], err
 	if err != nil {
 		return nil, err
 	}
+	l.doors = n.doors
 	n.known.Store(&generation[V]{number, asked, l})
 	if g != nil {
 		n.old.Go(func() { _ = g.l.Close() }) // its loads end; without a journal there is no error

@@ -12,7 +12,7 @@ func (n *Namespace[V]) read(ctx context.Context, call func(*Loader[V]) error) er
 		if err != nil {
 			return err
 		}
-		if err = call(l); !errors.Is(err, ErrClosed) || n.isClosed() {
+		if err = call(l); !errors.Is(err, ErrClosed) || !l.closed.Load() || n.isClosed() {
 			return err
 		}
 		// The generation has changed between the two.

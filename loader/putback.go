@@ -205,11 +205,11 @@ func (l *Loader[V]) peekBack(full string) (v V, ok bool, err error) {
 func (l *Loader[V]) loadBack(load func(context.Context, string) (V, error)) func(context.Context, string) (V, error) {
 	return func(ctx context.Context, key string) (V, error) {
 		full := l.cfg.Prefix + key
-		if v, ok, err := l.readBack(full); ok {
+		if v, ok, err := l.peekBack(full); ok {
 			return v, err
 		}
 		v, err := load(ctx, key)
-		if w, ok, werr := l.readBack(full); ok {
+		if w, ok, werr := l.peekBack(full); ok {
 			return w, werr
 		}
 		return v, err

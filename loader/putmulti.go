@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -52,7 +53,10 @@ func (l *Loader[V]) PutMultiWith(ctx context.Context, values map[string]V, o Wri
 	case WriteBack:
 		l.putBackMany(ctx, keys, full, values, errs)
 	case WriteThrough:
-		each(len(keys), func(i int) { errs[i] = l.put(ctx, keys[i], full[i], values[keys[i]], WriteThrough) })
+		each(len(keys), func(i int) {
+			errs[i] = errExited
+			errs[i] = l.put(ctx, keys[i], full[i], values[keys[i]], WriteThrough)
+		})
 	default:
 		l.putAroundMany(ctx, keys, full, values, errs)
 	}
@@ -77,22 +81,34 @@ func each(n int, fn func(i int)) {
 	}
 	var g errgroup.Group
 	g.SetLimit(atOnce)
+	var thrown atomic.Pointer[any]
 	for i := range n {
 		g.Go(func() error {
+			defer func() {
+				if p := recover(); p != nil {
+					thrown.CompareAndSwap(nil, &p)
+				}
+			}()
 			fn(i)
 			return nil
 		})
 	}
 	_ = g.Wait()
+	if p := thrown.Load(); p != nil {
+		panic(*p) // as it would without goroutines
+	}
 }
 
 // putAroundMany writes all to the origin, then deletes those that are there. One whose
 // write failed has been deleted by then.
 func (l *Loader[V]) putAroundMany(ctx context.Context, keys, full []string, values map[string]V, errs []error) {
 	each(len(keys), func(i int) {
-		if errs[i] = l.afterBack(ctx, full[i]); errs[i] == nil {
-			errs[i] = l.writeOrigin(ctx, full[i], func() error { return l.cfg.Store(ctx, keys[i], values[keys[i]]) })
+		err := l.afterBack(ctx, full[i])
+		errs[i] = errExited // for if it does
+		if err == nil {
+			err = l.writeOrigin(ctx, full[i], func() error { return l.cfg.Store(ctx, keys[i], values[keys[i]]) })
 		}
+		errs[i] = err
 	})
 	var written []string
 	var at []int

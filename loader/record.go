@@ -65,6 +65,15 @@ type Journal interface {
 	// or may not be there after the next start, and every later Append fails.
 	Append(recs []Record) error
 	// Forget strikes a record out that is settled. That need not be lasting when it
-	// returns: a record that comes back is written again.
+	// returns: a record that comes back is written again. But see Settler.
 	Forget(rec Record)
+}
+
+// Settler is implemented by a Journal whose Forget is not lasting when it returns, as that of package loader/journal. A write of
+// another policy calls it before it goes to the origin, when an older one of its key by WriteBack has been there: if the process died, the
+// next start would write the older one once more, behind the other.
+type Settler interface {
+	// Settle returns when what was forgotten of key will not come back; at once if there is nothing to wait for. The
+	// write is not made, and fails with ErrJournal, if it fails.
+	Settle(key string) error
 }

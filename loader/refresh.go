@@ -190,7 +190,9 @@ func (l *Loader[V]) refill(s *shard[V], f *flight[V], lease item.Lease) error {
 	case absent && l.cfg.NegativeTTL < 0:
 		l.forget(f, lease)
 	default:
-		l.fill(f, &lease, v, absent)
+		if !l.fill(f, &lease, v, absent) && f.unfilled != nil {
+			return f.unfilled
+		}
 	}
 	return nil
 }

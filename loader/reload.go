@@ -96,7 +96,10 @@ func (l *Loader[V]) reloadUnder(f *flight[V], lease item.Lease) (v V, err error,
 		l.release(f.ctx, lease)
 	case absent && l.cfg.NegativeTTL < 0:
 		l.forget(f, lease)
-	case !l.fill(f, &lease, v, absent) && l.cfg.Consistency == Strong:
+	case l.fill(f, &lease, v, absent):
+	case f.unfilled != nil && l.cfg.Consistency != Strong:
+		l.discard(f) // what is cached is older than what we return
+	case l.cfg.Consistency == Strong:
 		cause, again := f.unfilled, f.unfilled == nil
 		if again {
 			cause = item.ErrLeaseLost

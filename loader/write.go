@@ -101,7 +101,16 @@ func (l *Loader[V]) afterBack(ctx context.Context, full string) error {
 	if l.back == nil {
 		return nil
 	}
-	return l.back.await(ctx, full)
+	if err := l.back.await(ctx, full); err != nil {
+		return err
+	}
+	// A crash must not bring the older write back behind the one that is to be made now.
+	if s, ok := l.cfg.Back.Journal.(Settler); ok {
+		if err := s.Settle(full); err != nil {
+			return fmt.Errorf("%w: %w", ErrJournal, err)
+		}
+	}
+	return nil
 }
 
 // putThrough is rule 8 of the consistency rules: a token on every copy, the origin,
@@ -160,6 +169,9 @@ func (l *Loader[V]) DeleteWith(ctx context.Context, key string, o WriteOptions) 
 	full, err := l.fullKey(key)
 	if err != nil {
 		return err
+	}
+	if o.Policy > WriteBack {
+		return fmt.Errorf("memherd: WriteOptions.Policy is %v: use WriteAround, WriteThrough or WriteBack", o.Policy)
 	}
 	if o.Policy == WriteBack && l.back == nil {
 		return ErrNoJournal

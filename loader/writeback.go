@@ -40,7 +40,8 @@ type BackConfig[V any] struct {
 	// worker, with no lock held. Nil: they are all kept.
 	DeadLetter func(DeadWrite[V]) Verdict
 	// MaxPending is how many keys may have a write that is not at the origin yet, and
-	// MaxPendingBytes how many bytes these may have. A Put beyond waits until its context
+	// MaxPendingBytes how many bytes these may have. A second write of a key counts until it has taken the first one's
+	// place, so it needs room, too. A Put beyond waits until its context
 	// ends and then fails with ErrBacklogFull. 0 means 100,000 and 256 MiB.
 	MaxPending      int
 	MaxPendingBytes int64

@@ -46,20 +46,22 @@ type Journal struct {
 	path string
 	disk disk
 
-	mu       sync.Mutex // guards what follows; orders before log.mu (Replay)
-	quiet    *sync.Cond // leading has become false, or ended true
-	clock    loader.Version
-	live     map[string]uint64 // the number of each key's record
-	queue    []*group
-	strike   []uint64 // for the next commit
-	leading  bool     // somebody commits
-	crowd    crowd
-	timer    *time.Timer
-	failed   error // the disk's, for ever
-	closed   bool
-	ended    bool  // the first Close has returned endErr
-	endErr   error // its error
-	replayed bool
+	mu     sync.Mutex // guards what follows; orders before log.mu (Replay)
+	quiet  *sync.Cond // leading has become false, or ended true
+	clock  loader.Version
+	live   map[string]uint64 // the number of each key's record
+	queue  []*group
+	strike []uint64 // for the next commit
+	// forgotten are the keys that strike is about, and going those of the commit under way, or of one that has failed.
+	forgotten, going map[string]bool
+	leading          bool // somebody commits
+	crowd            crowd
+	timer            *time.Timer
+	failed           error // the disk's, for ever
+	closed           bool
+	ended            bool  // the first Close has returned endErr
+	endErr           error // its error
+	replayed         bool
 
 	stats Stats
 }
@@ -111,6 +113,11 @@ func (j *Journal) Append(recs []loader.Record) error {
 		}
 		j.live[r.Key] = r.Version.Seq
 	}
+	return j.wait(g)
+}
+
+// wait has g committed, in whatever commit comes next. The caller holds j.mu, which is free meanwhile.
+func (j *Journal) wait(g *group) error {
 	j.queue = append(j.queue, g)
 	j.crowd.came(len(j.queue))
 	passed := j.leading
@@ -153,7 +160,7 @@ func (j *Journal) refuses() error {
 // holds j.mu, which is free while the disk works.
 func (j *Journal) commit() {
 	c := change{strike: j.strike, clock: j.clock}
-	j.strike = nil
+	j.strike, j.going, j.forgotten = nil, j.forgotten, nil
 	n, records, bytes := 0, 0, 0
 	for n < len(j.queue) && records < mostAtOnce && bytes < mostBytes {
 		records += len(j.queue[n].recs)
@@ -181,6 +188,7 @@ func (j *Journal) commit() {
 			err = fmt.Errorf("journal: writing %s: %w", j.path, err)
 			j.failed = err
 		} else {
+			j.going = nil
 			j.stats.Commits++
 			j.stats.Records += uint64(len(c.put))
 		}
@@ -211,6 +219,10 @@ func (j *Journal) Forget(rec loader.Record) {
 		return // a newer record has struck it out
 	}
 	delete(j.live, rec.Key)
+	if j.forgotten == nil {
+		j.forgotten = map[string]bool{}
+	}
+	j.forgotten[rec.Key] = true
 	j.strike = append(j.strike, rec.Version.Seq)
 	switch {
 	case len(j.strike) >= mostForgotten && !j.leading:
@@ -218,6 +230,21 @@ func (j *Journal) Forget(rec loader.Record) {
 	case j.timer == nil:
 		j.timer = time.AfterFunc(forgetAfter, j.late)
 	}
+}
+
+// Settle implements loader.Settler: it returns when what was forgotten of key is struck out on the disk, at once if that has been done. It fails
+// if the journal has failed before it was, or is closed.
+func (j *Journal) Settle(key string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.forgotten[key] && !j.going[key] {
+		return nil
+	}
+	if err := j.refuses(); err != nil {
+		return err
+	}
+	// An empty group: its commit begins after the one under way, which may strike the record out, has ended.
+	return j.wait(&group{turn: make(chan bool, 1)})
 }
 
 // late is the timer's function.

@@ -35,6 +35,7 @@ type entry struct {
 	due    time.Time     // not to be paid before
 	pause  time.Duration // pay a second time so long after the first, 0 for no second time
 	second bool          // it has been paid once, and due is the second time
+	paid   time.Time     // when that was
 	owed   bool
 	flight int32 // writes under way that nobody waits for
 }
@@ -204,7 +205,7 @@ func (l *Ledger) Paid(ps []Payment, now time.Time) {
 			continue
 		}
 		if e.pause > 0 {
-			e.due, e.pause, e.second = now.Add(e.pause), 0, true
+			e.due, e.pause, e.second, e.paid = now.Add(e.pause), 0, true, now
 			l.m[p.Key] = e
 			continue
 		}
@@ -305,7 +306,11 @@ func (l *Ledger) Inherit(from *Ledger) bool {
 	pauses := make([]time.Duration, 0, len(from.m))
 	for key, e := range from.m {
 		owed = append(owed, key)
-		pauses = append(pauses, e.pause)
+		pause := e.pause
+		if e.second {
+			pause = max(pause, e.due.Sub(e.paid))
+		}
+		pauses = append(pauses, pause)
 	}
 	last, overflow := from.last, from.overflow.Load()
 	from.mu.Unlock()

@@ -1,0 +1,65 @@
+package client_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/hotkey"
+	"github.com/memherd/memherd/nodeserver"
+)
+
+// An own fill is seen at once: what memory holds from before is forgotten if it can't be replaced.
+func TestRule19AFillReplacesWhatMemoryHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 1, nodeserver.Config{})
+		a := f.client(client.Config{HotKeys: &hotkey.Config{NearAll: true, Staleness: time.Second}})
+		b := f.client(client.Config{})
+		defer closeFleet(t, f, a, b)
+		require.NoError(t, a.Ping(t.Context()))
+		set(t, b, "k", "1")
+		require.Equal(t, "1", get(t, a, "k"))
+		_, err := b.Delete(t.Context(), "k")
+		require.NoError(t, err)
+		l, err := a.Lease(t.Context(), "k", client.LeaseOptions{NoNear: true})
+		require.NoError(t, err)
+		require.Equal(t, "won", l.State.String())
+		for i := range 3000 { // one of them has its generation in common with k
+			set(t, a, fmt.Sprint("other", i), "v")
+		}
+		_, err = a.Fill(t.Context(), l, client.Item{Value: []byte("2")})
+		require.NoError(t, err)
+		require.Equal(t, "2", get(t, a, "k"), "own writes are seen at once")
+	})
+}
+
+func TestRule19AFillEndsARememberedMiss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 1, nodeserver.Config{})
+		a := f.client(client.Config{HotKeys: &hotkey.Config{Budget: -1, Staleness: time.Second}})
+		defer closeFleet(t, f, a)
+		require.NoError(t, a.Ping(t.Context()))
+		for range 3 {
+			for range 3000 {
+				_, _ = a.Get(t.Context(), "k")
+			}
+		}
+		before := a.NearStats().Misses
+		_, err := a.Get(t.Context(), "k")
+		require.ErrorIs(t, err, client.ErrCacheMiss)
+		require.NotEqual(t, before, a.NearStats().Misses, "the miss is remembered")
+		l, err := a.Lease(t.Context(), "k", client.LeaseOptions{})
+		require.NoError(t, err)
+		require.Equal(t, "won", l.State.String())
+		for i := range 3000 {
+			set(t, a, fmt.Sprint("other", i), "v")
+		}
+		_, err = a.Fill(t.Context(), l, client.Item{Value: []byte("2")})
+		require.NoError(t, err)
+		require.Equal(t, "2", get(t, a, "k"), "own writes are seen at once")
+	})
+}

@@ -1,0 +1,185 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+)
+
+// cutOff is a client that can't reach one node, which others can.
+func cutOff(t *testing.T, l *logged, cfg client.Config, node string, off *atomic.Bool) *client.Client {
+	cfg.Nodes = l.nodes()
+	cfg.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if off.Load() && strings.HasPrefix(addr, node+":") {
+			return nil, errors.New("no route")
+		}
+		return l.dial(ctx, network, addr)
+	}
+	c, err := client.New(cfg)
+	require.NoError(t, err)
+	return c
+}
+
+func readBack(t *testing.T, wait bool, read func(t *testing.T, c *client.Client, key string) (string, error)) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 2)
+		key := "k"
+		owner, other := l.placed(2, key)[0], l.placed(2, key)[1]
+		var off atomic.Bool
+		off.Store(true)
+		a := cutOff(t, l, client.Config{ReplicationFactor: 2}, other, &off)
+		b := l.client(client.Config{ReplicationFactor: 2})
+		defer l.closeAll(a, b)
+		set(t, b, key, "old")
+		require.Equal(t, "old", get(t, a, key))
+		out, err := a.Delete(t.Context(), key)
+		require.NoError(t, err)
+		require.Equal(t, client.Outcome{Copies: 2, Confirmed: 1, Owed: 1, Found: true}, out)
+		_, err = a.Get(t.Context(), key)
+		require.ErrorIs(t, err, client.ErrCacheMiss)
+
+		l.kill(owner)
+		l.restart(owner)
+		conns := func() int {
+			for _, s := range a.Nodes() {
+				if s.Node.Name == owner {
+					require.Equal(t, "up", s.State)
+					return s.Conns
+				}
+			}
+			return -1
+		}
+		for conns() > 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
+		for b.Ping(t.Context()) != nil {
+		}
+		require.Equal(t, "old", get(t, b, key)) // brings it back to the owner
+		synctest.Wait()
+		require.Equal(t, 0, conns())
+		if wait {
+			time.Sleep(3 * time.Second)
+			require.NotZero(t, conns())
+			_, err = a.Get(t.Context(), key)
+			require.ErrorIs(t, err, client.ErrCacheMiss)
+		}
+		v, _ := read(t, a, key)
+		require.NotEqual(t, "old", v, "this client has deleted it")
+	})
+}
+
+func TestRule7NothingDeletedIsReadBackByGet(t *testing.T) {
+	readBack(t, false, func(t *testing.T, c *client.Client, key string) (string, error) {
+		it, err := c.Get(t.Context(), key)
+		return string(it.Value), err
+	})
+}
+
+func TestRule7NothingDeletedIsReadBackByGetMulti(t *testing.T) {
+	readBack(t, false, func(t *testing.T, c *client.Client, key string) (string, error) {
+		m, err := c.GetMulti(t.Context(), []string{key})
+		return string(m[key].Value), err
+	})
+}
+
+func TestRule7NothingDeletedIsReadBackByLease(t *testing.T) {
+	readBack(t, false, func(t *testing.T, c *client.Client, key string) (string, error) {
+		m, err := c.Lease(t.Context(), key, client.LeaseOptions{})
+		return string(m.Item.Value), err
+	})
+}
+
+func TestRule7NothingDeletedIsReadBackByLeaseMulti(t *testing.T) {
+	readBack(t, false, func(t *testing.T, c *client.Client, key string) (string, error) {
+		m, err := c.LeaseMulti(t.Context(), []string{key}, client.LeaseOptions{})
+		return string(m[0].Item.Value), errors.Join(err...)
+	})
+}
+
+func TestRule7NothingDeletedIsReadBackByGets(t *testing.T) {
+	readBack(t, true, func(t *testing.T, c *client.Client, key string) (string, error) {
+		it, err := c.Gets(t.Context(), key)
+		return string(it.Value), err
+	})
+}
+
+func TestRule7NothingDeletedIsReadBackByGetWith(t *testing.T) {
+	readBack(t, true, func(t *testing.T, c *client.Client, key string) (string, error) {
+		it, _, err := c.GetWith(t.Context(), key, client.GetOptions{})
+		return string(it.Value), err
+	})
+}
+
+func TestRule7NothingDeletedIsReadBackByAdd(t *testing.T) {
+	readBack(t, true, func(t *testing.T, c *client.Client, key string) (string, error) {
+		_, err := c.Add(t.Context(), client.Item{Key: key, Value: []byte("new")})
+		if errors.Is(err, client.ErrNotStored) {
+			return "old", err
+		}
+		return "", err
+	})
+}
+
+// Another client has revived a cold copy from an owner which this one owes a delete.
+func TestRule7NothingDeletedIsReadBackFromALaterCopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 2)
+		key := "k"
+		owner, other := l.placed(2, key)[0], l.placed(2, key)[1]
+		var off atomic.Bool
+		off.Store(true)
+		a := cutOff(t, l, client.Config{ReplicationFactor: 2}, owner, &off)
+		b := l.client(client.Config{ReplicationFactor: 2})
+		defer l.closeAll(a, b)
+		set(t, b, key, "old")
+		require.Equal(t, "old", get(t, a, key))
+		out, err := a.Delete(t.Context(), key)
+		require.NoError(t, err)
+		require.Equal(t, client.Outcome{Copies: 2, Confirmed: 1, Owed: 1, Found: true}, out)
+		_, err = a.Get(t.Context(), key)
+		require.ErrorIs(t, err, client.ErrCacheMiss)
+
+		l.kill(other)
+		l.restart(other)
+		for b.Ping(t.Context()) != nil {
+		}
+		time.Sleep(5 * time.Second)
+		require.Equal(t, "old", get(t, b, key)) // from the owner; it is brought back to the other copy
+		time.Sleep(5 * time.Second)
+		it, err := a.Get(t.Context(), key)
+		require.NotEqual(t, "old", string(it.Value), "this client has deleted it (%v)", err)
+		many, err := a.GetMulti(t.Context(), []string{key})
+		require.NoError(t, err)
+		require.Empty(t, many)
+	})
+}
+
+// One copy is down and owed, and the other can't be read: that is no miss, of one key or of many.
+func TestGetMultiTwoLostNodesAreAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 2)
+		a := l.client(client.Config{ReplicationFactor: 2})
+		defer l.closeAll(a)
+		set(t, a, "k", "1")
+		owner, other := l.placed(2, "k")[0], l.placed(2, "k")[1]
+		l.network.Partition(owner, true)
+		time.Sleep(2 * time.Second)
+		set(t, a, "k", "2")
+		l.network.Partition(other, true)
+		time.Sleep(2 * time.Second)
+		_, err := a.Get(t.Context(), "k")
+		require.Error(t, err)
+		require.False(t, errors.Is(err, client.ErrCacheMiss))
+		found, err := a.GetMulti(t.Context(), []string{"k"})
+		require.Error(t, err, "%v", found)
+	})
+}

@@ -1,0 +1,102 @@
+package loader_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/loader"
+	"github.com/memherd/memherd/loader/internal/fakecache"
+)
+
+// 8: PutMulti's Store exits.
+// A Store that exits its goroutine has not stored.
+func TestPutMultiStoreExits(t *testing.T) {
+	for _, p := range []loader.WritePolicy{loader.WriteAround, loader.WriteThrough} {
+		t.Run(p.String(), func(t *testing.T) {
+			c, o := fakecache.New(1), newOrigin()
+			l := open(t, c, o, func(c *loader.Config[string]) { c.Write = p })
+			o.onStore = func(key, v string) error {
+				if key == "b" {
+					runtime.Goexit()
+				}
+				return nil
+			}
+			err := l.PutMulti(t.Context(), map[string]string{"a": "1", "b": "1", "c": "1"})
+			require.Error(t, err, "b is not at the origin: %v", o.rows)
+		})
+	}
+}
+
+// A Store that panics does so on its caller, who may recover, of one key or of many.
+func TestPutMultiStorePanics(t *testing.T) {
+	if os.Getenv("MEMHERD_CHILD") != "" {
+		o := newOrigin()
+		o.onStore = func(string, string) error { panic("bug") }
+		l := open(t, fakecache.New(1), o)
+		try := func(put func() error) (p any) {
+			defer func() { p = recover() }()
+			_ = put()
+			return nil
+		}
+		t.Log("Put:", try(func() error { return l.Put(t.Context(), "a", "1") }))
+		t.Log("PutMulti of 1:", try(func() error { return l.PutMulti(t.Context(), map[string]string{"a": "1"}) }))
+		t.Log("PutMulti of 2:", try(func() error { return l.PutMulti(t.Context(), map[string]string{"a": "1", "b": "1"}) }))
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestPutMultiStorePanics$", "-test.v")
+	cmd.Env = append(os.Environ(), "MEMHERD_CHILD=1")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%.1500s", out)
+}
+
+// 9: a codec that exits.
+type exits struct{ loader.String }
+
+func (exits) Encode([]byte, string) ([]byte, error) { runtime.Goexit(); return nil, nil }
+
+// Nobody hangs behind a codec that exits its goroutine.
+func TestCodecExits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := fakecache.New(1), newOrigin("k", "1")
+		l := open(t, c, o, func(c *loader.Config[string]) { c.Codec = exits{} })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		_, err := l.Get(ctx, "k")
+		require.NotErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+// A LoadMaster that panics or exits has the same error in a LoadMany as alone.
+func TestLoadMasterOfManyPanics(t *testing.T) {
+	for name, end := range map[string]func(){"panic": func() { panic("bug") }, "exit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, o := fakecache.New(1), newOrigin()
+				l := open(t, c, o, func(cfg *loader.Config[string]) {
+					cfg.LoadMany = func(context.Context, []string) (map[string]string, error) { return nil, nil }
+					cfg.Region.LoadMaster = func(context.Context, string) (string, error) { end(); return "", nil }
+				})
+				require.NoError(t, l.Put(t.Context(), "a", "1"))
+				_, err := l.Get(t.Context(), "a")
+				check := func(err error) {
+					t.Helper()
+					if name == "exit" {
+						require.ErrorIs(t, err, loader.ErrLoadExited)
+					} else {
+						require.ErrorAs(t, err, new(*loader.PanicError))
+					}
+				}
+				check(err)
+				_, err = l.GetMulti(t.Context(), []string{"a", "b", "c"})
+				check(err)
+			})
+		})
+	}
+}
