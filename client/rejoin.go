@@ -90,9 +90,7 @@ func (n *node) recognise() (quarantine time.Duration) {
 	if !fresh {
 		return n.c.cfg.rejoinDelay()
 	}
-	if p.started.Add(-startLate).After(n.debt.LastOwed()) {
-		n.debt.Forgive()
-	}
+	n.debt.ForgiveBefore(p.started.Add(-startLate))
 	return 0
 }
 

@@ -328,6 +328,23 @@ func (l *Ledger) Inherit(from *Ledger) bool {
 func (l *Ledger) Forgive() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.forgive()
+}
+
+// ForgiveBefore is Forgive for a node whose process began to run then, and false if something was booked since, which that process has missed. Both
+// in one step: a delete may be booked while it is looked at.
+func (l *Ledger) ForgiveBefore(began time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !began.After(l.last) {
+		return false
+	}
+	l.forgive()
+	return true
+}
+
+// forgive is Forgive. The caller holds mu.
+func (l *Ledger) forgive() {
 	for key, e := range l.m {
 		if !e.owed {
 			continue
