@@ -99,9 +99,9 @@ func TestStoreManySortsItsWrites(t *testing.T) {
 func TestDeadLetterChangesData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, j, o := fakecache.New(1), newMemJournal(), newOrigin()
-		down := true
+		var mended atomic.Bool
 		o.onStore = func(string, string) error {
-			if down {
+			if !mended.Load() {
 				return errors.New("down")
 			}
 			return nil
@@ -115,8 +115,10 @@ func TestDeadLetterChangesData(t *testing.T) {
 		}))
 		require.NoError(t, l.Put(t.Context(), "k", "secret"))
 		time.Sleep(time.Second)
-		down = false
+		mended.Store(true)
 		require.NoError(t, l.Flush(t.Context()))
+		o.mu.Lock()
+		defer o.mu.Unlock()
 		require.Equal(t, "secret", o.rows["k"])
 	})
 }
