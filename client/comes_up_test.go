@@ -37,27 +37,18 @@ func TestTouchWhileTheOwnerComesUp(t *testing.T) {
 	for n := 1; n < 12; n++ {
 		synctest.Test(t, func(t *testing.T) {
 			f := newMemFleet(t, 2, nodeserver.Config{})
-			key := ""
-			r := ringOf(t, ring.Config{Nodes: f.nodes(), Copies: 2})
-			for _, k := range keys("k") {
-				if r.Owner(k).Name == "node0" {
-					key = k
-				}
-			}
+			key := onNode(t, []string{"node0"}, f.nodes())
 			a := f.client(client.Config{ReplicationFactor: 2})
 			defer closeFleet(t, f, a)
 			set(t, a, key, "v")
 			f.network.Partition("node0", true)
-			time.Sleep(2 * time.Second)
+			until(a, 0, "down")
 			f.network.Partition("node0", false)
-			for a.Nodes()[0].State != "mending" {
-				time.Sleep(10 * time.Millisecond)
-			}
+			until(a, 0, "mending")
 			base, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			ctx := &doneAt{base, n, func() {
-				time.Sleep(5 * time.Second)
-				require.Equal(t, "up", a.Nodes()[0].State)
+				until(a, 0, "up")
 			}}
 			err := a.Touch(ctx, key, 10*time.Second)
 			require.NoError(t, err)

@@ -50,13 +50,7 @@ func TestRule4AnAbandonedDeleteThatIsLate(t *testing.T) {
 func TestRule4WhatIsTooLargeToRestore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newMemFleet(t, 2, nodeserver.Config{})
-		key := ""
-		r := ringOf(t, ring.Config{Nodes: f.nodes(), Copies: 2})
-		for _, k := range keys("k") {
-			if r.Owner(k).Name == "node0" {
-				key = k
-			}
-		}
+		key := onNode(t, []string{"node0"}, f.nodes())
 		a := f.client(client.Config{ReplicationFactor: 2, MaxValueBytes: 10_000})
 		b := f.client(client.Config{ReplicationFactor: 2})
 		defer closeFleet(t, f, a, b)
@@ -85,13 +79,7 @@ func TestRule4WhatIsTooLargeToRestore(t *testing.T) {
 func TestRule4GetMultiBesideAStub(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newMemFleet(t, 2, nodeserver.Config{})
-		key := ""
-		r := ringOf(t, ring.Config{Nodes: f.nodes(), Copies: 2})
-		for _, k := range keys("k") {
-			if r.Owner(k).Name == "node0" {
-				key = k
-			}
-		}
+		key := onNode(t, []string{"node0"}, f.nodes())
 		a := f.client(client.Config{ReplicationFactor: 2})
 		only := f.client(client.Config{Nodes: f.nodes()[:1]})
 		defer closeFleet(t, f, a, only)

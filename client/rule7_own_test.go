@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,36 +15,40 @@ import (
 )
 
 // cutOff is a client that can't reach one node, which others can.
-func cutOff(t *testing.T, l *logged, cfg client.Config, node string, off *atomic.Bool) *client.Client {
-	cfg.Nodes = l.nodes()
-	cfg.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if off.Load() && strings.HasPrefix(addr, node+":") {
+func cutOff(t *testing.T, l *logged, node string) *client.Client {
+	c, err := client.New(client.Config{Nodes: l.nodes(), ReplicationFactor: 2, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if strings.HasPrefix(addr, node+":") {
 			return nil, errors.New("no route")
 		}
 		return l.dial(ctx, network, addr)
-	}
-	c, err := client.New(cfg)
+	}})
 	require.NoError(t, err)
 	return c
 }
 
+// deletedBeside are a client that has deleted key, which it could not tell the node it is cut off from, and one that reaches all.
+func deletedBeside(t *testing.T, l *logged, key, node string) (a, b *client.Client) {
+	a = cutOff(t, l, node)
+	b = l.client(client.Config{ReplicationFactor: 2})
+	set(t, b, key, "old")
+	require.Equal(t, "old", get(t, a, key))
+	out, err := a.Delete(t.Context(), key)
+	require.NoError(t, err)
+	require.Equal(t, client.Outcome{Copies: 2, Confirmed: 1, Owed: 1, Found: true}, out)
+	_, err = a.Get(t.Context(), key)
+	require.ErrorIs(t, err, client.ErrCacheMiss)
+	return a, b
+}
+
+// readBack has a client read what it has deleted, after its owner was restarted and another has brought it back there; with wait, the client has met the
+// new process before.
 func readBack(t *testing.T, wait bool, read func(t *testing.T, c *client.Client, key string) (string, error)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLogged(t, 2)
 		key := "k"
 		owner, other := l.placed(2, key)[0], l.placed(2, key)[1]
-		var off atomic.Bool
-		off.Store(true)
-		a := cutOff(t, l, client.Config{ReplicationFactor: 2}, other, &off)
-		b := l.client(client.Config{ReplicationFactor: 2})
+		a, b := deletedBeside(t, l, key, other)
 		defer l.closeAll(a, b)
-		set(t, b, key, "old")
-		require.Equal(t, "old", get(t, a, key))
-		out, err := a.Delete(t.Context(), key)
-		require.NoError(t, err)
-		require.Equal(t, client.Outcome{Copies: 2, Confirmed: 1, Owed: 1, Found: true}, out)
-		_, err = a.Get(t.Context(), key)
-		require.ErrorIs(t, err, client.ErrCacheMiss)
 
 		l.kill(owner)
 		l.restart(owner)
@@ -69,7 +72,7 @@ func readBack(t *testing.T, wait bool, read func(t *testing.T, c *client.Client,
 		if wait {
 			time.Sleep(3 * time.Second)
 			require.NotZero(t, conns())
-			_, err = a.Get(t.Context(), key)
+			_, err := a.Get(t.Context(), key)
 			require.ErrorIs(t, err, client.ErrCacheMiss)
 		}
 		v, _ := read(t, a, key)
@@ -135,18 +138,8 @@ func TestRule7NothingDeletedIsReadBackFromALaterCopy(t *testing.T) {
 		l := newLogged(t, 2)
 		key := "k"
 		owner, other := l.placed(2, key)[0], l.placed(2, key)[1]
-		var off atomic.Bool
-		off.Store(true)
-		a := cutOff(t, l, client.Config{ReplicationFactor: 2}, owner, &off)
-		b := l.client(client.Config{ReplicationFactor: 2})
+		a, b := deletedBeside(t, l, key, owner)
 		defer l.closeAll(a, b)
-		set(t, b, key, "old")
-		require.Equal(t, "old", get(t, a, key))
-		out, err := a.Delete(t.Context(), key)
-		require.NoError(t, err)
-		require.Equal(t, client.Outcome{Copies: 2, Confirmed: 1, Owed: 1, Found: true}, out)
-		_, err = a.Get(t.Context(), key)
-		require.ErrorIs(t, err, client.ErrCacheMiss)
 
 		l.kill(other)
 		l.restart(other)

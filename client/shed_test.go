@@ -12,7 +12,6 @@ import (
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
 	"github.com/memherd/memherd/nodeserver"
-	"github.com/memherd/memherd/ring"
 )
 
 // The only copy that is up has shed its idle connection: it is asked on a new one, whichever of the copies it is.
@@ -35,20 +34,13 @@ func TestShedConnectionOfTheOnlyCopyLeft(t *testing.T) {
 				t.Run(name+[]string{"", ", R=1", ", R=2"}[copies]+[]string{"", ", other down"}[other], func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						f := newMemFleet(t, 2, nodeserver.Config{})
-						r := ringOf(t, ring.Config{Nodes: f.nodes(), Copies: copies})
-						key := ""
-						for _, k := range keys("k") {
-							if r.Owner(k).Name == "node0" {
-								key = k
-							}
-						}
+						key := onNode(t, []string{"node0"}, f.nodes())
 						c := f.client(client.Config{ReplicationFactor: copies})
 						defer closeFleet(t, f, c)
 						set(t, c, key, "v")
 						if other == 1 {
 							f.network.Kill("node1")
-							time.Sleep(5 * time.Second)
-							require.Equal(t, "down", c.Nodes()[1].State)
+							until(c, 1, "down")
 						}
 						time.Sleep(300 * time.Millisecond)
 						f.network.Kill("node0") // its connections are reset
@@ -68,13 +60,7 @@ func TestShedConnectionOfAHomeLease(t *testing.T) {
 	for copies := 1; copies <= 2; copies++ {
 		synctest.Test(t, func(t *testing.T) {
 			f := newMemFleet(t, 2, nodeserver.Config{})
-			r := ringOf(t, ring.Config{Nodes: f.nodes(), Copies: copies})
-			key := ""
-			for _, k := range keys("k") {
-				if r.Owner(k).Name == "node0" {
-					key = k
-				}
-			}
+			key := onNode(t, []string{"node0"}, f.nodes())
 			c := f.client(client.Config{ReplicationFactor: copies})
 			defer closeFleet(t, f, c)
 			set(t, c, key, "v")

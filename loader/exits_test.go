@@ -15,7 +15,6 @@ import (
 	"github.com/memherd/memherd/loader/internal/fakecache"
 )
 
-// 8: PutMulti's Store exits.
 // A Store that exits its goroutine has not stored.
 func TestPutMultiStoreExits(t *testing.T) {
 	for _, p := range []loader.WritePolicy{loader.WriteAround, loader.WriteThrough} {
@@ -56,7 +55,6 @@ func TestPutMultiStorePanics(t *testing.T) {
 	require.NoError(t, err, "%.1500s", out)
 }
 
-// 9: a codec that exits.
 type exits struct{ loader.String }
 
 func (exits) Encode([]byte, string) ([]byte, error) { runtime.Goexit(); return nil, nil }

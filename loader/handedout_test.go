@@ -16,7 +16,6 @@ import (
 	"github.com/memherd/memherd/loader/internal/fakecache"
 )
 
-// 1: a LoadMany that sorts its keys.
 // LoadMany may sort the keys it is given, for locks in one order: what it returns goes by key all the same.
 func TestLoadManySortsItsKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -54,12 +53,11 @@ func TestLoadManySortsItsKeys(t *testing.T) {
 	})
 }
 
-// 2: a StoreMany that sorts its writes, and then fails because of one row.
 // StoreMany may sort its writes: none is lost when the batch fails.
 func TestStoreManySortsItsWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, j, o := fakecache.New(2), newMemJournal(), newOrigin()
-		bad := errors.New("a constraint, for now")
+		bad := errors.New("a constraint")
 		var mended atomic.Bool
 		o.onStore = func(key, _ string) error {
 			if key == "b" && !mended.Load() {
@@ -94,7 +92,6 @@ func TestStoreManySortsItsWrites(t *testing.T) {
 	})
 }
 
-// DeadLetter may do with Data what it likes.
 // DeadLetter may clear the bytes it is shown: the write that it keeps is as it was.
 func TestDeadLetterChangesData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -12,13 +12,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/memherd/memherd/client"
 	"github.com/memherd/memherd/loader"
 	"github.com/memherd/memherd/loader/internal/fakecache"
 	"github.com/memherd/memherd/ring"
 )
 
-// Values that a node keeps for over 30 days are refreshed like any other.
 // A node takes a number of more than 30 days for a point in time, in the token that asks for the right to refresh, too.
 func TestSoftOfALongTTL(t *testing.T) {
 	const day = 24 * time.Hour
@@ -31,12 +29,7 @@ func TestSoftOfALongTTL(t *testing.T) {
 					Load: func(context.Context, string) (string, error) {
 						return fmt.Sprint(loads.Add(1)), nil
 					}}
-				c, err := client.New(client.Config{Nodes: nodes})
-				require.NoError(t, err)
-				defer c.Close()
-				l, err := loader.New(c, cfg)
-				require.NoError(t, err)
-				defer l.Close()
+				l, _ := newProcess(t, nodes, cfg)
 				require.Eventually(t, func() bool {
 					v, err := l.Get(t.Context(), "k")
 					require.NoError(t, err)
@@ -47,7 +40,6 @@ func TestSoftOfALongTTL(t *testing.T) {
 	})
 }
 
-// IfError of over 30 days keeps a value for when the origin fails.
 // The same for what is kept for when the origin fails.
 func TestIfErrorOfALongTime(t *testing.T) {
 	const day = 24 * time.Hour
@@ -63,13 +55,8 @@ func TestIfErrorOfALongTime(t *testing.T) {
 						}
 						return "1", nil
 					}}
-				c, err := client.New(client.Config{Nodes: nodes})
-				require.NoError(t, err)
-				defer c.Close()
-				l, err := loader.New(c, cfg)
-				require.NoError(t, err)
-				defer l.Close()
-				_, err = l.Get(t.Context(), "k")
+				l, _ := newProcess(t, nodes, cfg)
+				_, err := l.Get(t.Context(), "k")
 				require.NoError(t, err)
 				down.Store(true)
 				require.Eventually(t, func() bool {
@@ -86,7 +73,6 @@ func TestIfErrorOfALongTime(t *testing.T) {
 	})
 }
 
-// A TTL that ends behind 2038, where memcached's clock ends.
 // A node keeps nothing beyond January 2038, and what it keeps until then is no older for it.
 func TestTTLBehind2038(t *testing.T) {
 	const year = 365 * 24 * time.Hour
@@ -105,12 +91,7 @@ func TestTTLBehind2038(t *testing.T) {
 					return "1", nil
 				}}
 				mod(&cfg)
-				c, err := client.New(client.Config{Nodes: nodes})
-				require.NoError(t, err)
-				defer c.Close()
-				l, err := loader.New(c, cfg)
-				require.NoError(t, err)
-				defer l.Close()
+				l, _ := newProcess(t, nodes, cfg)
 				for range 50 {
 					_, err := l.Get(t.Context(), "k")
 					require.NoError(t, err)
@@ -122,7 +103,6 @@ func TestTTLBehind2038(t *testing.T) {
 	})
 }
 
-// 4: LoadTimeout "without limit".
 // As long a LoadTimeout as there is is none: sums of it don't overflow.
 func TestLoadTimeoutWithoutLimit(t *testing.T) {
 	for _, limit := range []time.Duration{math.MaxInt64 - time.Minute, math.MaxInt64} {
@@ -157,7 +137,6 @@ func TestLeaseOfALoadWithoutLimit(t *testing.T) {
 	})
 }
 
-// 7: NegativeTTL under a millisecond.
 // An absence that is remembered for less than a millisecond is not remembered for seconds.
 func TestShortNegativeTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

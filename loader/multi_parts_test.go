@@ -25,7 +25,6 @@ func (c oneSlow) Lease(ctx context.Context, key string, o item.LeaseOptions) (it
 	return c.Cache.Lease(ctx, key, o)
 }
 
-// What is there by the end of ctx is in the result.
 // A GetMulti whose context ends returns what is there by then, whatever hangs.
 func TestGetMultiReturnsWhatIsThere(t *testing.T) {
 	t.Run("a node hangs", func(t *testing.T) {
@@ -110,7 +109,6 @@ func TestLoadManyOfOneKey(t *testing.T) {
 	})
 }
 
-// A LoadMany that joins what became of each key.
 // A LoadMany may join the errors of its keys: an absence among them excuses no failure.
 func TestLoadManyJoinsErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

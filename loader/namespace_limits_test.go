@@ -16,7 +16,6 @@ import (
 	"github.com/memherd/memherd/loader/internal/fakecache"
 )
 
-// 3: a namespace over a lagging replica.
 // A Namespace sets no markers, and so takes no configuration that needs them.
 func TestNamespaceRefusesARegion(t *testing.T) {
 	master, replica := newOrigin("k", "old"), newOrigin("k", "old")
@@ -55,7 +54,6 @@ func TestNamespaceKeepsMaxLoads(t *testing.T) {
 	})
 }
 
-// 6: a namespace's Load that gets ErrClosed from another loader.
 // Load may return another loader's ErrClosed.
 func TestNamespaceLoadReturnsErrClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

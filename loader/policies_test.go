@@ -17,7 +17,6 @@ import (
 	"github.com/memherd/memherd/loader/journal"
 )
 
-// A write of another policy that was acknowledged stays, though the process dies right after it.
 // A process that dies just after a write of another policy does not bring an older write-back of the key back.
 func TestKilledAfterAWriteOfAnotherPolicy(t *testing.T) {
 	for name, write := range map[string]func(l *loader.Loader[string]) error{
@@ -54,7 +53,6 @@ func TestKilledAfterAWriteOfAnotherPolicy(t *testing.T) {
 	}
 }
 
-// 11
 // Delete refuses what Put refuses.
 func TestDeleteWithUnknownPolicy(t *testing.T) {
 	l := open(t, fakecache.New(1), newOrigin("k", "1"))
@@ -62,7 +60,6 @@ func TestDeleteWithUnknownPolicy(t *testing.T) {
 	require.Error(t, l.DeleteWith(t.Context(), "k", loader.WriteOptions{Policy: 9}))
 }
 
-// 10: exactly one of.
 // A load that finds a write pending is a miss, and no answer from the backlog besides.
 func TestEveryGetIsCountedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -84,7 +81,6 @@ func TestEveryGetIsCountedOnce(t *testing.T) {
 	})
 }
 
-// A second load that is ended because the first one succeeded is no sign of overload.
 // The load that is given up because a second one was faster is no sign that the origin is ill.
 func TestTheLoserOfARaceIsNoOverload(t *testing.T) {
 	for _, hedged := range []bool{false, true} {

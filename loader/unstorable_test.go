@@ -12,7 +12,6 @@ import (
 	"github.com/memherd/memherd/loader/internal/fakecache"
 )
 
-// 12
 // A Refresh whose value can't be cached leaves no older one behind.
 func TestRefreshOfWhatIsTooLarge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -30,7 +29,6 @@ func TestRefreshOfWhatIsTooLarge(t *testing.T) {
 	})
 }
 
-// A value that is due and whose successor cannot be cached is not loaded at every read.
 // A value that is due, and whose successor can't be cached, is not loaded at each read.
 func TestDueAndTooLarge(t *testing.T) {
 	for name, change := range map[string]func(o *origin){
