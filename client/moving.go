@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -25,7 +26,7 @@ const bringPause = 20 * time.Millisecond
 // when none has anything: an old copy that is lost counts as lost with what it held, but one that
 // can't be read just now does not, or a lock could be granted twice. A key whose owner was a copy
 // already before the fleet changed takes hold to get there.
-// The error is errMoving, that of the context, or a failure of the owner.
+// The error is errMoving, that of the context, or a failure of the owner; always that the operation was not sent.
 func (c *Client) bringHome(ctx context.Context, op string, t *topology, hash uint64, key string, owner *node) error {
 	if !t.moved(hash, owner) {
 		return nil
@@ -37,7 +38,7 @@ func (c *Client) bringHome(ctx context.Context, op string, t *topology, hash uin
 		a, err := c.readCopy(ctx, op, owner, key)
 		switch {
 		case err != nil:
-			return err
+			return unsent(err)
 		case a.Resp.Status == memproto.StatusVA && !isStub(&a):
 			return nil
 		case isStub(&a):
@@ -54,7 +55,7 @@ func (c *Client) bringHome(ctx context.Context, op string, t *topology, hash uin
 			}
 			switch done, err := c.bring(ctx, op, t, hash, key, owner); {
 			case err != nil:
-				return err
+				return unsent(err)
 			case done && time.Now().Before(end):
 				continue
 			}
@@ -66,6 +67,15 @@ func (c *Client) bringHome(ctx context.Context, op string, t *topology, hash uin
 			return fail(err)
 		}
 	}
+}
+
+// unsent is an error of what goes before the operation itself, of which nothing has been sent then.
+func unsent(err error) error {
+	var e *item.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	return asOwnerDown(&item.Error{Op: e.Op, Node: e.Node, Sent: item.NotSent, Err: e.Err})
 }
 
 // bring copies key to owner from where it is, by rule 4. done says that it tried, and had the right to.

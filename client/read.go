@@ -256,7 +256,7 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 	}
 	f := n.launchRead(ctx, op, k)
 	if _, err := f.wait(ctx); err != nil {
-		return item.Item{}, c.readFailed(err)
+		return item.Item{}, c.readFailed(asOwnerDown(err))
 	}
 	defer f.call.Free()
 	if f.call.Resp.Flags.Has(memproto.FlagW) {

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
@@ -135,9 +136,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 	if left {
 		owner.debt.Flight(key, 1)
 	}
-	if errors.Is(err, errMissing) { // as above, but learned since
-		err = &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: item.ErrOwnerDown}
-	}
+	err = asOwnerDown(err)
 	if err == nil {
 		if err = f.refusal(); err != nil {
 			if errors.Is(err, item.ErrNotNumber) && c.midMove(ctx, op, key, owner) {
@@ -168,6 +167,15 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		again.strays(ctx, after)
 	}
 	return f.call, w.out, nil
+}
+
+// asOwnerDown makes it ErrOwnerDown as well, if only the operation itself shows that its owner can't be reached.
+func asOwnerDown(err error) error {
+	var e *item.Error
+	if !errors.Is(err, item.ErrNodeDown) || !errors.As(err, &e) {
+		return err
+	}
+	return &item.Error{Op: e.Op, Node: e.Node, Sent: e.Sent, Err: fmt.Errorf("%w: %w", item.ErrOwnerDown, e.Err)}
 }
 
 // ownerFirst puts who plays the owner's part for key at the head of copies, and returns it:
