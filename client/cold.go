@@ -15,7 +15,7 @@ import (
 
 // cold is what a client knows of its cold copies.
 type cold struct {
-	// nodes is 0 while no node is cold and no migration window open, so that reads need look
+	// nodes is 0 while no node is cold and no change of the fleet under way, in anybody's eyes, so that reads need look
 	// no further.
 	nodes atomic.Int64
 	// reads counts hits while any node was cold, revived the copies asked for because of
@@ -60,33 +60,6 @@ func (n *node) cold() bool {
 	return until != 0 && int64(time.Since(n.c.born)) < until
 }
 
-// tainted reports whether n, the first copy of key that may be read, may have been given a value
-// by another client from a copy on which this one owes a delete of it; later are the
-// copies after it (consistency rule 7). If n has a new epoch that may have been any other copy: a cold owner is given back what a later copy has,
-// and a cold later copy what a read of the owner has found (rule 4).
-func (t *topology) tainted(hash uint64, key string, n *node, later []*node) bool {
-	if n.cold() || t.gained(hash, n) {
-		for _, i := range t.ring.LookupHash(hash) {
-			if other := t.nodes[i]; other != n && other.debt.Blocks(key) {
-				return true
-			}
-		}
-	}
-	if !t.moved(hash, n) {
-		return false
-	}
-	if owedLater(later, key) {
-		return true
-	}
-	var mem [maxCopies]*node
-	for _, old := range t.sources(hash, true, mem[:0]) {
-		if old.debt.Blocks(key) && !t.lost(old) {
-			return true
-		}
-	}
-	return false
-}
-
 // lostAfter is how long a node that has left the fleet must have been down to count as lost.
 const lostAfter = 2 * time.Second
 
@@ -99,18 +72,6 @@ func (t *topology) lost(n *node) bool {
 		return false
 	}
 	return n.refused.Load() || !slices.Contains(t.wanted(), n) && n.deadSince(time.Now().Add(-lostAfter))
-}
-
-// owedLater reports whether this client owes key to any of these later copies: then a cold
-// copy before them isn't read either, because another client may have restored it from the
-// one that is owed (consistency rule 7).
-func owedLater(later []*node, key string) bool {
-	for _, n := range later {
-		if n.debt.Blocks(key) {
-			return true
-		}
-	}
-	return false
 }
 
 // first reports whether the key with this hash has not been seen to on this node since it
@@ -141,18 +102,20 @@ func (c *Client) thaw() {
 	}
 	// A node that chills between the count and the swap is not lost: the swap fails.
 	before, now := c.cold.nodes.Load(), int64(0)
-	t, windows := c.top.Load(), int64(0)
+	t, windows := c.top.Load(), 0
 	for _, p := range t.past {
 		if p.source {
 			windows++
 		}
 	}
-	now += windows
+	if t.doubted() {
+		now++
+	}
 	for _, n := range t.all {
-		switch {
-		case n.cold():
+		if n.coldToSome() {
 			now++
-		case windows == 0:
+		}
+		if windows == 0 && !n.cold() {
 			n.forgetSeen()
 		}
 	}

@@ -184,7 +184,7 @@ func (c *Client) second(t *topology, hash uint64, key string, copies []*node, i 
 		return nil
 	}
 	for _, n := range copies[i+1:] {
-		if n.breaker.Readable() && !n.debt.Blocks(key) && !n.slow.Load() && !(c.cold.nodes.Load() > 0 && (n.cold() || t.gained(hash, n))) {
+		if !n.slow.Load() && c.mayAsk(t, n, hash, key) {
 			return n
 		}
 	}

@@ -92,9 +92,7 @@ func (c *Client) distrusts(t *topology, hash uint64, key string, o *readOptions,
 	if c.cold.nodes.Load() == 0 {
 		return false
 	}
-	var mem [maxCopies]*node
-	copies := t.copies(hash, mem[:0])
-	if !t.tainted(hash, key, f.n, copies[slices.Index(copies, f.n)+1:]) {
+	if !t.tainted(hash, key, f.n) {
 		return false
 	}
 	f.call.SettleKey = key
@@ -142,7 +140,7 @@ tries:
 			continue
 		}
 		asked |= 1 << i
-		if !given && (n.debt.Blocks(key) || c.cold.nodes.Load() > 0 && t.tainted(hash, key, n, copies[i+1:])) {
+		if !given && (n.debt.Blocks(key) || c.cold.nodes.Load() > 0 && t.tainted(hash, key, n)) {
 			barred = true
 			continue
 		}

@@ -183,10 +183,12 @@ func (c *Client) advance(now time.Time, switchNow bool) (after func()) {
 		for _, n := range t.nodes {
 			n.forgetSeen()
 		}
+	}
+	if t.doubted() {
 		c.cold.nodes.Add(1) // reads look whether they have to look further; see thaw
 	}
 	c.top.Store(t)
-	if switched && window > 0 {
+	if t.doubted() {
 		c.cold.nodes.Add(1) // once more: thaw may have counted the snapshot before
 	}
 	return func() {

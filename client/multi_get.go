@@ -188,7 +188,7 @@ func (g *multiGet) assign(i int32, a *ask) {
 			}
 			continue
 		}
-		if n.debt.Blocks(a.key) || g.c.cold.nodes.Load() > 0 && g.t.tainted(a.hash, a.key, n, g.t.copies(a.hash, nil)[a.next:]) {
+		if n.debt.Blocks(a.key) || g.c.cold.nodes.Load() > 0 && g.t.tainted(a.hash, a.key, n) {
 			a.barred = true
 			continue
 		}
@@ -341,7 +341,7 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 	if a.Resp.Flags.Has(memproto.FlagW) {
 		g.c.handBack(ctx, &f, a, q.key)
 	}
-	if g.c.cold.nodes.Load() > 0 && g.t.tainted(q.hash, q.key, f.n, nil) {
+	if g.c.cold.nodes.Load() > 0 && g.t.tainted(q.hash, q.key, f.n) {
 		q.open, q.barred = true, true // see trusted
 		return
 	}

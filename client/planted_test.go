@@ -71,6 +71,8 @@ var plantedBugs = []plantedBug{
 		"if c.between(hash, err) {", "if c.between(hash, err) && false {", "TestGutterWhileTheNodeComesUp"},
 	{"who has read does not look once more whether the node has a new epoch", "home.go",
 		"case c.cold.nodes.Load() > 0:\n\t\treturn c.trusted", "case c.cold.nodes.Load() > 1<<30:\n\t\treturn c.trusted", "TestRule7NothingDeletedIsReadBackByGet"},
+	{"what others still look for elsewhere counts no longer than this client looks there", "taint.go",
+		"return p.source || p.told", "return p.source", "TestRule7NothingDeletedIsReadBackByWhoMovedFirst"},
 	{"a late delete whose caller has left is not made again", "delete.go",
 		"if k.Err == nil && time.Since(d.began) > hold {", "if k.Err == nil && time.Since(d.began) > hold && false {", "TestRule4AnAbandonedDeleteThatIsLate"},
 	{"a lock is granted though its old owner could not be asked", "lookaround.go",

@@ -245,7 +245,7 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 			return item.Item{}, c.readFailed(err)
 		}
 	}
-	if c.cold.nodes.Load() > 0 && t.tainted(hash, key, n, copies[1:]) {
+	if c.cold.nodes.Load() > 0 && t.tainted(hash, key, n) {
 		return item.Item{}, c.readFailed(errNothing)
 	}
 	k := n.newCall()

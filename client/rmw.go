@@ -101,7 +101,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		c.counters.errors.Add(1)
 		return nil, item.Outcome{}, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: errMoving}
 	}
-	if !owner.breaker.Readable() || owner.debt.Blocks(key) || c.cold.nodes.Load() > 0 && t.tainted(hash, key, owner, copies[1:]) {
+	if !owner.breaker.Readable() || owner.debt.Blocks(key) || c.cold.nodes.Load() > 0 && t.tainted(hash, key, owner) {
 		c.counters.errors.Add(1)
 		return nil, item.Outcome{}, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: item.ErrOwnerDown}
 	}

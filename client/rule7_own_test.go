@@ -15,20 +15,22 @@ import (
 )
 
 // cutOff is a client that can't reach one node, which others can.
-func cutOff(t *testing.T, l *logged, node string) *client.Client {
-	c, err := client.New(client.Config{Nodes: l.nodes(), ReplicationFactor: 2, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+func cutOff(t *testing.T, l *logged, node string, cfg client.Config) *client.Client {
+	cfg.Nodes = l.nodes()
+	cfg.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if strings.HasPrefix(addr, node+":") {
 			return nil, errors.New("no route")
 		}
 		return l.dial(ctx, network, addr)
-	}})
+	}
+	c, err := client.New(cfg)
 	require.NoError(t, err)
 	return c
 }
 
 // deletedBeside are a client that has deleted key, which it could not tell the node it is cut off from, and one that reaches all.
 func deletedBeside(t *testing.T, l *logged, key, node string) (a, b *client.Client) {
-	a = cutOff(t, l, node)
+	a = cutOff(t, l, node, client.Config{ReplicationFactor: 2})
 	b = l.client(client.Config{ReplicationFactor: 2})
 	set(t, b, key, "old")
 	require.Equal(t, "old", get(t, a, key))

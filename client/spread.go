@@ -107,7 +107,7 @@ func (c *Client) forgetAsked() {
 }
 
 // mayAsk reports whether any copy's answer may come from n: it is up and owed no write of key (consistency rule 7),
-// and neither it nor the key's place is new.
+// and neither it nor the key's place is new, nor can others have given it what this client owes elsewhere.
 func (c *Client) mayAsk(t *topology, n *node, hash uint64, key string) bool {
-	return n.breaker.Readable() && !n.debt.Blocks(key) && !n.cold() && !t.gained(hash, n)
+	return n.breaker.Readable() && !n.debt.Blocks(key) && (c.cold.nodes.Load() == 0 || !n.cold() && !t.gained(hash, n) && !t.tainted(hash, key, n))
 }

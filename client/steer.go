@@ -109,7 +109,7 @@ func (c *Client) detour(t *topology, hash uint64, key string) int {
 	best := -1
 	for _, at := range list[1:] {
 		n := t.nodes[at]
-		if n.slow.Load() || !n.breaker.Readable() || n.debt.Blocks(key) || n.cold() || t.gained(hash, n) {
+		if n.slow.Load() || !c.mayAsk(t, n, hash, key) {
 			continue
 		}
 		if zone == "" || n.Zone == zone {
@@ -132,7 +132,7 @@ func (c *Client) readAround(ctx context.Context, op string, hash uint64, key str
 	}
 	n := t.nodes[at]
 	a, err := c.readCopy(ctx, op, n, key)
-	if err != nil || !valid(&a) {
+	if err != nil || !valid(&a) || !c.mayAsk(t, n, hash, key) { // the last may have been learned with the connection, see trusted
 		return item.Item{}, false
 	}
 	c.counters.nodeHits.Add(1)

@@ -77,3 +77,52 @@ func TestWithNodes(t *testing.T) {
 	_, err = other.WithNodes(Addrs("a"))
 	require.ErrorIs(t, err, ErrTooFewNodes)
 }
+
+// Nodes that have moved, and nothing else, cost no table; whatever else is changed with an address does.
+func TestWithNodesElsewhere(t *testing.T) {
+	for _, p := range []Placement{Rendezvous, Classic, Ketama, KetamaHostPort} {
+		names := []string{"a:1", "b:1", "c:1", "d:1"}
+		nodes := func(port int) (nodes []Node) {
+			for i, name := range names {
+				nodes = append(nodes, Node{Name: name, Addr: fmt.Sprint("h:", port+i), Drain: i == 3})
+			}
+			return nodes
+		}
+		r := mustNew(t, Config{Nodes: nodes(1), Placement: p, Copies: 2})
+		moved, err := r.WithNodes(nodes(2))
+		require.NoError(t, err)
+		again := mustNew(t, Config{Nodes: nodes(2), Placement: p, Copies: 2})
+		require.Equal(t, again.Nodes(), moved.Nodes())
+		require.Equal(t, again.Fingerprint(), moved.Fingerprint())
+		require.Equal(t, again.Shares(), moved.Shares())
+		require.Same(t, &r.table[0], &moved.table[0])
+		require.Equal(t, nodes(1)[0].Addr, r.Node(0).Addr)
+		back, err := moved.WithNodes(nodes(1))
+		require.NoError(t, err)
+		require.Same(t, r, back.like)
+		for what, change := range map[string]func(n *Node){
+			"name":   func(n *Node) { n.Name = "e:1" },
+			"weight": func(n *Node) { n.Weight = 2 },
+			"drain":  func(n *Node) { n.Drain = false },
+		} {
+			if p == KetamaHostPort && what == "weight" {
+				continue
+			}
+			other := nodes(2)
+			change(&other[3])
+			r, err := moved.WithNodes(other)
+			require.NoError(t, err, what)
+			again := mustNew(t, Config{Nodes: other, Placement: p, Copies: 2})
+			require.Equal(t, again.Fingerprint(), r.Fingerprint(), what)
+			require.Equal(t, again.Nodes(), r.Nodes(), what)
+		}
+		zoned := nodes(2)
+		for i := range zoned {
+			zoned[i].Zone = fmt.Sprint(i % 2)
+		}
+		inZones, err := moved.WithNodes(zoned)
+		if err == nil {
+			require.Equal(t, mustNew(t, Config{Nodes: zoned, Placement: p, Copies: 2}).Fingerprint(), inZones.Fingerprint())
+		}
+	}
+}

@@ -33,6 +33,10 @@ type Ring struct {
 	nodes       []Node // sorted by Name
 	fingerprint uint64
 	cfg         Config // without Nodes
+
+	// like is the ring that the table was compiled for, nil if it is this one. It lives as long as those that share
+	// its table: who remembers rings weakly, to make others by WithNodes, need remember the first only.
+	like *Ring
 }
 
 // New validates cfg and compiles it. It does no I/O and resolves no names;
@@ -73,11 +77,27 @@ func New(cfg Config) (*Ring, error) {
 }
 
 // WithNodes returns a ring of other nodes and otherwise of the same settings. Its errors
-// are New's.
+// are New's. If the nodes differ in their addresses only, nothing is compiled, and the two
+// rings share their table.
 func (r *Ring) WithNodes(nodes []Node) (*Ring, error) {
 	cfg := r.cfg
 	cfg.Nodes = nodes
-	return New(cfg)
+	p, err := cfg.plan()
+	if err != nil {
+		return nil, err
+	}
+	if !slices.EqualFunc(p.nodes, r.nodes, func(a, b Node) bool {
+		a.Addr = b.Addr // every algorithm places by name
+		return a == b
+	}) {
+		return New(cfg)
+	}
+	moved := *r
+	moved.nodes = p.nodes
+	if moved.like == nil {
+		moved.like = r
+	}
+	return &moved, nil
 }
 
 // Hash returns the 64-bit hash that decides where key lives. On a slot table that is
