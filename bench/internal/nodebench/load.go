@@ -24,7 +24,7 @@ type Server struct {
 
 // Fill stores all keys.
 func (s Server) Fill() error {
-	return s.store(keys, func(n int) string { return key(n) }, value)
+	return s.store(keys, key, value)
 }
 
 // store stores n values and waits for the last.
@@ -35,8 +35,11 @@ func (s Server) store(n int, name func(int) string, value string) error {
 	}
 	defer nc.Close()
 	var b strings.Builder
+	head := fmt.Sprintf(" 0 0 %d noreply\r\n", len(value))
 	for i := range n {
-		fmt.Fprintf(&b, "set %s 0 0 %d noreply\r\n%s\r\n", name(i), len(value), value)
+		b.WriteString("set " + name(i) + head)
+		b.WriteString(value)
+		b.WriteString("\r\n")
 		if b.Len() > 1<<16 || i == n-1 {
 			if _, err := io.WriteString(nc, b.String()); err != nil {
 				return err
