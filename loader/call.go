@@ -20,8 +20,11 @@ func failed(err error) bool { return err != nil && !errors.Is(err, ErrNotFound) 
 
 // load calls Config.Load once, in its turn, and once more if the first call hangs
 // (Origin.SecondAfter). It returns the stamp made just before the first.
-func (l *Loader[V]) load(f *flight[V]) (v V, asOf uint64, err error) {
-	ctx, cancel := context.WithTimeoutCause(f.ctx, l.cfg.LoadTimeout, ErrLoadTimeout)
+func (l *Loader[V]) load(f *flight[V]) (v V, asOf uint64, err error) { return l.loadIn(f.ctx, f) }
+
+// loadIn is load with another context than f's.
+func (l *Loader[V]) loadIn(ctx context.Context, f *flight[V]) (v V, asOf uint64, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, l.cfg.LoadTimeout, ErrLoadTimeout)
 	defer cancel()
 	if err := l.admit(ctx, 1); err != nil {
 		return v, everyone, err

@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -215,9 +216,14 @@ func (l *Loader[V]) loadBare(f *flight[V], cause error) (v V, err error) {
 	if h := l.cfg.Hooks.FailOpen; h != nil {
 		h(l.userKey(f.key), cause)
 	}
-	v, _, err = l.load(f)
+	v, _, err = l.loadIn(context.WithValue(f.ctx, bareKey{}, l), f)
 	return v, err
 }
+
+type bareKey struct{}
+
+// isBare reports whether a call of l's Load, whose context ctx is, is one without the cache. (Others' may be further out in ctx.)
+func (l *Loader[V]) isBare(ctx context.Context) bool { return ctx.Value(bareKey{}) == l }
 
 // loadLeased loads and fills under lease. The order matters:
 //

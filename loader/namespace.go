@@ -68,7 +68,7 @@ type Namespace[V any] struct {
 }
 
 type generation[V any] struct {
-	number uint64
+	number uint64    // with openly, if the cache has not been told of it
 	asked  time.Time // before the cache was asked for it
 	l      *Loader[V]
 }
@@ -113,15 +113,24 @@ func NewNamespace[V any](c Cache, cfg Config[V], ns NamespaceConfig) (*Namespace
 		// A refresh would draw another number, and so end the generation.
 		Freshness: Freshness{Beta: -1},
 		// Drawn, not counted: a number that was evicted must not come again.
-		Load: func(context.Context, string) (uint64, error) { return rand.Uint64(), nil },
+		Load: func(ctx context.Context, _ string) (uint64, error) {
+			number := rand.Uint64() >> 1
+			if n.gens.isBare(ctx) {
+				number |= openly
+			}
+			return number, nil
+		},
 	})
 	return n, err
 }
 
-// at returns the loader of a generation that was current at some moment after since.
-func (n *Namespace[V]) at(ctx context.Context, since time.Time) (*Loader[V], error) {
+// openly marks a number that was drawn without the cache, which may have the generation before it, and come back with that.
+const openly = 1 << 63
+
+// at returns a generation that was current at some moment after since.
+func (n *Namespace[V]) at(ctx context.Context, since time.Time) (*generation[V], error) {
 	if g := n.known.Load(); g != nil && g.asked.After(since) {
-		return g.l, nil
+		return g, nil
 	}
 	asked := time.Now()
 	number, err := n.gens.Get(ctx, n.name)
@@ -136,34 +145,37 @@ func (n *Namespace[V]) at(ctx context.Context, since time.Time) (*Loader[V], err
 		return nil, ErrClosed
 	case g != nil && g.number == number:
 		if asked.After(g.asked) {
-			n.known.Store(&generation[V]{number, asked, g.l})
+			g = &generation[V]{number, asked, g.l}
+			n.known.Store(g)
 		}
-		return g.l, nil
+		return g, nil
 	case g != nil && g.asked.After(asked):
 		// Somebody asked after us and was told another: ours is gone, and so is what
 		// stands under it.
-		return g.l, nil
+		return g, nil
 	}
 	cfg := n.cfg
-	cfg.Prefix += n.name + ":" + strconv.FormatUint(number|1<<63, 16) + ":"
+	cfg.Prefix += n.name + ":" + strconv.FormatUint(number|1<<63, 16) + ":" // 16 digits
 	l, err := New(n.cache, cfg)
 	if err != nil {
 		return nil, err
 	}
 	l.doors = n.doors
-	n.known.Store(&generation[V]{number, asked, l})
+	made := &generation[V]{number, asked, l}
+	n.known.Store(made)
 	if g != nil {
 		n.old.Go(func() { _ = g.l.Close() }) // its loads end; without a journal there is no error
 	}
-	return l, nil
+	return made, nil
 }
 
 // recent returns the loader for a read.
 func (n *Namespace[V]) recent(ctx context.Context) (*Loader[V], error) {
-	if n.maxAge < 0 {
-		return n.at(ctx, time.Now())
+	g, err := n.at(ctx, time.Now().Add(-max(n.maxAge, 0)))
+	if err != nil {
+		return nil, err
 	}
-	return n.at(ctx, time.Now().Add(-n.maxAge))
+	return g.l, nil
 }
 
 func (n *Namespace[V]) isClosed() bool {
@@ -228,18 +240,24 @@ func (n *Namespace[V]) write(ctx context.Context, key string, origin func() erro
 	return origin()
 }
 
+// invalidate deletes keys under the current generation. One that was drawn without the cache says nothing of what others will read when
+// that is back: the generation before, if it still has it, and under that the keys' old values. So that must not come back: the
+// copies that could not be asked are owed its delete.
 func (n *Namespace[V]) invalidate(ctx context.Context, keys ...string) error {
 	sctx, cancel := settle(ctx)
 	defer cancel()
 	for {
-		l, err := n.at(sctx, time.Now())
+		g, err := n.at(sctx, time.Now())
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrNotInvalidated, err)
 		}
-		if err = l.Invalidate(sctx, keys...); !errors.Is(err, ErrClosed) {
-			return err
+		if err = g.l.Invalidate(sctx, keys...); errors.Is(err, ErrClosed) {
+			continue // the generation has changed between the two
 		}
-		// The generation has changed between the two.
+		if g.number&openly != 0 {
+			err = errors.Join(err, n.gens.Invalidate(sctx, n.name))
+		}
+		return err
 	}
 }
 

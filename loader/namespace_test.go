@@ -237,3 +237,42 @@ func TestNamespaceRefuses(t *testing.T) {
 	require.ErrorIs(t, n.InvalidateAll(t.Context()), loader.ErrClosed)
 	require.ErrorIs(t, n.Invalidate(t.Context(), "k"), loader.ErrClosed)
 }
+
+// What is written while the cache is away is not undone when the cache is back, and with it the generation before.
+func TestNamespaceAfterAnOutage(t *testing.T) {
+	for name, write := range map[string]func(n *loader.Namespace[string], o *origin) error{
+		"Put": func(n *loader.Namespace[string], _ *origin) error { return n.Put(context.Background(), "k", "new") },
+		"Invalidate": func(n *loader.Namespace[string], o *origin) error {
+			o.set("k", "new")
+			return n.Invalidate(context.Background(), "k")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, o := fakecache.New(2), newOrigin("k", "old")
+				n, other := namespace(t, c, o, loader.NamespaceConfig{Name: "ns"}), namespace(t, c, o, loader.NamespaceConfig{Name: "ns"})
+				get := func(n *loader.Namespace[string], want string) {
+					t.Helper()
+					v, err := n.Get(t.Context(), "k")
+					require.NoError(t, err)
+					require.Equal(t, want, v)
+				}
+				get(n, "old")
+				get(other, "old")
+				c.SetDown(0, true)
+				c.SetDown(1, true)
+				require.NoError(t, write(n, o))
+				get(n, "new")
+				c.SetDown(0, false)
+				c.SetDown(1, false)
+				time.Sleep(2 * time.Second)
+				get(n, "new")
+				get(other, "new")
+				loads := o.loads.Load()
+				require.NoError(t, n.Invalidate(t.Context(), "other"))
+				get(n, "new")
+				require.Equal(t, loads, o.loads.Load(), "a write while the cache answers ends no generation")
+			})
+		})
+	}
+}
