@@ -133,12 +133,12 @@ func (l *Loader[V]) admit(ctx context.Context, keys int) error {
 		q, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	var err error
-	if l.doors.rate != nil {
-		err = l.doors.rate.Wait(q)
-	}
-	if err == nil {
-		err = l.doors.enter(q)
+	// The slot first: who had its turn by the rate and waits for a slot then would begin with all the others who do.
+	err := l.doors.enter(q)
+	if err == nil && l.doors.rate != nil {
+		if err = l.doors.rate.Wait(q); err != nil {
+			l.doors.skip()
+		}
 	}
 	if err == nil {
 		l.doors.budget.earn()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -111,4 +112,30 @@ func TestRetryBudget(t *testing.T) {
 			require.Equal(t, 100+l.Counters().Seconds, l.Counters().Loads)
 		})
 	}
+}
+
+// Loads that had to wait for a slot, behind an origin that hung, begin no faster than Rate allows either.
+func TestRateBehindSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin()
+		well := make(chan struct{})
+		var begun atomic.Int64
+		o.hook = func(string) error { begun.Add(1); <-well; return nil }
+		l := open(t, fakecache.New(1), o, func(c *loader.Config[string]) {
+			c.MaxLoads, c.LoadTimeout = 5, time.Minute
+			c.Origin = loader.Origin{Rate: 10, Burst: 2}
+		})
+		for i := range 100 {
+			go func() { _, _ = l.Get(t.Context(), fmt.Sprint("k", i)) }()
+		}
+		time.Sleep(10 * time.Second)
+		require.EqualValues(t, 5, begun.Load(), "the slots are taken")
+		close(well)
+		synctest.Wait()
+		require.LessOrEqual(t, begun.Load(), int64(5+2), "Burst")
+		time.Sleep(time.Second)
+		require.InDelta(t, 5+2+10, begun.Load(), 1, "Burst, and Rate for a second")
+		time.Sleep(10 * time.Second)
+		require.EqualValues(t, 100, begun.Load())
+	})
 }
