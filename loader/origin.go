@@ -124,6 +124,13 @@ func (b *budget) spend() bool {
 	return true
 }
 
+// spare gives back what a load that did not begin has spent.
+func (b *budget) spare() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.saved = min(b.saved+1, budgetMost)
+}
+
 // admit waits for the turn of a load of so many keys.
 func (l *Loader[V]) admit(ctx context.Context, keys int) error {
 	began := time.Now()
@@ -156,20 +163,26 @@ func (l *Loader[V]) admit(ctx context.Context, keys int) error {
 
 // admitSecond is whether a second load may begin now.
 func (l *Loader[V]) admitSecond() bool {
-	return l.doors.tryPass(l.doors.budget.spend)
+	b := &l.doors.budget
+	if !b.spend() {
+		return false
+	}
+	if l.doors.tryPass() {
+		return true
+	}
+	b.spare()
+	return false
 }
 
 // admitSpare is whether a load that nobody waits for may begin now.
-func (l *Loader[V]) admitSpare() bool {
-	return l.doors.tryPass(func() bool { return true })
-}
+func (l *Loader[V]) admitSpare() bool { return l.doors.tryPass() }
 
-// tryPass passes the doors without waiting, if may agrees.
-func (d *doors) tryPass(may func() bool) bool {
+// tryPass passes the doors without waiting.
+func (d *doors) tryPass() bool {
 	if !d.tryEnter() {
 		return false
 	}
-	if may() && (d.rate == nil || d.rate.Allow()) {
+	if d.rate == nil || d.rate.Allow() {
 		return true
 	}
 	d.skip()

@@ -139,3 +139,22 @@ func TestRateBehindSlots(t *testing.T) {
 		require.EqualValues(t, 100, begun.Load())
 	})
 }
+
+// A second load that Rate does not let begin takes nothing of the budget.
+func TestRateSparesTheRetryBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, fakecache.New(1), newOrigin(), func(c *loader.Config[string]) {
+			c.Load = func(ctx context.Context, _ string) (string, error) { return "", hang(ctx) }
+			c.LoadTimeout = 2 * time.Second
+			c.Origin = loader.Origin{SecondAfter: 100 * time.Millisecond, Rate: 1, Burst: 30, RetryBudget: 0.01}
+		})
+		for i := range 30 {
+			go func() { _, _ = l.Get(t.Context(), fmt.Sprint("k", i)) }()
+		}
+		time.Sleep(time.Minute)
+		require.Zero(t, l.Counters().Seconds, "the rate was spent")
+		_, err := l.Get(t.Context(), "k")
+		require.ErrorIs(t, err, loader.ErrLoadTimeout)
+		require.EqualValues(t, 1, l.Counters().Seconds)
+	})
+}
