@@ -155,7 +155,8 @@ func (l *Loader[V]) admit(ctx context.Context, keys int) error {
 	if h := l.cfg.Hooks.Shed; h != nil {
 		h(keys, time.Since(began))
 	}
-	if ctx.Err() != nil {
+	// Rate sheds at once what would have to wait for too long.
+	if d := l.cfg.Origin.QueueWait; ctx.Err() != nil || d == 0 || d >= l.cfg.LoadTimeout {
 		return fmt.Errorf("%w: %w", ErrOriginBusy, ErrLoadTimeout)
 	}
 	return ErrOriginBusy

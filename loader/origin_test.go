@@ -2,6 +2,7 @@ package loader_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"sync/atomic"
@@ -157,4 +158,23 @@ func TestRateSparesTheRetryBudget(t *testing.T) {
 		require.ErrorIs(t, err, loader.ErrLoadTimeout)
 		require.EqualValues(t, 1, l.Counters().Seconds)
 	})
+}
+
+// A load whose turn by Rate would come behind its LoadTimeout is one that ran out of that, though it is shed at once.
+func TestRateBehindLoadTimeout(t *testing.T) {
+	for _, queueWait := range []time.Duration{0, time.Second, 2 * time.Second, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			l := open(t, fakecache.New(1), newOrigin("a", "1", "b", "1"), func(c *loader.Config[string]) {
+				c.LoadTimeout = 2 * time.Second
+				c.Origin = loader.Origin{Rate: 0.1, QueueWait: queueWait}
+			})
+			_, err := l.Get(t.Context(), "a")
+			require.NoError(t, err)
+			began := time.Now()
+			_, err = l.Get(t.Context(), "b")
+			require.ErrorIs(t, err, loader.ErrOriginBusy)
+			require.Equal(t, queueWait != time.Second, errors.Is(err, loader.ErrLoadTimeout), "QueueWait %v", queueWait)
+			require.Zero(t, time.Since(began))
+		})
+	}
 }
