@@ -30,7 +30,9 @@ type backlog struct {
 	refuse  context.CancelFunc // ends closing: nobody waits for room any more
 	keys    *semaphore.Weighted
 	bytes   *semaphore.Weighted
-	most    int64 // what bytes has in all
+	most    int64 // how many bytes may be pending
+	// What an earlier process left may be more than may be pending. The semaphores have room for it, and that much is not given back.
+	overKeys, overBytes atomic.Int64
 
 	mu      sync.Mutex // guards what follows and the entries; a leaf
 	wake    *sync.Cond // ready has something and nobody lingers, or stopped is set
@@ -82,17 +84,18 @@ type pending struct {
 }
 
 func newBacklog(keys int, bytes int64, replay []Record) *backlog {
-	size := int64(0)
+	size, number := int64(0), int64(len(replay))
 	for _, r := range replay {
 		size += cost(r)
 	}
 	// What an earlier process left may be more than this one allows: then nothing is let
 	// in before enough of it has gone.
 	b := &backlog{
-		keys: semaphore.NewWeighted(int64(max(keys, len(replay)))), most: max(bytes, size),
+		keys: semaphore.NewWeighted(max(int64(keys), number)), bytes: semaphore.NewWeighted(max(bytes, size)), most: bytes,
 		entries: make(map[string]*entry), open: make(map[uint64]int), ended: make(chan struct{}),
 	}
-	b.bytes = semaphore.NewWeighted(b.most)
+	b.overKeys.Store(max(number-int64(keys), 0))
+	b.overBytes.Store(max(size-bytes, 0))
 	b.closing, b.refuse = context.WithCancel(context.Background())
 	b.wake, b.full = sync.NewCond(&b.mu), sync.NewCond(&b.mu)
 	b.stats.Replayed = uint64(len(replay))
@@ -142,8 +145,18 @@ func (b *backlog) room(ctx context.Context, keys, bytes int64) (int64, error) {
 
 // free gives back the room of one write.
 func (b *backlog) free(bytes int64) {
-	b.bytes.Release(bytes)
-	b.keys.Release(1)
+	b.bytes.Release(lessOver(&b.overBytes, bytes))
+	b.keys.Release(lessOver(&b.overKeys, 1))
+}
+
+// lessOver is what is left of n when what is over has been taken from it.
+func lessOver(over *atomic.Int64, n int64) int64 {
+	for {
+		o := over.Load()
+		if o == 0 || over.CompareAndSwap(o, o-min(o, n)) {
+			return n - min(o, n)
+		}
+	}
 }
 
 // hold returns the entry of key, which stays until letGo.
