@@ -233,11 +233,13 @@ func (j *Journal) Forget(rec loader.Record) {
 }
 
 // Settle implements loader.Settler: it returns when what was forgotten of key is struck out on the disk, at once if that has been done. It fails
-// if the journal has failed before it was, or is closed.
+// if the journal has failed before it was, or with a record of the key, or is closed.
 func (j *Journal) Settle(key string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !j.forgotten[key] && !j.going[key] {
+	// After a failure a record that was refused may be there at the next start, and the one whose place it would have taken.
+	mayBe := j.failed != nil && j.live[key] != 0
+	if !j.forgotten[key] && !j.going[key] && !mayBe {
 		return nil
 	}
 	if err := j.refuses(); err != nil {

@@ -118,3 +118,32 @@ func TestSettleOnAFailedDisk(t *testing.T) {
 	require.Error(t, j.Close())
 	require.ErrorIs(t, j.Settle("a"), ErrClosed)
 }
+
+// A key one of whose records a failed commit had is refused, too: that record may come back, or the one whose place it would have taken,
+// even if that has been at the origin.
+func TestSettleAfterARefusedRecord(t *testing.T) {
+	for name, before := range map[string][]string{"an older one": {"k"}, "no older one": nil} {
+		t.Run(name, func(t *testing.T) {
+			j, f, path := openFaulty(t)
+			var older []loader.Record
+			for _, key := range before {
+				older = one(key)
+				require.NoError(t, j.Append(older))
+			}
+			f.mu.Lock()
+			f.after = errors.New("input/output error")
+			if older != nil {
+				f.before = f.after
+			}
+			f.mu.Unlock()
+			require.Error(t, j.Append(one("k")))
+			if older != nil {
+				j.Forget(older[0])
+			}
+			require.True(t, copyOf(t, path)["k"], "or this test would see nothing")
+			require.ErrorContains(t, j.Settle("k"), path)
+			require.NoError(t, j.Settle("other"))
+			require.Error(t, j.Close())
+		})
+	}
+}
