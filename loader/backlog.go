@@ -39,7 +39,8 @@ type backlog struct {
 	full    *sync.Cond // who lingers has waited enough
 	linger  lingering
 	entries map[string]*entry
-	ready   []*entry // in order of arrival
+	ready   []*entry          // in order of arrival
+	parked  map[string]Record // left in the journal to the next start; without their values
 	stopped bool
 
 	// For Flush: round is the number of Flush calls so far, open counts the writes by the

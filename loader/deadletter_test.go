@@ -1,7 +1,10 @@
 package loader_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/memherd/memherd/loader"
 	"github.com/memherd/memherd/loader/internal/fakecache"
+	"github.com/memherd/memherd/loader/journal"
 )
 
 // A DeadLetter that panics or exits has not said that a write may go: it is kept, and tried again.
@@ -122,4 +126,60 @@ func TestTheCopiesComeBeforeAQueuedKey(t *testing.T) {
 		require.Equal(t, []string{"0", "2"}, stored)
 		mustGet(t, l, "2")
 	})
+}
+
+// A write that waits for the next start does not undo a later one of its key by another policy then, and is not lost to one that failed.
+func TestParkedBehindALaterWrite(t *testing.T) {
+	around := loader.WriteOptions{Policy: loader.WriteAround}
+	through := loader.WriteOptions{Policy: loader.WriteThrough}
+	for name, write := range map[string]func(l *loader.Loader[string]) error{
+		"around":  func(l *loader.Loader[string]) error { return l.PutWith(context.Background(), "k", "2", around) },
+		"through": func(l *loader.Loader[string]) error { return l.PutWith(context.Background(), "k", "2", through) },
+		"back":    func(l *loader.Loader[string]) error { return l.Put(context.Background(), "k", "2") },
+		"many": func(l *loader.Loader[string]) error {
+			return l.PutMultiWith(context.Background(), map[string]string{"k": "2", "other": "2"}, around)
+		},
+		"delete": func(l *loader.Loader[string]) error { return l.DeleteWith(context.Background(), "k", around) },
+		"failed": func(l *loader.Loader[string]) error {
+			if err := l.PutWith(context.Background(), "k", "fails", around); !errors.Is(err, errOrigin) {
+				return fmt.Errorf("the origin's error is missing: %w", err)
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, o := t.TempDir(), newOrigin("k", "0")
+			run := func(codec loader.Codec[string], do func(l *loader.Loader[string])) {
+				j, err := journal.Open(filepath.Join(dir, "j"))
+				require.NoError(t, err)
+				l := open(t, fakecache.New(2), o, writeBack(j, noDrain), func(c *loader.Config[string]) { c.Codec = codec })
+				do(l)
+				die(t, l)
+				require.NoError(t, j.Close())
+			}
+			down := breaks(o)
+			run(loader.String{}, func(l *loader.Loader[string]) { require.NoError(t, l.Put(t.Context(), "k", "1")) })
+			down.end()
+			run(loader.JSON[string]{}, func(l *loader.Loader[string]) { // which can't read it
+				require.NoError(t, l.Flush(t.Context()))
+				require.EqualValues(t, 1, l.Counters().Back.Parked)
+				o.onStore = func(_, v string) error {
+					if v == "fails" {
+						return errOrigin
+					}
+					return nil
+				}
+				require.NoError(t, write(l))
+				require.NoError(t, l.Flush(t.Context()))
+			})
+			want, ok := o.rows["k"]
+			if name == "failed" {
+				want = "1"
+			}
+			run(loader.String{}, func(l *loader.Loader[string]) { require.NoError(t, l.Flush(t.Context())) })
+			have, has := o.rows["k"]
+			require.Equal(t, want, have)
+			require.Equal(t, ok, has)
+		})
+	}
 }

@@ -281,6 +281,21 @@ func (l *Loader[V]) park(j job) {
 	defer func() { <-j.e.copies }()
 	if l.back.isNewest(j) {
 		_ = l.invalidate(l.back.ctx, j.p.rec.Key)
+		l.back.park(j.p.rec)
 	}
 	l.back.finish(j)
+}
+
+// unpark has the journal forget what is parked of a key: the origin has a later write of it by another policy, which the next start
+// must not undo. (One by WriteBack takes its place in the journal.)
+func (l *Loader[V]) unpark(full string) error {
+	if l.back == nil {
+		return nil
+	}
+	rec, ok := l.back.unpark(full)
+	if !ok {
+		return nil
+	}
+	l.cfg.Back.Journal.Forget(rec)
+	return l.settleJournal(full)
 }

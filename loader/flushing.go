@@ -128,6 +128,25 @@ func (b *backlog) await(ctx context.Context, key string) error {
 	}
 }
 
+// park keeps a write that this process has given up and the next one is to have.
+func (b *backlog) park(rec Record) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.parked == nil {
+		b.parked = make(map[string]Record)
+	}
+	b.parked[rec.Key] = Record{Key: rec.Key, Deleted: rec.Deleted, Version: rec.Version} // its value is the journal's
+}
+
+// unpark returns what is parked of key, once.
+func (b *backlog) unpark(key string) (rec Record, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rec, ok = b.parked[key]
+	delete(b.parked, key)
+	return rec, ok
+}
+
 // stop makes take return nothing from now on.
 func (b *backlog) stop() {
 	b.mu.Lock()

@@ -105,6 +105,11 @@ func (l *Loader[V]) afterBack(ctx context.Context, full string) error {
 		return err
 	}
 	// A crash must not bring the older write back behind the one that is to be made now.
+	return l.settleJournal(full)
+}
+
+// settleJournal returns when what the journal was told to forget of a key will not come back.
+func (l *Loader[V]) settleJournal(full string) error {
 	if s, ok := l.cfg.Back.Journal.(Settler); ok {
 		if err := s.Settle(full); err != nil {
 			return fmt.Errorf("%w: %w", ErrJournal, err)
@@ -215,7 +220,9 @@ func (l *Loader[V]) writeOrigin(ctx context.Context, full string, fn func() erro
 			err = errors.Join(err, ierr)
 		}
 	}()
-	err = fn()
+	if err = fn(); err == nil {
+		err = l.unpark(full)
+	}
 	written = err == nil
 	return err
 }

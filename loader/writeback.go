@@ -98,8 +98,8 @@ type Verdict uint8
 const (
 	// KeepWrite keeps it in the journal. One that the origin refused is tried again after
 	// MaxBackoff, and comes to DeadLetter again after another MaxAttempts failures; one
-	// that is too old or unreadable waits for the next start, and this process goes on
-	// as if it were not there.
+	// that is too old or unreadable waits for the next start, unless its key is written again
+	// meanwhile, and this process goes on as if it were not there.
 	KeepWrite Verdict = iota
 	// DropWrite strikes it out: the caller of DeadLetter has seen to it. The key is
 	// deleted from the cache.
