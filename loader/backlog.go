@@ -194,7 +194,9 @@ func (b *backlog) publish(e *entry, p *pending) {
 		// Its round ends with the worker's work: see finish and giveUp.
 		b.free(old.cost)
 	default:
-		b.stats.Coalesced++
+		if !old.stored {
+			b.stats.Coalesced++
+		}
 		b.free(old.cost)
 		b.leave(old.round)
 		p.round = old.round // a Flush that waits for old waits for p instead

@@ -34,7 +34,9 @@ func (b *backlog) giveUp(j job, pause time.Duration) {
 	e := j.e
 	e.hand = nil
 	if e.newest != j.p {
-		b.stats.Coalesced++
+		if !j.p.stored {
+			b.stats.Coalesced++
+		}
 		b.leave(j.p.round)
 		if n := e.newest; n.round > j.p.round {
 			b.open[j.p.round]++
