@@ -37,7 +37,7 @@ func (l *Loader[V]) journal(ctx context.Context, recs []Record) error {
 		return err
 	}
 	if err != nil {
-		b.tally(func(c *BackCounters) { c.Full++ })
+		b.tally(func(c *BackCounters) { c.Full += uint64(len(recs)) })
 		return fmt.Errorf("%w: %w", ErrBacklogFull, err)
 	}
 	jobs := make([]job, len(recs))

@@ -222,3 +222,20 @@ func TestOtherPoliciesComeAfterWriteBack(t *testing.T) {
 		})
 	}
 }
+
+// Of many writes that find no room each is counted.
+func TestPutMultiFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin()
+		down := breaks(o)
+		l := open(t, fakecache.New(1), o, writeBack(newMemJournal(), func(b *loader.BackConfig[string]) { b.MaxPending = 3 }))
+		require.NoError(t, l.Put(t.Context(), "k", "v"))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, l.PutMulti(ctx, map[string]string{"a": "1", "b": "1", "c": "1"}), loader.ErrBacklogFull)
+		n := l.Counters()
+		require.EqualValues(t, 3, n.PutErrors)
+		require.EqualValues(t, 3, n.Back.Full)
+		down.end()
+	})
+}
