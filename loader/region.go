@@ -29,7 +29,7 @@ const DefaultMarkerTTL = 10 * time.Second
 // their Invalidate has come. Then the replica's value is cached, old, until its TTL or the
 // next Invalidate, which a consumer of the replica's change log should call anyway.
 //
-// It costs a write two round trips more, and a load one, or two with several copies; of a
+// It costs a write two round trips more, four if it takes longer than a second, and a load one, or two with several copies; of a
 // LoadMany the keys with a marker are loaded one by one, which counts as a part of it. Keys that begin with "marker:" are refused.
 type RegionConfig[V any] struct {
 	// LoadMaster is Config.Load from the master. Nil: there are no markers.
@@ -48,6 +48,8 @@ const (
 	// markerTries is how often a write tries: readers and writers of one key's marker
 	// that come in between make it miss.
 	markerTries = 20
+	// quickWrite is how long a write may take before its marker is set once more behind it.
+	quickWrite = time.Second
 )
 
 func (c RegionConfig[V]) withDefaults() (RegionConfig[V], error) {
@@ -59,6 +61,7 @@ func (c RegionConfig[V]) withDefaults() (RegionConfig[V], error) {
 	case c.MarkerTTL == 0:
 		c.MarkerTTL = DefaultMarkerTTL
 	}
+	c.MarkerTTL = min(c.MarkerTTL, mostTimeout) // sums of it must not overflow
 	return c, nil
 }
 
@@ -93,37 +96,55 @@ func (l *Loader[V]) startRegion() {
 	l.cfg.LoadMany = l.loadManyMarked(load, master, l.cfg.LoadMany)
 	if store := l.cfg.Store; store != nil {
 		l.cfg.Store = func(ctx context.Context, key string, v V) error {
-			if err := l.mark(ctx, key); err != nil {
-				return err
-			}
-			return store(ctx, key, v)
+			return l.between(ctx, []string{key}, func() error { return store(ctx, key, v) })
 		}
 	}
 	if remove := l.cfg.Remove; remove != nil {
 		l.cfg.Remove = func(ctx context.Context, key string) error {
-			if err := l.mark(ctx, key); err != nil {
-				return err
-			}
-			return remove(ctx, key)
+			return l.between(ctx, []string{key}, func() error { return remove(ctx, key) })
 		}
 	}
 	if many := l.cfg.Back.StoreMany; many != nil {
 		l.cfg.Back.StoreMany = func(ctx context.Context, writes []Write[V]) error {
-			errs := make([]error, len(writes))
-			each(len(writes), func(i int) { errs[i] = l.mark(ctx, writes[i].Key) })
-			if err := errors.Join(errs...); err != nil {
-				return err
+			keys := make([]string, len(writes))
+			for i, w := range writes {
+				keys[i] = w.Key
 			}
-			return many(ctx, writes)
+			return l.between(ctx, keys, func() error { return many(ctx, writes) })
 		}
 	}
+}
+
+// between sets the markers of keys, calls write, and sets them again if that took so long that they may end too soon. Whether it failed
+// does not matter: the master may have it.
+func (l *Loader[V]) between(ctx context.Context, keys []string, write func() error) error {
+	ttl := l.cfg.Region.MarkerTTL
+	if err := l.markAll(ctx, keys, ttl+quickWrite); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoMarker, err)
+	}
+	began := time.Now()
+	err := write()
+	if time.Since(began) > quickWrite {
+		sctx, cancel := settle(ctx)
+		defer cancel()
+		if merr := l.markAll(sctx, keys, ttl); merr != nil {
+			err = errors.Join(err, fmt.Errorf("memherd: the marker could not be set again behind a slow write: %w", merr))
+		}
+	}
+	return err
+}
+
+func (l *Loader[V]) markAll(ctx context.Context, keys []string, ttl time.Duration) error {
+	errs := make([]error, len(keys))
+	each(len(keys), func(i int) { errs[i] = l.mark(ctx, keys[i], ttl) })
+	return errors.Join(errs...)
 }
 
 func (l *Loader[V]) markerOf(key string) string { return l.cfg.Prefix + markerPrefix + key }
 
 // mark sets the key's marker on every copy. A fill under tokens that somebody else has
 // voided deletes the marker, so it is tried again until one has stood.
-func (l *Loader[V]) mark(ctx context.Context, key string) error {
+func (l *Loader[V]) mark(ctx context.Context, key string, ttl time.Duration) error {
 	marker := l.markerOf(key)
 	b := newEnvelope(kindAbsent, time.Now(), life{}, 0)
 	sealEnvelope(b, marker)
@@ -131,7 +152,7 @@ func (l *Loader[V]) mark(ctx context.Context, key string) error {
 	for range markerTries {
 		var lease item.Lease
 		if lease, err = l.cache.LeaseWrite(ctx, marker); err == nil {
-			_, err = l.cache.Fill(ctx, lease, item.Item{Key: marker, Value: b, TTL: l.cfg.Region.MarkerTTL})
+			_, err = l.cache.Fill(ctx, lease, item.Item{Key: marker, Value: b, TTL: ttl})
 		}
 		if err == nil {
 			return nil
@@ -140,7 +161,7 @@ func (l *Loader[V]) mark(ctx context.Context, key string) error {
 			break
 		}
 	}
-	return fmt.Errorf("%w: %w", ErrNoMarker, err)
+	return err
 }
 
 // marked reports whether a load of key must read the master. What it does not know it

@@ -201,3 +201,28 @@ func TestRegionConfig(t *testing.T) {
 	require.ErrorIs(t, l.Put(t.Context(), strings.Repeat("k", 242), "v"), item.ErrMalformedKey, "the marker has a key, too")
 	require.ErrorIs(t, l.Put(t.Context(), "marker:k", "v"), item.ErrMalformedKey)
 }
+
+// The marker lasts for MarkerTTL after the write, however long the write took.
+func TestRegionMarkerOfASlowWrite(t *testing.T) {
+	allPolicies(t, func(t *testing.T, p loader.WritePolicy) {
+		synctest.Test(t, func(t *testing.T) {
+			c, r := fakecache.New(2), newLagging(3*time.Second, "k", "old", "other", "old")
+			r.onStore = func(string, string) error { time.Sleep(9 * time.Second); return nil }
+			a, b := r.open(t, c, true, p), r.open(t, c, true, p)
+			mustGet(t, b, "old")
+			require.NoError(t, a.Put(t.Context(), "k", "new"))
+			require.NoError(t, a.Flush(t.Context()))
+			for i := range 2 {
+				c.Evict(i, "p:k")
+			}
+			mustGet(t, b, "new")
+			require.Equal(t, 1, r.masters)
+			time.Sleep(6 * time.Second)
+			for i := range 2 {
+				c.Evict(i, "p:k")
+			}
+			mustGet(t, b, "new")
+			require.Equal(t, 1, r.masters, "from the replica")
+		})
+	})
+}
