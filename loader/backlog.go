@@ -119,11 +119,8 @@ func cost(r Record) int64 { return int64(len(r.Key) + len(r.Value) + 200) }
 // for bytes; who has those waits for nothing but the journal, so nobody waits for ever.
 func (b *backlog) room(ctx context.Context, keys, bytes int64) (int64, error) {
 	bytes = min(bytes, b.most)
-	if b.keys.TryAcquire(keys) {
-		if b.bytes.TryAcquire(bytes) {
-			return bytes, nil
-		}
-		b.keys.Release(keys)
+	if b.tryRoom(keys, bytes) {
+		return bytes, nil
 	}
 	callers := ctx
 	ctx, cancel := context.WithCancel(ctx)
@@ -142,6 +139,18 @@ func (b *backlog) room(ctx context.Context, keys, bytes int64) (int64, error) {
 		return 0, err
 	}
 	return 0, ErrClosed
+}
+
+// tryRoom is room that does not wait.
+func (b *backlog) tryRoom(keys, bytes int64) bool {
+	if !b.keys.TryAcquire(keys) {
+		return false
+	}
+	if !b.bytes.TryAcquire(bytes) {
+		b.keys.Release(keys)
+		return false
+	}
+	return true
 }
 
 // free gives back the room of one write.

@@ -40,6 +40,12 @@ func (l *Loader[V]) journal(ctx context.Context, recs []Record) error {
 		b.tally(func(c *BackCounters) { c.Full += uint64(len(recs)) })
 		return fmt.Errorf("%w: %w", ErrBacklogFull, err)
 	}
+	return l.journalIn(ctx, recs, bytes)
+}
+
+// journalIn is journal with the room for recs, of so many bytes.
+func (l *Loader[V]) journalIn(ctx context.Context, recs []Record, bytes int64) error {
+	b := l.back
 	jobs := make([]job, len(recs))
 	for i, r := range recs {
 		p := &pending{cost: min(cost(r), bytes)} // less than its cost only if it is alone

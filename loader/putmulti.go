@@ -26,7 +26,7 @@ func (e KeyErrors) Unwrap() []error { return slices.Collect(maps.Values(e)) }
 
 // PutMulti is Put for each key and value, by the loader's policy, and shares the work:
 // with WriteAround the deletes go out together, with WriteBack all are in one commit of the
-// journal. Up to 64 keys are worked on at once, so Store is called that often at once. It is
+// journal, if there is room for all (Back.MaxPending). Up to 64 keys are worked on at once, so Store is called that often at once. It is
 // not atomic: some keys may be written and others not; the error is a KeyErrors then.
 // All keys are checked before the first is written.
 func (l *Loader[V]) PutMulti(ctx context.Context, values map[string]V) error {
@@ -132,16 +132,6 @@ func (l *Loader[V]) putBackMany(ctx context.Context, keys, full []string, values
 	var recs []Record
 	var at []int
 	var bytes int64
-	write := func() {
-		if len(recs) == 0 {
-			return
-		}
-		err := l.journal(ctx, recs)
-		for _, i := range at {
-			errs[i] = err
-		}
-		recs, at, bytes = nil, nil, 0
-	}
 	for i, key := range keys {
 		data, err := l.encodeData(values[key])
 		if err != nil {
@@ -150,10 +140,36 @@ func (l *Loader[V]) putBackMany(ctx context.Context, keys, full []string, values
 		}
 		rec := Record{Key: full[i], Value: data}
 		if len(recs) == min(l.cfg.Back.MaxPending, invalidateBatch) || len(recs) > 0 && bytes+cost(rec) > l.back.most {
-			write()
+			l.journalSome(ctx, recs, at, errs)
+			recs, at, bytes = nil, nil, 0
 		}
 		recs, at = append(recs, rec), append(at, i)
 		bytes += cost(rec)
 	}
-	write()
+	l.journalSome(ctx, recs, at, errs)
+}
+
+// journalSome journals recs together if there is room for all of them, and in parts if not: as long as one write that the origin does not take
+// has some of the room, there may never be enough for all, and who waits for that lets nobody else in.
+func (l *Loader[V]) journalSome(ctx context.Context, recs []Record, at []int, errs []error) {
+	n, bytes := len(recs), int64(0)
+	for _, r := range recs {
+		bytes += cost(r)
+	}
+	var err error
+	switch {
+	case n == 0:
+		return
+	case n == 1:
+		err = l.journal(ctx, recs)
+	case l.back.tryRoom(int64(n), bytes):
+		err = l.journalIn(ctx, recs, bytes)
+	default:
+		l.journalSome(ctx, recs[:n/2], at[:n/2], errs)
+		l.journalSome(ctx, recs[n/2:], at[n/2:], errs)
+		return
+	}
+	for _, i := range at {
+		errs[i] = err
+	}
 }

@@ -229,7 +229,7 @@ func TestPutMultiFull(t *testing.T) {
 		o := newOrigin()
 		down := breaks(o)
 		l := open(t, fakecache.New(1), o, writeBack(newMemJournal(), func(b *loader.BackConfig[string]) { b.MaxPending = 3 }))
-		require.NoError(t, l.Put(t.Context(), "k", "v"))
+		require.NoError(t, l.PutMulti(t.Context(), map[string]string{"k": "v", "l": "v", "m": "v"}))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		require.ErrorIs(t, l.PutMulti(ctx, map[string]string{"a": "1", "b": "1", "c": "1"}), loader.ErrBacklogFull)
@@ -238,4 +238,44 @@ func TestPutMultiFull(t *testing.T) {
 		require.EqualValues(t, 3, n.Back.Full)
 		down.end()
 	})
+}
+
+// One write that the origin does not take, and that keeps a place in the backlog, keeps no PutMulti of MaxPending keys or more from its turn for
+// ever, nor those behind it.
+func TestPutMultiBesideAStuckWrite(t *testing.T) {
+	for name, limit := range map[string]func(*loader.BackConfig[string]){
+		"keys":  func(b *loader.BackConfig[string]) { b.MaxPending = 4 },
+		"bytes": func(b *loader.BackConfig[string]) { b.MaxPendingBytes = 900 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOrigin()
+				o.onStore = func(key, _ string) error {
+					time.Sleep(time.Millisecond)
+					if key == "stuck" {
+						return errOrigin
+					}
+					return nil
+				}
+				l := open(t, fakecache.New(1), o, writeBack(newMemJournal(), noDrain, limit))
+				require.NoError(t, l.Put(t.Context(), "stuck", "v"))
+				values := hundredValues("v")
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				single := make(chan error, 1)
+				go func() {
+					time.Sleep(time.Millisecond)
+					single <- l.Put(ctx, "single", "v")
+				}()
+				require.NoError(t, l.PutMulti(ctx, values))
+				require.NoError(t, <-single)
+				time.Sleep(time.Second)
+				o.mu.Lock()
+				defer o.mu.Unlock()
+				for key := range values {
+					require.Equal(t, "v", o.rows[key])
+				}
+			})
+		})
+	}
 }
