@@ -78,13 +78,15 @@ type pending struct {
 	round    uint64
 	told     bool // the copies have heard of it, as far as they could; guarded by backlog.mu
 	replayed bool
+	old      bool // too old to be replayed: for DeadLetter only; does not change
 	stored   bool // the origin has it, or it is not to get it: only the copies are left
 	dropped  bool // the origin refused it, or DeadLetter took it
 	untold   bool // the copies could not be told of that just now
 	tries    int
 }
 
-func newBacklog(keys int, bytes int64, replay []Record) *backlog {
+// newBacklog returns a backlog with what an earlier process left; tooOld says of which of it that it is not to reach the origin any more.
+func newBacklog(keys int, bytes int64, replay []Record, tooOld func(Record) bool) *backlog {
 	size, number := int64(0), int64(len(replay))
 	for _, r := range replay {
 		size += cost(r)
@@ -101,7 +103,7 @@ func newBacklog(keys int, bytes int64, replay []Record) *backlog {
 	b.wake, b.full = sync.NewCond(&b.mu), sync.NewCond(&b.mu)
 	b.stats.Replayed = uint64(len(replay))
 	for _, r := range replay {
-		p := &pending{rec: r, cost: cost(r), replayed: true}
+		p := &pending{rec: r, cost: cost(r), replayed: true, old: tooOld(r)}
 		b.keys.TryAcquire(1)
 		b.bytes.TryAcquire(p.cost)
 		e := b.hold(r.Key)
@@ -263,7 +265,7 @@ func (b *backlog) newest(key string) (Record, bool) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.entries[key]; e != nil && e.newest != nil {
+	if e := b.entries[key]; e != nil && e.newest != nil && !e.newest.old {
 		return e.newest.rec, true
 	}
 	return Record{}, false

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -182,4 +183,41 @@ func TestParkedBehindALaterWrite(t *testing.T) {
 			require.Equal(t, ok, has)
 		})
 	}
+}
+
+// A write that is too old to reach the origin is not read either, while it waits for DeadLetter's word: the origin may long have something newer.
+func TestATooOldWriteIsNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o, j := fakecache.New(1), newOrigin("k", "0", "young", "0"), newMemJournal()
+		breaks(o)
+		l := open(t, c, o, writeBack(j, noDrain))
+		require.NoError(t, l.Put(t.Context(), "k", "1"))
+		time.Sleep(25 * time.Hour)
+		require.NoError(t, l.Put(t.Context(), "young", "1"))
+		die(t, l)
+		o.set("k", "2")
+		word := make(chan loader.Verdict)
+		l = open(t, c, o, writeBack(j, noDrain, func(b *loader.BackConfig[string]) {
+			b.DeadLetter = func(loader.DeadWrite[string]) loader.Verdict { return <-word }
+		}))
+		synctest.Wait()
+		read := func() {
+			t.Helper()
+			mustGet(t, l, "2")
+			found, err := l.GetMulti(t.Context(), []string{"k", "young"})
+			require.NoError(t, err)
+			require.Equal(t, map[string]string{"k": "2", "young": "1"}, found)
+			v, err := l.Peek(t.Context(), "k")
+			require.NoError(t, err)
+			require.Equal(t, "2", v)
+			v, err = l.Refresh(t.Context(), "k")
+			require.NoError(t, err)
+			require.Equal(t, "2", v)
+		}
+		read()
+		word <- loader.KeepWrite
+		synctest.Wait()
+		read()
+		require.EqualValues(t, 1, l.Counters().Back.Parked)
+	})
 }

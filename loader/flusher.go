@@ -42,7 +42,7 @@ func (l *Loader[V]) startBack() error {
 	if err != nil {
 		return fmt.Errorf("memherd: loader.Config.Back.Journal: %w", err)
 	}
-	f := &flusher[V]{backlog: newBacklog(cfg.MaxPending, cfg.MaxPendingBytes, replay)}
+	f := &flusher[V]{backlog: newBacklog(cfg.MaxPending, cfg.MaxPendingBytes, replay, l.tooOld)}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	l.back = f
 	l.cfg.LoadMany = l.loadManyBack(l.cfg.Load, l.cfg.LoadMany)
@@ -147,7 +147,7 @@ func (l *Loader[V]) flushJobs(jobs []job) (took time.Duration) {
 
 // readJob returns the value to be stored, or why it must not be.
 func (l *Loader[V]) readJob(j job) (v V, err error) {
-	rec, age := j.p.rec, l.cfg.Back.MaxReplayAge
+	rec := j.p.rec
 	switch {
 	case rec.Deleted && l.cfg.Remove == nil:
 		return v, fmt.Errorf("%w: a delete, and Config.Remove is nil", ErrUnreadable)
@@ -156,10 +156,16 @@ func (l *Loader[V]) readJob(j job) (v V, err error) {
 			return v, err
 		}
 	}
-	if j.p.replayed && age > 0 && time.Since(rec.Version.Time) > age {
+	if j.p.old || j.p.replayed && l.tooOld(rec) {
 		return v, ErrTooOld
 	}
 	return v, nil
+}
+
+// tooOld reports whether a write that an earlier process left is not to reach the origin any more.
+func (l *Loader[V]) tooOld(rec Record) bool {
+	age := l.cfg.Back.MaxReplayAge
+	return age > 0 && time.Since(rec.Version.Time) > age
 }
 
 // origin makes one call of the user's on a goroutine of its own, so that one that panics

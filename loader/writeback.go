@@ -66,7 +66,7 @@ type BackConfig[V any] struct {
 	MaxAttempts int
 	// MaxReplayAge is how old a write may be that an earlier process left in the journal:
 	// an older one goes to DeadLetter instead of the origin, where much may have happened
-	// since. 0 means 24 h; any negative duration means without limit.
+	// since, and is not read. 0 means 24 h; any negative duration means without limit.
 	MaxReplayAge time.Duration
 	// DrainTimeout is how long Close goes on writing to the origin. What is left then
 	// stays in the journal for the next start. 0 means 10 s; any negative duration means
