@@ -91,7 +91,7 @@ func (n *node) agree(ctx context.Context, conn *pipe.Conn) {
 		theirs, ok := parseClaim(string(a.Value))
 		differs := ok && theirs.fingerprint != ours.fingerprint
 		insist, told := n.note(differs, time.Now())
-		if differs {
+		if differs || len(t.next) > 0 { // see returned: of what a node has missed that is in a list before any that is remembered, others tell
 			n.consult(ctx, conn)
 		}
 		if told {

@@ -61,7 +61,7 @@ func (m *membership) remember(n *node, proc *process) {
 // everybody, or was owed something under another name. all are the nodes known so far. topMu is held.
 func (c *Client) reenter(n *node, all []*node) {
 	m := &c.members
-	missed := departure{at: m.untold(n.Addr, time.Now(), c.cfg.migrationWindow())}
+	missed := departure{at: m.untold(n.Addr, len(m.next), time.Now(), c.cfg.migrationWindow())}
 	for _, known := range all {
 		switch {
 		case known.Addr != n.Addr:
@@ -82,6 +82,22 @@ func (c *Client) reenter(n *node, all []*node) {
 	}
 	if !missed.at.IsZero() {
 		c.readmitted(n, missed)
+	}
+}
+
+// returned holds the nodes of lists that are announced back from reads if they had missed something when the list was learned of. It is called
+// when this client hears of lists before those, which it did not know of when it learned of them. topMu is held.
+func (c *Client) returned() {
+	m := &c.members
+	for i, p := range m.next {
+		for _, n := range p.nodes {
+			if n.missing.Load() {
+				continue
+			}
+			if since := m.untold(n.Addr, i, p.learned, c.cfg.migrationWindow()); !since.IsZero() {
+				c.readmitted(n, departure{at: since})
+			}
+		}
 	}
 }
 

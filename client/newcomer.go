@@ -97,16 +97,18 @@ func (c *Client) inform(l listing, age time.Duration) {
 	if other && at < l.Now {
 		before = l.Lists
 	}
-	known := map[string]bool{}
-	for _, p := range append(append(slices.Clone(m.past), m.now), m.next...) {
-		known[p.print] = !other || p != m.now
+	known := func(print string, learned time.Time) bool {
+		return slices.ContainsFunc(append(slices.Clone(m.past), m.now), func(p *placement) bool { return p.print == print && !(other && p == m.now) }) ||
+			// One that is announced here may have been in force before, and come back: no client learns of a list more than half of Announce
+			// before or after another.
+			slices.ContainsFunc(m.next, func(p *placement) bool { return p.print == print && learned.After(p.learned.Add(-c.cfg.announce())) })
 	}
 	var past, next []*placement
 	var force *placement
 	var entering []func()
 	nodes, met := c.top.Load().all, len(c.top.Load().all)
 	for i, e := range before {
-		if known[e.Fingerprint] || m.forgotten.has(e.Fingerprint, ago(e.Learned), c.cfg.announce()) {
+		if known(e.Fingerprint, ago(e.Learned)) || m.forgotten.has(e.Fingerprint, ago(e.Learned), c.cfg.announce()) {
 			continue
 		}
 		p, err := c.newPlacement(e.Nodes, nodes)
@@ -164,6 +166,7 @@ func (c *Client) inform(l listing, age time.Duration) {
 	}
 	m.past = append(past, m.past...)
 	slices.SortStableFunc(m.past, func(a, b *placement) int { return cmp.Compare(a.number, b.number) })
+	c.returned()
 	if !m.running {
 		m.running = c.group.Go(c.runChanges)
 	}

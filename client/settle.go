@@ -96,10 +96,10 @@ func (f forgotten) has(print string, learned time.Time, announce time.Duration) 
 
 // untold is since when other clients may not tell what is at an address any more what changes, the zero time if
 // all do, or it has never been in the fleet: it is in a list that is in force or announced, or every client's window is open. A client that
-// learned of everything half of Announce sooner may have closed its own.
-func (m *membership) untold(addr string, now time.Time, window time.Duration) (since time.Time) {
+// learned of everything half of Announce sooner may have closed its own. Of what is announced the first lists count.
+func (m *membership) untold(addr string, announced int, now time.Time, window time.Duration) (since time.Time) {
 	there := func(n *node) bool { return n.Addr == addr }
-	for _, p := range append([]*placement{m.now}, m.next...) {
+	for _, p := range append([]*placement{m.now}, m.next[:announced]...) {
 		if slices.ContainsFunc(p.nodes, there) {
 			return time.Time{}
 		}
