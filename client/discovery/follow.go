@@ -64,7 +64,7 @@ func newFollower(fleet Fleet, src Source, cfg Config) *Follower {
 		members: members{trusted: cfg.trusts(src), removeAfter: cfg.RemoveAfter, absent: map[string]int{}, released: map[string]bool{}},
 	}
 	for _, s := range fleet.Nodes() {
-		if s.Leaving {
+		if s.Leaving || s.Gutter {
 			continue
 		}
 		f.members.list = append(f.members.list, s.Node)

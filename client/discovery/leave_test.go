@@ -105,3 +105,34 @@ func nodesLeave(t *testing.T, used bool) {
 	require.False(t, slices.Contains(fleet(), "works"))
 	network.Partition("hung:11211", false)
 }
+
+// TestGutterNodesAreNoMembers: gutter nodes stay beside the fleet that is followed, whatever its source says of it.
+func TestGutterNodesAreNoMembers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := nodeserver.NewMemNetwork()
+		for _, name := range []string{"a", "b", "spare"} {
+			s, err := nodeserver.Start(nodeserver.Config{Network: network, Addr: name + ":11211"})
+			require.NoError(t, err)
+			defer s.Close()
+		}
+		src := &told{}
+		src.say("a")
+		c, f, err := discovery.NewClient(t.Context(), client.Config{DialContext: network.DialContext, Gutter: ring.Addrs("spare")}, src, discovery.Config{})
+		require.NoError(t, err)
+		defer c.Close()
+		defer f.Close()
+		time.Sleep(2 * discovery.DefaultInterval)
+		synctest.Wait()
+		require.NoError(t, f.State().Err, "nothing is missing")
+		src.say("a", "b")
+		time.Sleep(10 * discovery.DefaultInterval)
+		synctest.Wait()
+		var members []string
+		for _, s := range c.Nodes() {
+			if !s.Gutter {
+				members = append(members, s.Node.Name)
+			}
+		}
+		require.Equal(t, []string{"a", "b"}, members)
+	})
+}
