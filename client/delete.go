@@ -47,6 +47,7 @@ func deleteRequest(key string) memproto.Request {
 // passed all of them. One that took longer is repeated: it may have passed the copy before
 // its token was taken, and the source after that was read (rule 4).
 func (c *Client) deleteKey(ctx context.Context, op, key string, hash uint64) (item.Outcome, error) {
+	found := false
 	for try := 0; ; try++ {
 		var mem [maxCopies]*node
 		var groups [2][]*node
@@ -55,6 +56,8 @@ func (c *Client) deleteKey(ctx context.Context, op, key string, hash uint64) (it
 		began := time.Now()
 		c.tellSpare(ctx, op, hash, key)
 		out, err := c.deleteOnce(ctx, op, key, stages)
+		found = found || out.Found
+		out.Found = found
 		late := len(stages) > 1 && time.Since(began) > hold
 		if !late && c.top.Load().same(t) || try == maxRepeats || ctx.Err() != nil {
 			return out, err
@@ -156,7 +159,9 @@ func (d *batchDelete) run(ctx context.Context) {
 		stages := d.stages()
 		began := time.Now()
 		d.began = began
-		clear(d.outcomes)
+		for i, o := range d.outcomes {
+			d.outcomes[i] = item.Outcome{Found: o.Found}
+		}
 		for _, ts := range stages {
 			d.send(ctx, ts)
 		}

@@ -98,3 +98,33 @@ func TestRule4GetMultiBesideAStub(t *testing.T) {
 		require.Len(t, found, 1)
 	})
 }
+
+// A delete that is made twice, because it was slow, has found what its first time took away.
+func TestRule4ADeleteMadeTwiceTellsWhatItFound(t *testing.T) {
+	for name, del := range map[string]func(c *client.Client) (client.Outcome, error){
+		"Delete": func(c *client.Client) (client.Outcome, error) { return c.Delete(context.Background(), "k") },
+		"DeleteMulti": func(c *client.Client) (client.Outcome, error) {
+			out, err := c.DeleteMulti(context.Background(), []string{"k"})
+			return out[0], err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 2)
+				c := l.client(client.Config{ReplicationFactor: 2, Timeout: 5 * time.Second})
+				defer l.closeAll(c)
+				set(t, c, "k", "v")
+				owner := l.placed(2, "k")[0]
+				l.decide(func(node string, r *memproto.Request) nodeserver.Verdict {
+					if r.Cmd == memproto.CmdMetaDelete && node == owner {
+						return nodeserver.Verdict{Delay: 1500 * time.Millisecond}
+					}
+					return nodeserver.Verdict{}
+				})
+				out, err := del(c)
+				require.NoError(t, err)
+				require.Equal(t, client.Outcome{Copies: 2, Confirmed: 2, Found: true}, out)
+			})
+		})
+	}
+}
