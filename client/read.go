@@ -259,6 +259,11 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 		return item.Item{}, c.readFailed(asOwnerDown(err))
 	}
 	defer f.call.Free()
+	if c.cold.nodes.Load() > 0 && t.tainted(hash, key, n) { // see trusted
+		f.call.SettleKey = key
+		lateRead{}.Settle(f.conn, f.call)
+		return item.Item{}, c.readFailed(errNothing)
+	}
 	if f.call.Resp.Flags.Has(memproto.FlagW) {
 		c.handBack(ctx, &f, &f.call.Answer, key)
 	}

@@ -126,12 +126,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		c.counters.errors.Add(1)
 		return nil, w.out, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: err}
 	}
-	k := owner.newCall()
-	k.Req, k.Under = req, v.Life
-	if ctx.Done() != nil {
-		k.Settler, k.SettleKey = lateRMW{}, key
-	}
-	f := owner.launchRead(ctx, op, k)
+	f := c.launchRMW(ctx, op, t, hash, key, copies, &req, v.Life)
 	left, err := f.wait(ctx)
 	if left {
 		owner.debt.Flight(key, 1)
@@ -167,6 +162,38 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		again.strays(ctx, after)
 	}
 	return f.call, w.out, nil
+}
+
+// launchRMW sends req to the first of copies, under a life of it if that is not 0. That it has a new epoch, and so may have been given back
+// what this client has deleted, may be learned with the very connection that is made for this: so the request is sent under the life of which
+// that has been looked at last.
+func (c *Client) launchRMW(ctx context.Context, op string, t *topology, hash uint64, key string, copies []*node, req *memproto.Request, under uint64) flight {
+	owner := copies[0]
+	for range 3 {
+		k := owner.newCall()
+		conn, err := owner.conn(ctx, len(req.Value))
+		if err != nil {
+			f := flight{n: owner, call: k, op: op}
+			f.dialFailed(ctx, err)
+			return f
+		}
+		life := under
+		if life == 0 {
+			life = conn.Stamp()
+		}
+		if c.cold.nodes.Load() > 0 && t.tainted(hash, key, owner) {
+			k.Free()
+			break
+		}
+		k.Req, k.Under = *req, life
+		if ctx.Done() != nil {
+			k.Settler, k.SettleKey = lateRMW{}, key
+		}
+		if f := owner.launchRead(ctx, op, k); under != 0 || !errors.Is(f.err, item.ErrLeaseLost) {
+			return f
+		}
+	}
+	return flight{n: owner, op: op, err: &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: item.ErrOwnerDown}}
 }
 
 // asOwnerDown makes it ErrOwnerDown as well, if only the operation itself shows that its owner can't be reached.

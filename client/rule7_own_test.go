@@ -111,10 +111,12 @@ func TestRule7NothingDeletedIsReadBackByLeaseMulti(t *testing.T) {
 }
 
 func TestRule7NothingDeletedIsReadBackByGets(t *testing.T) {
-	readBack(t, true, func(t *testing.T, c *client.Client, key string) (string, error) {
-		it, err := c.Gets(t.Context(), key)
-		return string(it.Value), err
-	})
+	for _, wait := range []bool{true, false} {
+		readBack(t, wait, func(t *testing.T, c *client.Client, key string) (string, error) {
+			it, err := c.Gets(t.Context(), key)
+			return string(it.Value), err
+		})
+	}
 }
 
 func TestRule7NothingDeletedIsReadBackByGetWith(t *testing.T) {
@@ -125,13 +127,27 @@ func TestRule7NothingDeletedIsReadBackByGetWith(t *testing.T) {
 }
 
 func TestRule7NothingDeletedIsReadBackByAdd(t *testing.T) {
-	readBack(t, true, func(t *testing.T, c *client.Client, key string) (string, error) {
-		_, err := c.Add(t.Context(), client.Item{Key: key, Value: []byte("new")})
-		if errors.Is(err, client.ErrNotStored) {
-			return "old", err
-		}
-		return "", err
-	})
+	for _, wait := range []bool{true, false} {
+		readBack(t, wait, func(t *testing.T, c *client.Client, key string) (string, error) {
+			_, err := c.Add(t.Context(), client.Item{Key: key, Value: []byte("new")})
+			if errors.Is(err, client.ErrNotStored) {
+				return "old", err
+			}
+			return "", err
+		})
+	}
+}
+
+// Nothing is added to what this client has deleted.
+func TestRule7NothingDeletedIsReadBackByAppend(t *testing.T) {
+	for _, wait := range []bool{true, false} {
+		readBack(t, wait, func(t *testing.T, c *client.Client, key string) (string, error) {
+			_, err := c.Append(t.Context(), client.Item{Key: key, Value: []byte("new")})
+			require.ErrorIs(t, err, client.ErrOwnerDown)
+			require.True(t, client.SafeToRetry(err))
+			return "", err
+		})
+	}
 }
 
 // Another client has revived a cold copy from an owner which this one owes a delete.
