@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
@@ -126,7 +127,11 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		c.counters.errors.Add(1)
 		return nil, w.out, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: err}
 	}
-	f := c.launchRMW(ctx, op, t, hash, key, copies, &req, v.Life)
+	var late pipe.Settler
+	if ctx.Done() != nil {
+		late = lateRMW{began: began, others: append(slices.Clone(before), slices.Clone(copies[1:])), after: after}
+	}
+	f := c.launchRMW(ctx, op, t, hash, key, copies, &req, v.Life, late)
 	left, err := f.wait(ctx)
 	if left {
 		owner.debt.Flight(key, 1)
@@ -167,7 +172,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 // launchRMW sends req to the first of copies, under a life of it if that is not 0. That it has a new epoch, and so may have been given back
 // what this client has deleted, may be learned with the very connection that is made for this: so the request is sent under the life of which
 // that has been looked at last.
-func (c *Client) launchRMW(ctx context.Context, op string, t *topology, hash uint64, key string, copies []*node, req *memproto.Request, under uint64) flight {
+func (c *Client) launchRMW(ctx context.Context, op string, t *topology, hash uint64, key string, copies []*node, req *memproto.Request, under uint64, late pipe.Settler) flight {
 	owner := copies[0]
 	for range 3 {
 		k := owner.newCall()
@@ -185,10 +190,7 @@ func (c *Client) launchRMW(ctx context.Context, op string, t *topology, hash uin
 			k.Free()
 			break
 		}
-		k.Req, k.Under = *req, life
-		if ctx.Done() != nil {
-			k.Settler, k.SettleKey = lateRMW{}, key
-		}
+		k.Req, k.Under, k.Settler, k.SettleKey = *req, life, late, key
 		if f := owner.launchRead(ctx, op, k); under != 0 || !errors.Is(f.err, item.ErrLeaseLost) {
 			return f
 		}
@@ -219,10 +221,28 @@ func (c *Client) ownerFirst(copies []*node, key string) *node {
 	return copies[0]
 }
 
-// lateRMW is the Settler of an abandoned read-modify-write: until its reply is in,
+// lateRMW is the Settler of an abandoned read-modify-write that began then: until its reply is in,
 // this client doesn't read the key. It never becomes debt: the owner's is the only
 // copy, and deleting a lock or a counter because one caller left would break it for
-// all the others.
-type lateRMW struct{}
+// all the others. What was copied from the owner meanwhile, to others if it has taken longer than hold, or to nodes that are to be copies, is
+// deleted there, as onOwner does.
+type lateRMW struct {
+	began         time.Time
+	others, after [][]*node
+}
 
-func (lateRMW) Settle(conn *pipe.Conn, k *pipe.Call) { nodeOf(conn).debt.Flight(k.SettleKey, -1) }
+func (l lateRMW) Settle(conn *pipe.Conn, k *pipe.Call) {
+	n := nodeOf(conn)
+	n.debt.Flight(k.SettleKey, -1)
+	if k.Err != nil {
+		return
+	}
+	groups := l.after
+	if time.Since(l.began) > hold {
+		groups = slices.Concat(l.others, l.after)
+	}
+	if len(groups) > 0 {
+		again := writing{c: n.c, op: "repeat", key: k.SettleKey, always: true}
+		n.c.group.Go(func() { again.strays(n.c.ctx, groups) })
+	}
+}

@@ -1,7 +1,9 @@
 package client_test
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -10,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/memproto"
 	"github.com/memherd/memherd/nodeserver"
 	"github.com/memherd/memherd/ring"
 )
@@ -95,5 +98,36 @@ func TestRule17ALookBeforeTheNodeWasMet(t *testing.T) {
 		}
 		require.NotZero(t, met)
 		closeFleet(t, f, c)
+	})
+}
+
+// A read-modify-write whose caller has left while a list is announced: what another client, which has switched, has copied to the new owner
+// before it was carried out does not stay.
+func TestRule17AnAbandonedReadModifyWriteInTheSkew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 2, nodeserver.Config{Intercept: func(_ net.Addr, r *memproto.Request) (v nodeserver.Verdict) {
+			if r.Cmd == memproto.CmdMetaArith {
+				v.Delay = 600 * time.Millisecond
+			}
+			return v
+		}})
+		cfg := client.Config{Nodes: f.nodes()[:1], Timeout: 2 * time.Second}
+		late, early := f.client(cfg), f.client(cfg)
+		defer closeFleet(t, f, late, early)
+		key := onNode(t, []string{"node0", "node1"}, f.nodes()[:1], f.nodes())
+		set(t, late, key, "41")
+		require.NoError(t, early.Ping(t.Context()))
+		require.NoError(t, early.SetNodes(f.nodes()))
+		time.Sleep(4 * time.Second)
+		require.NoError(t, late.SetNodes(f.nodes()))
+		time.Sleep(client.DefaultAnnounce - 4*time.Second + 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, err := late.Increment(ctx, key, 1)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, "41", get(t, early, key), "not counted yet; it is brought to the new owner")
+		time.Sleep(2 * client.DefaultAnnounce)
+		require.Equal(t, "42", get(t, late, key))
+		require.Equal(t, "42", get(t, early, key))
 	})
 }

@@ -128,3 +128,29 @@ func TestRule4ADeleteMadeTwiceTellsWhatItFound(t *testing.T) {
 		})
 	}
 }
+
+// A read-modify-write whose caller has left, and which takes longer than hold on the owner: what was copied from there meanwhile does not stay.
+func TestRule4AnAbandonedReadModifyWriteThatIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, reader, writer, key := coldCopy(t)
+		defer l.closeAll(reader, writer)
+		owner, other := l.placed(2, key)[0], l.placed(2, key)[1]
+		l.decide(func(node string, r *memproto.Request) nodeserver.Verdict {
+			if r.Cmd == memproto.CmdMetaSet && node == owner && string(r.Value) == "+" {
+				return nodeserver.Verdict{Delay: 1700 * time.Millisecond}
+			}
+			return nodeserver.Verdict{}
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, err := writer.Append(ctx, client.Item{Key: key, Value: []byte("+")})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, "old", get(t, reader, key), "not carried out yet; the other copy is brought it")
+		time.Sleep(20 * time.Second)
+		require.Equal(t, "old+", get(t, writer, key))
+		only := l.client(client.Config{Nodes: []ring.Node{{Name: other, Addr: other + ":1"}}})
+		it, err := only.Get(t.Context(), key)
+		require.ErrorIs(t, err, client.ErrCacheMiss, "%s", it.Value)
+		require.NoError(t, only.Close())
+	})
+}
