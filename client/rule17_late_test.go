@@ -2,9 +2,11 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,4 +132,54 @@ func TestRule17AnAbandonedReadModifyWriteInTheSkew(t *testing.T) {
 		require.Equal(t, "42", get(t, late, key))
 		require.Equal(t, "42", get(t, early, key))
 	})
+}
+
+// A set whose caller has left while a list is announced: what another client, which has switched, has copied to the new owner before it was
+// carried out does not stay.
+func TestRule17AnAbandonedSetInTheSkew(t *testing.T) {
+	for name, write := range map[string]func(ctx context.Context, c *client.Client, it client.Item) error{
+		"Set": func(ctx context.Context, c *client.Client, it client.Item) error {
+			_, err := c.Set(ctx, it)
+			return err
+		},
+		"SetMulti": func(ctx context.Context, c *client.Client, it client.Item) error {
+			_, err := c.SetMulti(ctx, []client.Item{it})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				newer := strings.Repeat("new", 20<<10) // it goes out on another connection than deletes
+				f := newMemFleet(t, 2, nodeserver.Config{Intercept: func(_ net.Addr, r *memproto.Request) (v nodeserver.Verdict) {
+					if r.Cmd == memproto.CmdMetaSet && string(r.Value) == newer {
+						v.Delay = 600 * time.Millisecond
+					}
+					return v
+				}})
+				cfg := client.Config{Nodes: f.nodes()[:1], Timeout: 2 * time.Second}
+				late, early := f.client(cfg), f.client(cfg)
+				defer closeFleet(t, f, late, early)
+				key := onNode(t, []string{"node0", "node1"}, f.nodes()[:1], f.nodes())
+				older := strings.Repeat("old", 20<<10)
+				set(t, late, key, older)
+				require.NoError(t, early.Ping(t.Context()))
+				require.NoError(t, early.SetNodes(f.nodes()))
+				time.Sleep(4 * time.Second)
+				require.NoError(t, late.SetNodes(f.nodes()))
+				time.Sleep(client.DefaultAnnounce - 4*time.Second + 100*time.Millisecond)
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				require.ErrorIs(t, write(ctx, late, client.Item{Key: key, Value: []byte(newer)}), context.DeadlineExceeded)
+				_, _ = early.Get(t.Context(), key) // not carried out yet; what is there is brought to the new owner
+				time.Sleep(2 * client.DefaultAnnounce)
+				for _, c := range []*client.Client{late, early} {
+					it, err := c.Get(t.Context(), key)
+					if !errors.Is(err, client.ErrCacheMiss) {
+						require.NoError(t, err)
+						require.True(t, newer == string(it.Value), "%.3s", it.Value)
+					}
+				}
+			})
+		})
+	}
 }

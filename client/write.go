@@ -38,6 +38,7 @@ func (c *Client) Set(ctx context.Context, it item.Item) (item.Outcome, error) {
 		before = t.stages(hash, nil, nil)
 	}
 	w.strays(ctx, before)
+	w.late = lateSettler(ctx, t)
 	var mem [maxCopies]flight
 	w.collect(ctx, w.launchSet(ctx, t, hash, &it, exptime, mem[:0]))
 	if !w.unheard() {
@@ -344,4 +345,31 @@ func (lateWrite) Settle(conn *pipe.Conn, k *pipe.Call) {
 		n.owe(k.SettleKey, k.Sent != item.NotSent)
 	}
 	n.debt.Flight(k.SettleKey, -1)
+}
+
+// lateSet is lateWrite for a set under a topology with an announced list: others may have copied what was there before to nodes that are to be
+// copies. It is deleted there, as it is when the caller stays.
+type lateSet struct{ t *topology }
+
+func (l lateSet) Settle(conn *pipe.Conn, k *pipe.Call) {
+	lateWrite{}.Settle(conn, k)
+	if k.Err != nil {
+		return
+	}
+	c := nodeOf(conn).c
+	if _, after := l.t.strays(l.t.ring.Hash(k.SettleKey)); len(after) > 0 {
+		w := writing{c: c, op: "set", key: k.SettleKey}
+		c.group.Go(func() { w.strays(c.ctx, after) })
+	}
+}
+
+// lateSettler is the Settler of a set under t, nil if ctx never ends.
+func lateSettler(ctx context.Context, t *topology) pipe.Settler {
+	switch {
+	case ctx.Done() == nil:
+		return nil
+	case len(t.next) > 0:
+		return lateSet{t}
+	}
+	return lateWrite{}
 }
