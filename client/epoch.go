@@ -179,7 +179,20 @@ func (n *node) askEpoch(ctx context.Context, nc net.Conn, tier Tier) (string, er
 // meet takes note of the sentinel behind a connection and returns the life to stamp it
 // with. A life that is over is so before meet returns: nothing of it is served, or sent
 // on a connection stamped later.
+//
+// Two connections may meet a new process at one moment: the second to come waits until all is so.
 func (n *node) meet(sentinel string) (life uint64) {
+	life, over := n.take(sentinel)
+	if over {
+		n.c.cfg.Hooks.epochChanged(n.Name)
+	}
+	return life
+}
+
+// take is meet without its hook; over says that a life is over that was known.
+func (n *node) take(sentinel string) (life uint64, over bool) {
+	n.meeting.Lock()
+	defer n.meeting.Unlock()
 	n.mu.Lock()
 	known := n.sentinel
 	changed := known != sentinel
@@ -194,10 +207,9 @@ func (n *node) meet(sentinel string) (life uint64) {
 		n.c.near.DropNode(n.Name)
 		if known != "" {
 			n.chill()
-			n.c.cfg.Hooks.epochChanged(n.Name)
 		}
 	}
-	return life
+	return life, changed && known != ""
 }
 
 // met reports whether the node's epoch is known.
