@@ -177,7 +177,7 @@ func (d *Dual) getBoth(ctx context.Context, keys []string) (map[string]*memcache
 	for i, key := range keys {
 		switch {
 		case outcome(errs[i]):
-			for j := range leases[:i] {
+			for j := range leases {
 				d.give(ctx, leases[j], nil)
 			}
 			return nil, translate(errs[i])

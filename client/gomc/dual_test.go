@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/nodeserver"
 	"github.com/memherd/memherd/nodeserver/stock"
 	"github.com/memherd/memherd/ring"
 )
@@ -178,4 +180,16 @@ func TestDualChecksItsConfig(t *testing.T) {
 // TestStagesHaveNames: a log that shows one says which.
 func TestStagesHaveNames(t *testing.T) {
 	require.Equal(t, "OldFirst NewFirst NewOnly Stage(9)", fmt.Sprint(OldFirst, " ", NewFirst, " ", NewOnly, " ", Stage(9)))
+}
+
+// TestDualGivesBackBesideABadKey: a GetMulti with a malformed key in it keeps nobody from filling the others.
+func TestDualGivesBackBesideABadKey(t *testing.T) {
+	d := newDual(t, []string{start(t, nodeserver.Config{}).Addr().String()}, 1, NewFirst)
+	_, err := d.GetMulti([]string{"a", "no key", "b"})
+	require.Equal(t, memcache.ErrMalformedKey, err)
+	for _, key := range []string{"a", "b"} {
+		l, err := d.new.c.Lease(t.Context(), key, client.LeaseOptions{})
+		require.NoError(t, err)
+		require.Equal(t, item.LeaseWon, l.State, key)
+	}
 }
