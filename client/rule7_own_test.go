@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -193,4 +194,61 @@ func TestGetMultiTwoLostNodesAreAnError(t *testing.T) {
 		found, err := a.GetMulti(t.Context(), []string{"k"})
 		require.Error(t, err, "%v", found)
 	})
+}
+
+// What this client has deleted another one has brought back, from the owner, to the copy that is in this one's zone, and was restarted.
+func TestRule7NothingDeletedIsReadBackFromTheOwnZone(t *testing.T) {
+	for name, read := range map[string]func(t *testing.T, c *client.Client, key string) (string, error){
+		"Get": func(t *testing.T, c *client.Client, key string) (string, error) {
+			it, err := c.Get(t.Context(), key)
+			return string(it.Value), err
+		},
+		"GetMulti": func(t *testing.T, c *client.Client, key string) (string, error) {
+			m, err := c.GetMulti(t.Context(), []string{key})
+			return string(m[key].Value), err
+		},
+		"Lease": func(t *testing.T, c *client.Client, key string) (string, error) {
+			l, err := c.Lease(t.Context(), key, client.LeaseOptions{})
+			return string(l.Item.Value), err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 2)
+				nodes := l.nodes()
+				nodes[0].Zone, nodes[1].Zone = "here", "there"
+				key := onNode(t, []string{"node1"}, nodes)
+				b := l.client(client.Config{Nodes: nodes, ReplicationFactor: 2})
+				var slow atomic.Bool
+				a, err := client.New(client.Config{Nodes: nodes, ReplicationFactor: 2, ReadZone: "here", DialTimeout: time.Second, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+					if strings.HasPrefix(addr, "node1:") {
+						return nil, errors.New("no route")
+					}
+					if slow.Load() {
+						time.Sleep(400 * time.Millisecond)
+					}
+					return l.dial(ctx, network, addr)
+				}})
+				require.NoError(t, err)
+				defer l.closeAll(a, b)
+				set(t, b, key, "old")
+				require.Equal(t, "old", get(t, a, key))
+				out, err := a.Delete(t.Context(), key)
+				require.NoError(t, err)
+				require.Equal(t, client.Outcome{Copies: 2, Confirmed: 1, Owed: 1, Found: true}, out)
+
+				time.Sleep(1010 * time.Millisecond) // a has just looked after its connections
+				slow.Store(true)
+				l.kill("node0")
+				l.restart("node0")
+				for b.Ping(t.Context()) != nil {
+				}
+				require.Equal(t, "old", get(t, b, key)) // it is brought back to node0 a little more than a second later
+				time.Sleep(1100 * time.Millisecond)
+				require.Equal(t, 0, a.Nodes()[0].Conns, "it is being dialled")
+				v, _ := read(t, a, key)
+				require.NotEqual(t, "old", v)
+			})
+		})
+	}
 }
