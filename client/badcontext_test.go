@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -186,4 +187,31 @@ func TestATimeThatHasPassed(t *testing.T) {
 			require.Equal(t, "new", get(t, c, "k"), "%v", at)
 		}
 	})
+}
+
+// A caller whose context ends while the owner is being dialled for the first time does not wait for that.
+func TestRMWWaitsNoLongerThanItsContext(t *testing.T) {
+	for name, op := range map[string]func(ctx context.Context, c *client.Client) error{
+		"Increment": func(ctx context.Context, c *client.Client) error { _, err := c.Increment(ctx, "k", 1); return err },
+		"Gets":      func(ctx context.Context, c *client.Client) error { _, err := c.Gets(ctx, "k"); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 1)
+				c, err := client.New(client.Config{Nodes: l.nodes(), DialTimeout: 10 * time.Second, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}})
+				require.NoError(t, err)
+				defer l.closeAll(c)
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				began := time.Now()
+				err = op(ctx, c)
+				require.Equal(t, 100*time.Millisecond, time.Since(began))
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.True(t, client.SafeToRetry(err))
+			})
+		})
+	}
 }

@@ -192,14 +192,17 @@ const maxLists = 2 * (maxUnsettled + maxAnnounced)
 
 // ownerOf is where a read-modify-write of a key goes, and the snapshot that says so. It connects to the owner first
 // if that has never been done: what it knows of the fleet's lists this client has to know before it does
-// there what can't be undone.
-func (c *Client) ownerOf(key string, mem []*node) (t *topology, hash uint64, copies []*node) {
+// there what can't be undone. It waits for that no longer than ctx allows.
+func (c *Client) ownerOf(ctx context.Context, key string, mem []*node) (t *topology, hash uint64, copies []*node) {
 	for {
 		t = c.top.Load()
 		hash = t.ring.Hash(key)
 		copies = t.copies(hash, mem[:0])
 		owner := c.ownerFirst(copies, key)
-		if owner.can.Load() != nil || !owner.breaker.Writable() || !owner.reachable() {
+		if owner.can.Load() != nil || !owner.breaker.Writable() {
+			return t, hash, copies
+		}
+		if _, err := owner.conn(ctx, 0); err != nil {
 			return t, hash, copies
 		}
 	}

@@ -235,7 +235,7 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 		return item.Item{}, err
 	}
 	var mem [maxCopies]*node
-	t, hash, copies := c.ownerOf(key, mem[:0])
+	t, hash, copies := c.ownerOf(ctx, key, mem[:0])
 	n := copies[0]
 	if !n.breaker.Readable() || n.debt.Blocks(key) {
 		return item.Item{}, c.readFailed(&item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrOwnerDown})

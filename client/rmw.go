@@ -93,8 +93,12 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 	}
 	c.counters.sets.Add(1)
 	var mem [maxCopies]*node
-	t, hash, copies := c.ownerOf(key, mem[:0])
+	t, hash, copies := c.ownerOf(ctx, key, mem[:0])
 	owner := copies[0]
+	if err := ctx.Err(); err != nil {
+		c.counters.errors.Add(1)
+		return nil, item.Outcome{}, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: err}
+	}
 	if v != (item.Version{}) && (v.Node != owner.Name || v.Life != owner.life.Load()) {
 		return nil, item.Outcome{}, item.ErrCASConflict
 	}
