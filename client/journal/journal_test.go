@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -71,6 +72,31 @@ func TestJournalAgainstAModel(t *testing.T) {
 		}
 		require.NoError(t, j.Close())
 	})
+}
+
+// A key that is longer than the file's own keys may be (client.AnyKeys takes such) keeps neither itself nor others out of it.
+func TestKeysOfAnyLength(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "debt")
+	j := open(t, path)
+	at := time.UnixMilli(1_700_000_000_000)
+	want := []client.DebtRecord{{Node: "a", Key: "short", At: at}}
+	for _, n := range []int{bbolt.MaxKeySize - 1, bbolt.MaxKeySize, 100_000} {
+		want = append(want, client.DebtRecord{Node: "a", Key: strings.Repeat("k", n), At: at})
+	}
+	require.NoError(t, j.Write(want))
+	require.NoError(t, j.Close())
+	j = open(t, path)
+	got, err := j.Load()
+	require.NoError(t, err)
+	require.ElementsMatch(t, want, got)
+	for i := range want {
+		want[i].Paid = true
+	}
+	require.NoError(t, j.Write(want))
+	got, err = j.Load()
+	require.NoError(t, err)
+	require.Empty(t, got)
+	require.NoError(t, j.Close())
 }
 
 func TestOpenRefuses(t *testing.T) {
