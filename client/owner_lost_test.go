@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -98,4 +99,35 @@ func TestTheOwnerIsLostOnTheWay(t *testing.T) {
 			})
 		}
 	}
+}
+
+// With FailoverRMW, too, the owner's part is its own as long as it is up: also while a request that its caller has left is under way there.
+func TestFailoverRMWStaysWithAnOwnerThatIsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 2)
+		c := l.client(client.Config{ReplicationFactor: 2, FailoverRMW: true, Timeout: time.Second})
+		defer l.closeAll(c)
+		set(t, c, "k", "5")
+		n, err := c.Increment(t.Context(), "k", 1)
+		require.NoError(t, err)
+		require.EqualValues(t, 6, n)
+		l.decide(func(_ string, r *memproto.Request) (v nodeserver.Verdict) {
+			if r.Cmd == memproto.CmdMetaArith {
+				v.Delay = 500 * time.Millisecond
+			}
+			return v
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, err = c.Increment(ctx, "k", 1)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		_, err = c.Increment(t.Context(), "k", 1)
+		require.ErrorIs(t, err, client.ErrOwnerDown, "not before it is known what became of that")
+		require.True(t, client.SafeToRetry(err))
+		time.Sleep(2 * time.Second)
+		l.decide(func(string, *memproto.Request) (v nodeserver.Verdict) { return v })
+		n, err = c.Increment(t.Context(), "k", 1)
+		require.NoError(t, err)
+		require.EqualValues(t, 8, n)
+	})
 }

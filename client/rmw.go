@@ -212,9 +212,10 @@ func asOwnerDown(err error) error {
 }
 
 // ownerFirst puts who plays the owner's part for key at the head of copies, and returns it:
-// the owner, or, with FailoverRMW and while that can't, the next copy that can.
+// the owner, or, with FailoverRMW and while that is down, the next copy that can. An owner that is up, and not to be read for
+// what this client alone knows of the key, plays its part to all others.
 func (c *Client) ownerFirst(copies []*node, key string) *node {
-	if c.cfg.FailoverRMW {
+	if c.cfg.FailoverRMW && !copies[0].breaker.Readable() {
 		for i, n := range copies {
 			if n.breaker.Readable() && !n.debt.Blocks(key) {
 				copies[0], copies[i] = copies[i], copies[0]
