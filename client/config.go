@@ -166,6 +166,9 @@ const (
 	minLeaseTTL     = 2 * time.Second
 	maxLeaseTTL     = 60 * time.Second
 	maxConnsPerNode = 16
+
+	// maxTimeout is as good as none, and several times as long is a duration still.
+	maxTimeout = 365 * 24 * time.Hour
 )
 
 // NoRejoinDelay as Config.RejoinDelay has nodes read as soon as this client owes them
@@ -219,6 +222,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	orInt(&cfg.DebtLimit, DefaultDebtLimit)
 	orDuration(&cfg.Timeout, DefaultTimeout)
 	orDuration(&cfg.DialTimeout, DefaultDialTimeout)
+	cfg.Timeout, cfg.DialTimeout = min(cfg.Timeout, maxTimeout), min(cfg.DialTimeout, maxTimeout)
 	orDuration(&cfg.LeaseTTL, DefaultLeaseTTL)
 	orDuration(&cfg.RejoinDelay, DefaultRejoinDelay)
 	orDuration(&cfg.ColdWindow, DefaultColdWindow)

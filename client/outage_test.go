@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -245,4 +246,25 @@ func TestALostReplyIsUnknown(t *testing.T) {
 	// connections of those who pay.
 	_, err = c.Get(context.Background(), "k")
 	require.True(t, errors.Is(err, client.ErrCacheMiss) || errors.Is(err, client.ErrNodeDown), "%v", err)
+}
+
+// A client that waits for replies for ever, as good as, pays what it owes all the same.
+func TestTheLongestTimeoutPaysDebt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 2, nodeserver.Config{})
+		c := f.client(client.Config{ReplicationFactor: 2, Timeout: 100 * 365 * 24 * time.Hour, DialTimeout: math.MaxInt64})
+		defer closeFleet(t, f, c)
+		set(t, c, "k", "v")
+		f.kill("node0")
+		time.Sleep(3 * time.Second)
+		out, err := c.Delete(t.Context(), "k")
+		require.NoError(t, err)
+		require.Equal(t, 1, out.Owed)
+		f.restart("node0")
+		time.Sleep(10 * time.Second)
+		for _, s := range c.Nodes() {
+			require.Equal(t, "up", s.State)
+			require.Zero(t, s.Debt)
+		}
+	})
 }
