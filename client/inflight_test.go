@@ -3,7 +3,9 @@ package client_test
 import (
 	"context"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,5 +77,40 @@ func TestTheClientsOwnCallsAreOutsideTheCap(t *testing.T) {
 		require.NoError(t, err, "the client has missed it, and made it again")
 		wg.Wait()
 		require.Zero(t, c.Nodes()[0].InFlight)
+	})
+}
+
+// Nodes that take no more requests for a while are owed deletes, and are tried again now and then, not all the time.
+func TestBusyNodesAreNotAskedAllTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var owed atomic.Int64
+		f := newMemFleet(t, 2, nodeserver.Config{Intercept: func(_ net.Addr, r *memproto.Request) (v nodeserver.Verdict) {
+			if strings.HasPrefix(string(r.Key), "slow") {
+				v.Delay = time.Second
+			}
+			return v
+		}})
+		c := f.client(client.Config{ReplicationFactor: 2, MaxInFlight: 1, Timeout: 2 * time.Second, Hooks: client.Hooks{Owed: func(string, int) {
+			if owed.Add(1) > 1000 {
+				time.Sleep(time.Millisecond) // or time would stand still
+			}
+		}}})
+		defer closeFleet(t, f, c)
+		set(t, c, "k", "v")
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			set(t, c, "slow", "v")
+		}()
+		synctest.Wait()
+		out, err := c.Delete(t.Context(), "k")
+		require.ErrorIs(t, err, client.ErrBusy)
+		require.Equal(t, client.Outcome{Copies: 2, Owed: 2}, out)
+		<-done
+		time.Sleep(10 * time.Second)
+		for _, s := range c.Nodes() {
+			require.Zero(t, s.Debt)
+		}
+		require.Less(t, owed.Load(), int64(200))
 	})
 }

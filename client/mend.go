@@ -160,11 +160,18 @@ func (n *node) runMender() {
 			}
 			continue
 		}
+		if stuck && !n.sleep(min(wait, stuckPause)) {
+			return
+		}
 		if !n.pause(wait) {
 			return
 		}
 	}
 }
+
+// stuckPause is for how long nothing wakes the mender when a payment has failed. Those of two nodes that fail at once,
+// because neither takes more requests, would wake each other all the time: each books what it could not tell the other.
+const stuckPause = 20 * time.Millisecond
 
 // silent notes that a node that was to be asked whether it may be read again does not answer.
 func (n *node) silent() {
