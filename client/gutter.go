@@ -332,7 +332,9 @@ func (g *multiGet) getSpares(ctx context.Context) {
 				return
 			}
 			g.hits++
-			g.give(itemOf(a.key, answer))
+			it := itemOf(a.key, answer)
+			it.TTL = 0
+			g.give(it)
 		},
 	}
 	if ctx.Done() != nil {

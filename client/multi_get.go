@@ -368,6 +368,7 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 	}
 	g.c.observe(&f, a, q.hash, q.key, q.gen)
 	it := itemOf(q.key, a)
+	it.TTL = 0 // some of the keys are asked for in a way that tells it
 	if g.tokens {
 		it.Version = item.Version{Node: f.n.Name, Life: f.life}
 	}

@@ -150,3 +150,21 @@ func TestGetMultiHoldsNoValueBeyondItsTTL(t *testing.T) {
 		require.NotZero(t, c.NearStats().Hits)
 	})
 }
+
+// GetMulti and GetsMulti tell no key's TTL, whichever way it was asked for.
+func TestGetMultiTellsNoTTL(t *testing.T) {
+	f := newMemFleet(t, 2, nodeserver.Config{})
+	c := f.client(client.Config{})
+	for _, key := range keys("k") {
+		_, err := c.Set(t.Context(), client.Item{Key: key, Value: []byte("v"), TTL: time.Hour})
+		require.NoError(t, err)
+	}
+	for _, get := range []func(context.Context, []string) (map[string]client.Item, error){c.GetMulti, c.GetsMulti} {
+		found, err := get(t.Context(), keys("k"))
+		require.NoError(t, err)
+		require.Len(t, found, len(keys("k")))
+		for key, it := range found {
+			require.Zero(t, it.TTL, key)
+		}
+	}
+}

@@ -153,6 +153,7 @@ func (g *multiGet) restoreMany(ctx context.Context) {
 			mu.Unlock()
 			a := &g.asks[m.i]
 			if it, ok := g.c.restore(ctx, g.op, g.t, a.hash, a.key, m.n, nil); ok {
+				it.TTL = 0
 				mu.Lock()
 				g.give(it)
 				g.hits++
