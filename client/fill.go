@@ -110,7 +110,8 @@ func (c *Client) fillWon(ctx context.Context, l *item.Lease, req *memproto.Reque
 	}
 	var mem [maxCopies]flight
 	flights := mem[:0]
-	var under [maxCopies]item.Token // what they were sent with
+	var tokens [maxCopies]item.Token
+	under := tokens[:0] // what they were sent with
 	homeLost := true
 	for i, tok := range l.Tokens {
 		n := t.byName(tok.Node)
@@ -130,8 +131,7 @@ func (c *Client) fillWon(ctx context.Context, l *item.Lease, req *memproto.Reque
 			}
 			homeLost = false
 		}
-		under[len(flights)] = tok
-		flights = append(flights, f)
+		under, flights = append(under, tok), append(flights, f)
 	}
 	var homeErr error
 	heard := false // by another copy, perhaps
