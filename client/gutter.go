@@ -241,7 +241,7 @@ func (c *Client) fillSpare(ctx context.Context, op string, l item.Lease, req mem
 }
 
 // setSpare stores on the gutter what no copy can be read for. Copies that have not heard of the
-// write are owed a delete then, for it has happened. False means that nothing is stored there, and
+// write are owed a delete then, for it has happened. False means that nothing is known to be stored there, and
 // what was is deleted.
 func (c *Client) setSpare(ctx context.Context, w *writing, hash uint64, it *item.Item, exptime int64) bool {
 	s, ok := c.spareFor(hash, w.key)
@@ -255,7 +255,7 @@ func (c *Client) setSpare(ctx context.Context, w *writing, hash uint64, it *item
 	// What is not heard of is owed: an older value may be there.
 	there := writing{c: c, op: w.op, key: s.key, always: true}
 	there.sendAll(ctx, []*node{s.n}, &req)
-	if there.out.Confirmed == 0 || there.conflict {
+	if there.unheard() || there.out.Refused > 0 {
 		return false
 	}
 	for _, n := range w.unsent {
@@ -263,6 +263,10 @@ func (c *Client) setSpare(ctx context.Context, w *writing, hash uint64, it *item
 		n.owe(w.key, false)
 	}
 	w.unsent = nil
+	if there.out.Confirmed == 0 || there.conflict {
+		w.errs = append(w.errs, there.errs...) // it may be there
+		return false
+	}
 	w.out.Gutter = true
 	c.counters.gutterWrites.Add(1)
 	return true

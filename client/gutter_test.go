@@ -372,3 +372,46 @@ func TestGutterHearsOfEveryWrite(t *testing.T) {
 		}
 	}
 }
+
+// A set that nobody knows the gutter has stored is not said not to have been sent.
+func TestGutterAnUnansweredSetMayHaveHappened(t *testing.T) {
+	for name, write := range map[string]func(ctx context.Context, c *client.Client, it client.Item) error{
+		"Set": func(ctx context.Context, c *client.Client, it client.Item) error {
+			_, err := c.Set(ctx, it)
+			return err
+		},
+		"SetMulti": func(ctx context.Context, c *client.Client, it client.Item) error {
+			_, err := c.SetMulti(ctx, []client.Item{it})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newMemFleet(t, 2, nodeserver.Config{Intercept: func(_ net.Addr, r *memproto.Request) (v nodeserver.Verdict) {
+					if r.Cmd == memproto.CmdMetaSet && string(r.Value) == "new" {
+						v.Delay = 200 * time.Millisecond
+					}
+					return v
+				}})
+				c := f.client(client.Config{Nodes: f.nodes()[:1], Gutter: f.nodes()[1:], Timeout: time.Second})
+				defer closeFleet(t, f, c)
+				set(t, c, "k", "old")
+				require.NoError(t, c.Ping(t.Context()))
+				f.network.Partition("node0", true)
+				time.Sleep(5 * time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				err := write(ctx, c, client.Item{Key: "k", Value: []byte("new")})
+				require.Error(t, err)
+				require.False(t, client.SafeToRetry(err), "%v", err)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				time.Sleep(time.Second)
+				require.Equal(t, "new", get(t, c, "k"))
+				f.network.Partition("node0", false)
+				time.Sleep(5 * time.Second)
+				it, err := c.Get(t.Context(), "k")
+				require.ErrorIs(t, err, client.ErrCacheMiss, "%s", it.Value)
+			})
+		})
+	}
+}

@@ -87,6 +87,7 @@ type multiSet struct {
 	outcomes []item.Outcome
 	failed   map[string]error
 	unsent   []target
+	maybe    map[int]bool // by position: whether the gutter may have it, which nobody knows
 }
 
 func (s *multiSet) answer(t target, _ *flight, left bool, err error) {
@@ -187,10 +188,15 @@ func (s *multiSet) setSpares(ctx context.Context, t *topology, reqs []memproto.R
 	if len(ts) == 0 {
 		return
 	}
+	s.maybe = map[int]bool{}
 	b := batch{c: s.c, op: s.op,
 		request: func(i int, k *pipe.Call) { k.Req = reqs[i] },
 		allowed: func(n *node) bool { return n.breaker.Writable() },
 		each: func(t target, f *flight, left bool, err error) {
+			if err != nil && !item.SafeToRetry(err) {
+				note(s.failed, t.n, err) // it may be there
+				s.maybe[t.i] = true
+			}
 			switch {
 			case left:
 				t.n.debt.Flight(stamped[t.i], 1)
@@ -212,7 +218,7 @@ func (s *multiSet) setSpares(ctx context.Context, t *topology, reqs []memproto.R
 func (s *multiSet) finish() error {
 	for _, t := range s.unsent {
 		o := &s.outcomes[t.i]
-		if o.Confirmed+o.Refused+o.Owed > 0 || o.Gutter {
+		if o.Confirmed+o.Refused+o.Owed > 0 || o.Gutter || s.maybe[t.i] {
 			o.Owed++
 			t.n.owe(s.items[t.i].Key, false)
 		}
