@@ -169,7 +169,7 @@ func (g *multiGet) disband() {
 // assign puts a, at position i, into the group of the next of its copies that may be
 // read.
 func (g *multiGet) assign(i int32, a *ask) {
-	if a.next == 0 && !a.detour {
+	if a.next == 0 && !a.detour && !g.tokens { // a token is the owner's
 		if at := g.c.detour(g.t, a.hash, a.key); at >= 0 {
 			a.detour = true
 			g.share(at, i)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/nodeserver"
 )
 
 // Each of many items comes with a token that changes it once: from classic commands of many keys, from
@@ -48,4 +49,25 @@ func TestGetsMulti(t *testing.T) {
 			require.ErrorIs(t, err, client.ErrCASConflict, "%q", key)
 		}
 	})
+}
+
+// A token is the owner's: GetsMulti asks that, whichever zone it is in, and what it returns can be compared and swapped.
+func TestGetsMultiAsksTheOwnerInAnotherZone(t *testing.T) {
+	f := newMemFleet(t, 4, nodeserver.Config{})
+	nodes := f.nodes()
+	for i := range nodes {
+		nodes[i].Zone = []string{"here", "there"}[i%2]
+	}
+	c := f.client(client.Config{Nodes: nodes, ReplicationFactor: 2, ReadZone: "here"})
+	for _, key := range keys("k") {
+		set(t, c, key, "v")
+	}
+	found, err := c.GetsMulti(t.Context(), keys("k"))
+	require.NoError(t, err)
+	require.Len(t, found, len(keys("k")))
+	for key, it := range found {
+		it.Value = []byte("w")
+		_, err := c.CompareAndSwap(t.Context(), it)
+		require.NoError(t, err, key)
+	}
 }
