@@ -9,7 +9,7 @@ func nodeRows() []Metric {
 	return []Metric{
 		{"memherd.node.state", "{node}", Level, []string{"node", "state"}, "1 for the state the node is in, 0 for the others: up, mending (written to, not read yet), down.",
 			func(r *Reading, emit emitter) {
-				for _, n := range r.Nodes {
+				for _, n := range named(r.Nodes) {
 					for _, s := range States {
 						emit(oneIf(n.State == s), n.Node.Name, s)
 					}
@@ -30,10 +30,36 @@ func nodeRows() []Metric {
 
 func node(name, unit string, kind Kind, help string, of func(n *client.Status) float64) Metric {
 	return Metric{"memherd.node." + name, unit, kind, []string{"node"}, help, func(r *Reading, emit emitter) {
-		for i := range r.Nodes {
-			emit(of(&r.Nodes[i]), r.Nodes[i].Node.Name)
+		for _, n := range named(r.Nodes) {
+			emit(of(n), n.Node.Name)
 		}
 	}}
+}
+
+// named are the nodes, of several with one name one: a node that moves to another address is there at both for a while, and a series
+// can have but one value. It is the one that is in force, which counts as leaving as long as the other joins.
+func named(nodes []client.Status) (out []*client.Status) {
+	rank := func(n *client.Status) int {
+		switch {
+		case n.Joining:
+			return 2
+		case n.Leaving:
+			return 1
+		}
+		return 0
+	}
+	at := map[string]int{}
+	for i := range nodes {
+		n := &nodes[i]
+		switch j, ok := at[n.Node.Name]; {
+		case !ok:
+			at[n.Node.Name] = len(out)
+			out = append(out, n)
+		case rank(n) < rank(out[j]):
+			out[j] = n
+		}
+	}
+	return out
 }
 
 func oneIf(b bool) float64 {

@@ -98,3 +98,20 @@ func TestConfig(t *testing.T) {
 	_, err := New(metrics.Source{})
 	require.ErrorContains(t, err, "Source.Client")
 }
+
+// TestANodeThatMoves scrapes a client while a node of one name is in its fleet at two addresses.
+func TestANodeThatMoves(t *testing.T) {
+	mem := nodeserver.NewMemNetwork()
+	cl, err := client.New(client.Config{Nodes: []ring.Node{{Name: "cache1", Addr: "old:1"}}, DialContext: mem.DialContext})
+	require.NoError(t, err)
+	defer cl.Close()
+	require.NoError(t, cl.SetNodes([]ring.Node{{Name: "cache1", Addr: "new:1"}}))
+	require.Len(t, cl.Nodes(), 2)
+	c, err := New(metrics.Source{Client: cl})
+	require.NoError(t, err)
+	reg := prometheus.NewPedanticRegistry()
+	require.NoError(t, reg.Register(c))
+	families, err := reg.Gather()
+	require.NoError(t, err)
+	require.NotEmpty(t, families)
+}
