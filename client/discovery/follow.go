@@ -252,7 +252,8 @@ func (f *Follower) downNow(answer []ring.Node) func(name string) bool {
 	}
 	look := func() (silent bool) {
 		for _, s := range f.fleet.Nodes() {
-			if find(gone, s.Node.Name) != nil {
+			// One that is leaving has moved, and is in force at another address.
+			if !s.Leaving && !s.Gutter && find(gone, s.Node.Name) != nil {
 				down[s.Node.Name] = s.State == "down"
 				silent = silent || s.State == "up" && s.Conns == 0
 			}

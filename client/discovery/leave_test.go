@@ -136,3 +136,50 @@ func TestGutterNodesAreNoMembers(t *testing.T) {
 		require.Equal(t, []string{"a", "b"}, members)
 	})
 }
+
+// moved is a source of nodes with names of their own, that is not the operator's word.
+type moved struct {
+	mu    sync.Mutex // guards nodes
+	nodes []ring.Node
+}
+
+func (s *moved) Nodes(context.Context) ([]ring.Node, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nodes, nil
+}
+
+func (s *moved) say(nodes ...ring.Node) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nodes = nodes
+}
+
+// TestAMovedNodeThatWorksStays: that nobody answers at a node's old address does not make it one that is down.
+func TestAMovedNodeThatWorksStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := nodeserver.NewMemNetwork()
+		for _, name := range []string{"a", "old", "new"} {
+			s, err := nodeserver.Start(nodeserver.Config{Network: network, Addr: name + ":11211"})
+			require.NoError(t, err)
+			defer s.Close()
+		}
+		a := ring.Node{Name: "a", Addr: "a:11211"}
+		src := &moved{}
+		src.say(a, ring.Node{Name: "x", Addr: "old:11211"})
+		c, f, err := discovery.NewClient(t.Context(), client.Config{DialContext: network.DialContext}, src, discovery.Config{})
+		require.NoError(t, err)
+		defer c.Close()
+		defer f.Close()
+		require.NoError(t, c.Ping(t.Context()))
+		network.Kill("old:11211")
+		src.say(a, ring.Node{Name: "x", Addr: "new:11211"})
+		time.Sleep(6 * discovery.DefaultInterval)
+		require.NoError(t, c.Ping(t.Context()))
+		src.say(a)
+		time.Sleep(10 * discovery.DefaultInterval)
+		synctest.Wait()
+		require.Len(t, f.State().Nodes, 2, "it works where it is now")
+		require.ErrorIs(t, f.State().Err, discovery.ErrMissing)
+	})
+}
