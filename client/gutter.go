@@ -38,14 +38,22 @@ func (c *Client) openGutter() error {
 	}
 	c.gutter = &placement{ring: r}
 	for _, rn := range r.Nodes() {
-		for _, n := range c.members.now.nodes {
-			if n.Name == rn.Name || n.Addr == rn.Addr {
-				return configError("the gutter node %q is one of Nodes, too", rn.Name)
-			}
-		}
 		n := newNode(c, rn)
 		n.spare = true
 		c.gutter.nodes = append(c.gutter.nodes, n)
+	}
+	return c.gutterApart(c.members.now)
+}
+
+// gutterApart refuses a list that has a gutter node in it.
+func (c *Client) gutterApart(p *placement) error {
+	if c.gutter == nil {
+		return nil
+	}
+	for _, spare := range c.gutter.nodes {
+		if slices.ContainsFunc(p.nodes, func(n *node) bool { return n.Name == spare.Name || n.Addr == spare.Addr }) {
+			return configError("the gutter node %q is one of Nodes, too", spare.Name)
+		}
 	}
 	return nil
 }

@@ -415,3 +415,16 @@ func TestGutterAnUnansweredSetMayHaveHappened(t *testing.T) {
 		})
 	}
 }
+
+// A gutter node is none of the fleet, by a later list as little as by the first.
+func TestGutterNodesAreNotTakenIntoTheFleet(t *testing.T) {
+	f := newMemFleet(t, 3, nodeserver.Config{})
+	nodes := f.nodes()
+	_, err := client.New(client.Config{Nodes: nodes, Gutter: nodes[2:]})
+	require.ErrorIs(t, err, client.ErrConfig)
+	c := f.client(client.Config{Nodes: nodes[:1], Gutter: nodes[2:]})
+	require.ErrorIs(t, c.SetNodes(nodes), client.ErrConfig)
+	require.Len(t, c.Nodes(), 2, "nothing has changed")
+	require.NoError(t, c.SetNodes(nodes[:2]))
+	require.Len(t, c.Nodes(), 3)
+}

@@ -82,6 +82,9 @@ func (c *Client) SetNodes(nodes []ring.Node) error {
 	m := &c.members
 	known := c.top.Load().all
 	p, err := c.newPlacement(append([]ring.Node(nil), nodes...), known)
+	if err == nil {
+		err = c.gutterApart(p)
+	}
 	if err != nil || samePlacement(p, newestOf(m.now, m.next)) {
 		c.topMu.Unlock()
 		return err
