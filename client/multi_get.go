@@ -159,13 +159,6 @@ func (g *multiGet) round(ctx context.Context) bool {
 	return true
 }
 
-func (g *multiGet) disband() {
-	for _, i := range g.used {
-		g.groups[i] = g.groups[i][:0]
-	}
-	g.used = g.used[:0]
-}
-
 // assign puts a, at position i, into the group of the next of its copies that may be
 // read.
 func (g *multiGet) assign(i int32, a *ask) {

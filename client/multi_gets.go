@@ -104,6 +104,14 @@ func (g *multiGet) askSkipped(ctx context.Context) {
 	}
 }
 
+// disband ends a round.
+func (g *multiGet) disband() {
+	for _, i := range g.used {
+		g.groups[i] = g.groups[i][:0]
+	}
+	g.used = g.used[:0]
+}
+
 // flags are what the keys of g are asked for.
 func (g *multiGet) flags() memproto.Flags {
 	if g.tokens {

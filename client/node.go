@@ -55,9 +55,7 @@ type node struct {
 
 	// noSpare is until when no further connection is tried, since Client.born.
 	noSpare atomic.Int64
-
-	// meeting is held while a connection's sentinel is taken note of; before mu.
-	meeting sync.Mutex
+	meeting sync.Mutex // held while a connection's sentinel is taken note of; before mu
 
 	// mu guards what follows and is held for bookkeeping only, never across I/O.
 	// Lock order: node.mu before pipe's and debt's locks.
