@@ -23,8 +23,8 @@ const DefaultAuditGrace = time.Second
 //
 // The audit takes a slot of Config.MaxLoads only when one is free and Origin.Rate allows
 // it at once, has one key in hand at a
-// time, and leaves out hits that come meanwhile, so it never delays a Get or a
-// load of one. Values past Freshness.Soft are left out: they may be old. A difference counts if the origin and the home copy still differ after
+// time, and leaves out hits that come meanwhile, so it delays no hit. (A load that begins while it has
+// the last slot, or the last turn of Rate, waits for it as for any other.) Values past Freshness.Soft are left out: they may be old. A difference counts if the origin and the home copy still differ after
 // Grace, and nobody has stored the key between: a write under way is no fault.
 type AuditConfig[V any] struct {
 	// Share is the share of hits that are audited, from 0 to 1. 0 means none.

@@ -238,8 +238,11 @@ func (cfg Config[V]) withDefaults() (Config[V], error) {
 	if cfg.MaxValueBytes == 0 {
 		cfg.MaxValueBytes = DefaultMaxValueBytes
 	}
-	if cfg.Codec == nil {
+	switch {
+	case cfg.Codec == nil:
 		cfg.Codec = JSON[V]{}
+	case isNil(cfg.Codec):
+		return cfg, errors.New("memherd: loader.Config.Codec is a nil pointer: look at the error of what should have made it")
 	}
 	if cfg.Freshness, err = cfg.Freshness.withDefaults(cfg.TTL); err != nil {
 		return cfg, err

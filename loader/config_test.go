@@ -11,6 +11,7 @@ import (
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/loader"
 	"github.com/memherd/memherd/loader/internal/fakecache"
+	"github.com/memherd/memherd/loader/zstd"
 )
 
 func TestNewRefusesBadConfigs(t *testing.T) {
@@ -40,6 +41,9 @@ func TestNewRefusesBadConfigs(t *testing.T) {
 	var j *memJournal
 	_, err = loader.New(fakecache.New(1), loader.Config[int]{Load: load, Back: loader.BackConfig[int]{Journal: j}})
 	require.ErrorContains(t, err, "Back.Journal is a nil pointer")
+	var codec *zstd.Codec[int]
+	_, err = loader.New(fakecache.New(1), loader.Config[int]{Load: load, Codec: codec})
+	require.ErrorContains(t, err, "Codec is a nil pointer")
 }
 
 // A malformed key is refused before the cache or the origin hears of it, by every
