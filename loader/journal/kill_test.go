@@ -135,6 +135,9 @@ func TestKilledAgainAndAgain(t *testing.T) {
 			}
 			key, v, ok := strings.Cut(lines.Text(), " ")
 			number, err := strconv.Atoi(v)
+			if n > at && err != nil {
+				continue // the kill has cut a line short, and what another writer printed is behind it
+			}
 			require.True(t, ok && err == nil, lines.Text())
 			accepted[key] = max(accepted[key], number)
 			total++

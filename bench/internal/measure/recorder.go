@@ -131,7 +131,6 @@ func Merge(recs ...*Recorder) *Merged {
 		}
 		for k := range r.hist {
 			merge(m.hist[k], r.hist[k])
-			merge(m.all, r.hist[k])
 		}
 		merge(m.lag, r.lag)
 		for i, n := range r.slices {
@@ -140,6 +139,9 @@ func Merge(recs ...*Recorder) *Merged {
 			}
 			m.Slices[i] += n
 		}
+	}
+	for _, h := range m.hist {
+		m.all.Merge(h)
 	}
 	for t := range lines { // there is one
 		m.Intervals = append(m.Intervals, t.Intervals()...)
