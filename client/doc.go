@@ -14,7 +14,8 @@
 // cache answered. A failure is an *Error, which names the operation and the node and
 // says how far the request got: not sent, answered with a refusal, or unknown;
 // SafeToRetry asks it. What must not run twice (counters, Append, Add …) is never sent
-// twice. Several nodes' failures are joined. Keys never stand in an error's text.
+// twice; one of them whose outcome is unknown may still be carried out, behind what is
+// done to the key afterwards. Several nodes' failures are joined. Keys never stand in an error's text.
 //
 // # Keys, values, TTLs
 //

@@ -1,3 +1,7 @@
+//go:build !race
+
+// One goroutine replays traces: the race detector would find nothing, in ten times the time.
+
 package store
 
 import (
