@@ -28,7 +28,8 @@ type Origin struct {
 	// SlowAfter, with MinLoads, is what a load takes if the origin has too much to do. 0 means
 	// half of Config.LoadTimeout: say what is slow for yours.
 	SlowAfter time.Duration
-	// Rate is how many loads may begin each second. 0 means any number.
+	// Rate is how many loads may begin each second. 0 means any number. A load that waits for its turn
+	// has its slot already.
 	Rate float64
 	// Burst is how many may begin at once after a time of fewer. 0 means Rate rounded up, 1 at least.
 	Burst int
