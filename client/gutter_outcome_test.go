@@ -14,18 +14,21 @@ import (
 	"github.com/memherd/memherd/nodeserver"
 )
 
+// setters store one item, each in another way.
+var setters = map[string]func(ctx context.Context, c *client.Client, it client.Item) error{
+	"Set": func(ctx context.Context, c *client.Client, it client.Item) error {
+		_, err := c.Set(ctx, it)
+		return err
+	},
+	"SetMulti": func(ctx context.Context, c *client.Client, it client.Item) error {
+		_, err := c.SetMulti(ctx, []client.Item{it})
+		return err
+	},
+}
+
 // A set that nobody knows the gutter has stored is not said not to have been sent.
 func TestGutterAnUnansweredSetMayHaveHappened(t *testing.T) {
-	for name, write := range map[string]func(ctx context.Context, c *client.Client, it client.Item) error{
-		"Set": func(ctx context.Context, c *client.Client, it client.Item) error {
-			_, err := c.Set(ctx, it)
-			return err
-		},
-		"SetMulti": func(ctx context.Context, c *client.Client, it client.Item) error {
-			_, err := c.SetMulti(ctx, []client.Item{it})
-			return err
-		},
-	} {
+	for name, write := range setters {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newMemFleet(t, 2, nodeserver.Config{Intercept: func(_ net.Addr, r *memproto.Request) (v nodeserver.Verdict) {

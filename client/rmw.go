@@ -132,7 +132,11 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		return nil, w.out, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: err}
 	}
 	var late pipe.Settler
-	if ctx.Done() != nil {
+	switch {
+	case ctx.Done() == nil:
+	case len(copies)+len(before)+len(after) == 1:
+		late = lateAlone
+	default:
 		late = lateRMW{began: began, others: append(slices.Clone(before), slices.Clone(copies[1:])), after: after}
 	}
 	f := c.launchRMW(ctx, op, t, hash, key, copies, &req, v.Life, late)
@@ -235,6 +239,9 @@ type lateRMW struct {
 	began         time.Time
 	others, after [][]*node
 }
+
+// lateAlone is that of a key that is nowhere else: it costs no memory.
+var lateAlone pipe.Settler = lateRMW{}
 
 func (l lateRMW) Settle(conn *pipe.Conn, k *pipe.Call) {
 	n := nodeOf(conn)

@@ -103,6 +103,15 @@ func TestRule17ALookBeforeTheNodeWasMet(t *testing.T) {
 	})
 }
 
+// switchedFirst has early hear of the whole fleet four seconds before late, and waits until it has switched and late has not.
+func switchedFirst(t *testing.T, f *memFleet, early, late *client.Client) {
+	require.NoError(t, early.Ping(t.Context()))
+	require.NoError(t, early.SetNodes(f.nodes()))
+	time.Sleep(4 * time.Second)
+	require.NoError(t, late.SetNodes(f.nodes()))
+	time.Sleep(client.DefaultAnnounce - 4*time.Second + 100*time.Millisecond)
+}
+
 // A read-modify-write whose caller has left while a list is announced: what another client, which has switched, has copied to the new owner
 // before it was carried out does not stay.
 func TestRule17AnAbandonedReadModifyWriteInTheSkew(t *testing.T) {
@@ -118,11 +127,7 @@ func TestRule17AnAbandonedReadModifyWriteInTheSkew(t *testing.T) {
 		defer closeFleet(t, f, late, early)
 		key := onNode(t, []string{"node0", "node1"}, f.nodes()[:1], f.nodes())
 		set(t, late, key, "41")
-		require.NoError(t, early.Ping(t.Context()))
-		require.NoError(t, early.SetNodes(f.nodes()))
-		time.Sleep(4 * time.Second)
-		require.NoError(t, late.SetNodes(f.nodes()))
-		time.Sleep(client.DefaultAnnounce - 4*time.Second + 100*time.Millisecond)
+		switchedFirst(t, f, early, late)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		_, err := late.Increment(ctx, key, 1)
@@ -137,16 +142,7 @@ func TestRule17AnAbandonedReadModifyWriteInTheSkew(t *testing.T) {
 // A set whose caller has left while a list is announced: what another client, which has switched, has copied to the new owner before it was
 // carried out does not stay.
 func TestRule17AnAbandonedSetInTheSkew(t *testing.T) {
-	for name, write := range map[string]func(ctx context.Context, c *client.Client, it client.Item) error{
-		"Set": func(ctx context.Context, c *client.Client, it client.Item) error {
-			_, err := c.Set(ctx, it)
-			return err
-		},
-		"SetMulti": func(ctx context.Context, c *client.Client, it client.Item) error {
-			_, err := c.SetMulti(ctx, []client.Item{it})
-			return err
-		},
-	} {
+	for name, write := range setters {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				newer := strings.Repeat("new", 20<<10) // it goes out on another connection than deletes
@@ -162,11 +158,7 @@ func TestRule17AnAbandonedSetInTheSkew(t *testing.T) {
 				key := onNode(t, []string{"node0", "node1"}, f.nodes()[:1], f.nodes())
 				older := strings.Repeat("old", 20<<10)
 				set(t, late, key, older)
-				require.NoError(t, early.Ping(t.Context()))
-				require.NoError(t, early.SetNodes(f.nodes()))
-				time.Sleep(4 * time.Second)
-				require.NoError(t, late.SetNodes(f.nodes()))
-				time.Sleep(client.DefaultAnnounce - 4*time.Second + 100*time.Millisecond)
+				switchedFirst(t, f, early, late)
 				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 				defer cancel()
 				require.ErrorIs(t, write(ctx, late, client.Item{Key: key, Value: []byte(newer)}), context.DeadlineExceeded)

@@ -17,37 +17,6 @@ import (
 	"github.com/memherd/memherd/ring"
 )
 
-// readers read a key, each in another way.
-var readers = map[string]func(t *testing.T, c *client.Client, key string) (string, error){
-	"get": func(t *testing.T, c *client.Client, key string) (string, error) {
-		it, err := c.Get(t.Context(), key)
-		return string(it.Value), err
-	},
-	"get many": func(t *testing.T, c *client.Client, key string) (string, error) {
-		m, err := c.GetMulti(t.Context(), []string{key})
-		return string(m[key].Value), err
-	},
-	"lease": func(t *testing.T, c *client.Client, key string) (string, error) {
-		l, err := c.Lease(t.Context(), key, client.LeaseOptions{})
-		return string(l.Item.Value), err
-	},
-	"lease many": func(t *testing.T, c *client.Client, key string) (string, error) {
-		l, err := c.LeaseMulti(t.Context(), []string{key}, client.LeaseOptions{})
-		return string(l[0].Item.Value), errors.Join(err...)
-	},
-	"gets": func(t *testing.T, c *client.Client, key string) (string, error) {
-		it, err := c.Gets(t.Context(), key)
-		return string(it.Value), err
-	},
-	"add": func(t *testing.T, c *client.Client, key string) (string, error) {
-		_, err := c.Add(t.Context(), client.Item{Key: key, Value: []byte("new")})
-		if errors.Is(err, client.ErrNotStored) {
-			return "old", err
-		}
-		return "", err
-	},
-}
-
 // A client has stopped looking for what has moved where it was; another, which heard of the change later, has not, and brings back
 // what the first owes a delete there.
 func TestRule7NothingDeletedIsReadBackByWhoMovedFirst(t *testing.T) {
@@ -86,9 +55,9 @@ func TestRule7NothingDeletedIsReadBackByWhoMovesLater(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newLogged(t, 3)
-				key := ""
+				after, key := ringOf(t, ring.Config{Nodes: l.nodes()[1:]}), ""
 				for _, k := range keys("k") {
-					if before := l.placed(2, k); before[0] == "node0" && before[1] == onlyOwner(t, l.nodes()[1:], k) {
+					if before := l.placed(2, k); before[0] == "node0" && before[1] == after.Owner(k).Name {
 						key = k
 					}
 				}
@@ -112,10 +81,6 @@ func TestRule7NothingDeletedIsReadBackByWhoMovesLater(t *testing.T) {
 			})
 		})
 	}
-}
-
-func onlyOwner(t *testing.T, nodes []ring.Node, key string) string {
-	return ringOf(t, ring.Config{Nodes: nodes}).Owner(key).Name
 }
 
 // Another client has met the owner's new process later, and takes it for cold when this one does not any more.

@@ -43,6 +43,41 @@ func deletedBeside(t *testing.T, l *logged, key, node string) (a, b *client.Clie
 	return a, b
 }
 
+// readers read a key, each in another way.
+var readers = map[string]func(t *testing.T, c *client.Client, key string) (string, error){
+	"get": func(t *testing.T, c *client.Client, key string) (string, error) {
+		it, err := c.Get(t.Context(), key)
+		return string(it.Value), err
+	},
+	"get many": func(t *testing.T, c *client.Client, key string) (string, error) {
+		m, err := c.GetMulti(t.Context(), []string{key})
+		return string(m[key].Value), err
+	},
+	"lease": func(t *testing.T, c *client.Client, key string) (string, error) {
+		l, err := c.Lease(t.Context(), key, client.LeaseOptions{})
+		return string(l.Item.Value), err
+	},
+	"lease many": func(t *testing.T, c *client.Client, key string) (string, error) {
+		l, err := c.LeaseMulti(t.Context(), []string{key}, client.LeaseOptions{})
+		return string(l[0].Item.Value), errors.Join(err...)
+	},
+	"get with": func(t *testing.T, c *client.Client, key string) (string, error) {
+		it, _, err := c.GetWith(t.Context(), key, client.GetOptions{})
+		return string(it.Value), err
+	},
+	"gets": func(t *testing.T, c *client.Client, key string) (string, error) {
+		it, err := c.Gets(t.Context(), key)
+		return string(it.Value), err
+	},
+	"add": func(t *testing.T, c *client.Client, key string) (string, error) {
+		_, err := c.Add(t.Context(), client.Item{Key: key, Value: []byte("new")})
+		if errors.Is(err, client.ErrNotStored) {
+			return "old", err
+		}
+		return "", err
+	},
+}
+
 // readBack has a client read what it has deleted, after its owner was restarted and another has brought it back there; with wait, the client has met the
 // new process before.
 func readBack(t *testing.T, wait bool, read func(t *testing.T, c *client.Client, key string) (string, error)) {
@@ -83,72 +118,39 @@ func readBack(t *testing.T, wait bool, read func(t *testing.T, c *client.Client,
 	})
 }
 
-func TestRule7NothingDeletedIsReadBackByGet(t *testing.T) {
-	readBack(t, false, func(t *testing.T, c *client.Client, key string) (string, error) {
-		it, err := c.Get(t.Context(), key)
-		return string(it.Value), err
-	})
+// readBackEither is readBack whether or not the client has met the new process before.
+func readBackEither(t *testing.T, read func(t *testing.T, c *client.Client, key string) (string, error)) {
+	for _, wait := range []bool{false, true} {
+		readBack(t, wait, read)
+	}
 }
+
+func TestRule7NothingDeletedIsReadBackByGet(t *testing.T) { readBackEither(t, readers["get"]) }
 
 func TestRule7NothingDeletedIsReadBackByGetMulti(t *testing.T) {
-	readBack(t, false, func(t *testing.T, c *client.Client, key string) (string, error) {
-		m, err := c.GetMulti(t.Context(), []string{key})
-		return string(m[key].Value), err
-	})
+	readBackEither(t, readers["get many"])
 }
 
-func TestRule7NothingDeletedIsReadBackByLease(t *testing.T) {
-	readBack(t, false, func(t *testing.T, c *client.Client, key string) (string, error) {
-		m, err := c.Lease(t.Context(), key, client.LeaseOptions{})
-		return string(m.Item.Value), err
-	})
-}
+func TestRule7NothingDeletedIsReadBackByLease(t *testing.T) { readBackEither(t, readers["lease"]) }
 
 func TestRule7NothingDeletedIsReadBackByLeaseMulti(t *testing.T) {
-	readBack(t, false, func(t *testing.T, c *client.Client, key string) (string, error) {
-		m, err := c.LeaseMulti(t.Context(), []string{key}, client.LeaseOptions{})
-		return string(m[0].Item.Value), errors.Join(err...)
-	})
+	readBackEither(t, readers["lease many"])
 }
 
-func TestRule7NothingDeletedIsReadBackByGets(t *testing.T) {
-	for _, wait := range []bool{true, false} {
-		readBack(t, wait, func(t *testing.T, c *client.Client, key string) (string, error) {
-			it, err := c.Gets(t.Context(), key)
-			return string(it.Value), err
-		})
-	}
-}
+func TestRule7NothingDeletedIsReadBackByGets(t *testing.T) { readBackEither(t, readers["gets"]) }
 
-func TestRule7NothingDeletedIsReadBackByGetWith(t *testing.T) {
-	readBack(t, true, func(t *testing.T, c *client.Client, key string) (string, error) {
-		it, _, err := c.GetWith(t.Context(), key, client.GetOptions{})
-		return string(it.Value), err
-	})
-}
+func TestRule7NothingDeletedIsReadBackByGetWith(t *testing.T) { readBackEither(t, readers["get with"]) }
 
-func TestRule7NothingDeletedIsReadBackByAdd(t *testing.T) {
-	for _, wait := range []bool{true, false} {
-		readBack(t, wait, func(t *testing.T, c *client.Client, key string) (string, error) {
-			_, err := c.Add(t.Context(), client.Item{Key: key, Value: []byte("new")})
-			if errors.Is(err, client.ErrNotStored) {
-				return "old", err
-			}
-			return "", err
-		})
-	}
-}
+func TestRule7NothingDeletedIsReadBackByAdd(t *testing.T) { readBackEither(t, readers["add"]) }
 
 // Nothing is added to what this client has deleted.
 func TestRule7NothingDeletedIsReadBackByAppend(t *testing.T) {
-	for _, wait := range []bool{true, false} {
-		readBack(t, wait, func(t *testing.T, c *client.Client, key string) (string, error) {
-			_, err := c.Append(t.Context(), client.Item{Key: key, Value: []byte("new")})
-			require.ErrorIs(t, err, client.ErrOwnerDown)
-			require.True(t, client.SafeToRetry(err))
-			return "", err
-		})
-	}
+	readBackEither(t, func(t *testing.T, c *client.Client, key string) (string, error) {
+		_, err := c.Append(t.Context(), client.Item{Key: key, Value: []byte("new")})
+		require.ErrorIs(t, err, client.ErrOwnerDown)
+		require.True(t, client.SafeToRetry(err))
+		return "", err
+	})
 }
 
 // Another client has revived a cold copy from an owner which this one owes a delete.
@@ -198,20 +200,8 @@ func TestGetMultiTwoLostNodesAreAnError(t *testing.T) {
 
 // What this client has deleted another one has brought back, from the owner, to the copy that is in this one's zone, and was restarted.
 func TestRule7NothingDeletedIsReadBackFromTheOwnZone(t *testing.T) {
-	for name, read := range map[string]func(t *testing.T, c *client.Client, key string) (string, error){
-		"Get": func(t *testing.T, c *client.Client, key string) (string, error) {
-			it, err := c.Get(t.Context(), key)
-			return string(it.Value), err
-		},
-		"GetMulti": func(t *testing.T, c *client.Client, key string) (string, error) {
-			m, err := c.GetMulti(t.Context(), []string{key})
-			return string(m[key].Value), err
-		},
-		"Lease": func(t *testing.T, c *client.Client, key string) (string, error) {
-			l, err := c.Lease(t.Context(), key, client.LeaseOptions{})
-			return string(l.Item.Value), err
-		},
-	} {
+	for _, name := range []string{"get", "get many", "lease"} {
+		read := readers[name]
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newLogged(t, 2)
