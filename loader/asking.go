@@ -79,37 +79,38 @@ type found[V any] struct {
 	failed bool // the cache has
 }
 
-// seek gets the value of a key that has no flight from the cache, or a flight; first is as in get.
-func (l *Loader[V]) seek(ctx context.Context, s *shard[V], full string, first bool) found[V] {
+// seek gets the value of a key that has no flight from the cache, or a flight; first is as in get. r is empty.
+func (l *Loader[V]) seek(ctx context.Context, s *shard[V], full string, first bool, r *found[V]) {
 	if first && l.holder != nil && l.holder.HoldsNear(full) && s.shares() {
-		return l.seekTogether(ctx, s, full)
+		l.seekTogether(ctx, s, full, r)
+		return
 	}
-	return l.seekAlone(ctx, s, full, first)
+	l.seekAlone(ctx, s, full, first, r)
 }
 
 // seekTogether is seek of a key that the near-cache will hold.
-func (l *Loader[V]) seekTogether(ctx context.Context, s *shard[V], full string) (r found[V]) {
+func (l *Loader[V]) seekTogether(ctx context.Context, s *shard[V], full string, r *found[V]) {
 	for range askTurns {
 		a, mine := s.ask(full)
 		if mine {
 			// Behind enter: who waits finds the flight.
 			defer s.asked(full, a)
-			r = l.seekAlone(ctx, s, full, true)
+			l.seekAlone(ctx, s, full, true, r)
 			a.hit, a.failed = r.f == nil && ctx.Err() == nil, r.failed
-			return r
+			return
 		}
 		select {
 		case <-a.done:
 		case <-ctx.Done():
 			r.err = ctx.Err()
-			return r
+			return
 		}
 		if k := l.lookNear(ctx, full); k != nil {
 			r.v, r.err = k.answer()
-			return r
+			return
 		}
 		if r.f, r.joined = l.join(s, full); r.f != nil {
-			return r
+			return
 		}
 		if a.hit {
 			s.shy.Store(askShy)
@@ -118,23 +119,23 @@ func (l *Loader[V]) seekTogether(ctx context.Context, s *shard[V], full string) 
 			break
 		}
 	}
-	return l.seekAlone(ctx, s, full, true)
+	l.seekAlone(ctx, s, full, true, r)
 }
 
-func (l *Loader[V]) seekAlone(ctx context.Context, s *shard[V], full string, first bool) (r found[V]) {
+func (l *Loader[V]) seekAlone(ctx context.Context, s *shard[V], full string, first bool, r *found[V]) {
 	var st start
 	st.lease, st.err = l.cache.Lease(ctx, full, item.LeaseOptions{TTL: l.cfg.LeaseTTL})
 	if st.err != nil && ctx.Err() != nil {
 		r.err = ctx.Err()
-		return r
+		return
 	}
 	r.failed = st.err != nil
 	var ok bool
 	if r.v, r.err, ok = l.take(ctx, full, &st, first); ok {
-		return r
+		return
 	}
-	l.enterAlone(ctx, s, full, &st, &r)
-	return r
+	l.enterAlone(ctx, s, full, &st, r)
+	return
 }
 
 // enterAlone enters a flight with what seekAlone has got. It is apart so that its frame is not on the stack of a caller who waits

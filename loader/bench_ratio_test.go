@@ -41,11 +41,12 @@ func BenchmarkNodeHitRatio(b *testing.B) {
 		{"client", func() error { _, err := c.Get(ctx, key); return err }},
 		{"lease", func() error { _, err := c.Lease(ctx, key, client.LeaseOptions{}); return err }},
 		{"loader", func() error { _, err := l.Get(ctx, key); return err }},
-		{"decoding", func() error { _, _, err := l.openHit(key, &lease); return err }},
+		{"decoding", func() error { var e envelope; _, err := l.openHit(key, &lease, &e); return err }},
 		{"client+decoding", func() error {
 			it, err := c.Get(ctx, key)
 			if err == nil {
-				_, _, err = l.openAs(key, it.Value, l.decodeOwn)
+				var e envelope
+				_, err = l.openAs(key, it.Value, &e, l.decodeOwn)
 			}
 			return err
 		}},

@@ -65,14 +65,14 @@ func TestBytesAreTheReadersOwn(t *testing.T) {
 	for range 3 {
 		lease, err := c.Lease(t.Context(), "k", item.LeaseOptions{})
 		require.NoError(t, err)
-		v, _, err := l.openHit("k", &lease)
+		v, err := l.openHit("k", &lease, &envelope{})
 		require.NoError(t, err)
 		require.Equal(t, "value", string(v))
 		require.Same(t, &lease.Item.Value[len(lease.Item.Value)-1], &v[len(v)-1], "copied")
 		require.Equal(t, len(v), cap(v))
 
 		lease.Level = item.FromNear // others read the same memory
-		w, _, err := l.openHit("k", &lease)
+		w, err := l.openHit("k", &lease, &envelope{})
 		require.NoError(t, err)
 		require.NotSame(t, &v[0], &w[0], "a near-cache's bytes were given away")
 

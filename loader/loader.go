@@ -117,8 +117,8 @@ func (l *Loader[V]) get(ctx context.Context, full string, first bool) (V, error)
 		f, joined := l.join(s, full)
 		fresh := false
 		if f == nil {
-			r := l.seek(ctx, s, full, first)
-			if r.f == nil {
+			var r found[V]
+			if l.seek(ctx, s, full, first, &r); r.f == nil {
 				return r.v, r.err
 			}
 			f, joined, fresh = r.f, r.joined, r.fresh
@@ -142,8 +142,8 @@ func (l *Loader[V]) take(ctx context.Context, full string, st *start, first bool
 		return v, nil, false
 	}
 	ttl := st.lease.Item.TTL
-	v, e, err := l.openHit(full, &st.lease)
-	if err == nil {
+	var e envelope
+	if v, err = l.openHit(full, &st.lease, &e); err == nil {
 		age, verdict := time.Duration(0), isFresh
 		if !l.surelyFresh(&e, ttl) {
 			age = l.ageOf(&e, ttl)

@@ -10,21 +10,22 @@ import (
 // open reads cached bytes. Its error means foreign or corrupt bytes, whatever the
 // codec did with them: nothing a node holds can make a Get panic.
 func (l *Loader[V]) open(full string, b []byte) (v V, e envelope, err error) {
-	return l.openAs(full, b, l.cfg.Codec.Decode)
+	v, err = l.openAs(full, b, &e, l.cfg.Codec.Decode)
+	return v, e, err
 }
 
 // openHit is open of what a lease brought. A node's answer is its reader's own.
-func (l *Loader[V]) openHit(full string, lease *item.Lease) (v V, e envelope, err error) {
-	if l.decodeOwn != nil && lease.Level == item.FromNode {
-		return l.openAs(full, lease.Item.Value, l.decodeOwn)
+func (l *Loader[V]) openHit(full string, lease *item.Lease, e *envelope) (V, error) {
+	decode := l.decodeOwn
+	if decode == nil || lease.Level != item.FromNode {
+		decode = l.cfg.Codec.Decode
 	}
-	return l.open(full, lease.Item.Value)
+	return l.openAs(full, lease.Item.Value, e, decode)
 }
 
-func (l *Loader[V]) openAs(full string, b []byte, decode func([]byte) (V, error)) (v V, e envelope, err error) {
-	e, err = openEnvelope(b, full, l.cfg.MaxValueBytes)
-	if err != nil || e.kind == kindAbsent {
-		return v, e, err
+func (l *Loader[V]) openAs(full string, b []byte, e *envelope, decode func([]byte) (V, error)) (v V, err error) {
+	if err = e.open(b, full, l.cfg.MaxValueBytes); err != nil || e.kind == kindAbsent {
+		return v, err
 	}
 	defer func() {
 		if p := recover(); p != nil {
@@ -32,9 +33,9 @@ func (l *Loader[V]) openAs(full string, b []byte, decode func([]byte) (V, error)
 		}
 	}()
 	if v, err = decode(e.payload); err != nil {
-		return v, e, fmt.Errorf("%w: %w", errCorrupt, err)
+		return v, fmt.Errorf("%w: %w", errCorrupt, err)
 	}
-	return v, e, nil
+	return v, nil
 }
 
 // smallValue is the room that a codec finds for what it appends: enough for a small value in one allocation.
