@@ -24,6 +24,7 @@ func calls(c *client.Client, ctx context.Context, key string) map[string]func() 
 	got := func(_ client.Item, err error) error { return err }
 	return map[string]func() error{
 		"Get":            func() error { return got(c.Get(ctx, key)) },
+		"GetTTL":         func() error { return got(c.GetTTL(ctx, key)) },
 		"GetInto":        func() error { return got(c.GetInto(ctx, key, nil)) },
 		"Gets":           func() error { return got(c.Gets(ctx, key)) },
 		"GetMulti":       func() error { _, err := c.GetMulti(ctx, []string{"good", key}); return err },

@@ -33,6 +33,10 @@ func TestOperations(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "v", string(it.Value))
 	require.EqualValues(t, 7, it.Flags)
+	require.Zero(t, it.TTL, "nobody asked for it")
+	it, err = c.GetTTL(ctx, "k")
+	require.NoError(t, err)
+	require.Equal(t, "v", string(it.Value))
 	require.InDelta(t, time.Minute, it.TTL, float64(2*time.Second))
 
 	_, err = c.Add(ctx, client.Item{Key: "k", Value: []byte("x")})

@@ -88,7 +88,7 @@ func TestExpiresAt(t *testing.T) {
 		for _, d := range []time.Duration{time.Hour, 40 * 24 * time.Hour} {
 			_, err := c.Set(ctx, client.Item{Key: "k", Value: []byte("v"), ExpiresAt: time.Now().Add(d)})
 			require.NoError(t, err)
-			it, err := c.Get(ctx, "k")
+			it, _, err := c.GetWith(ctx, "k", client.GetOptions{})
 			require.NoError(t, err)
 			require.InDelta(t, d, it.TTL, float64(3*time.Second))
 		}

@@ -31,6 +31,7 @@ type readOptions struct {
 	borrow  bool  // the caller copies the value
 	hedge   bool  // the answer to a plain read of another copy will do
 	alone   bool  // no other copy is asked when it fails
+	share   bool  // the reply to a classic get will do: it need not tell marks, or the TTL
 }
 
 // request makes the meta get of a read.
@@ -111,7 +112,7 @@ type failedRead struct {
 func (n *node) ask(ctx context.Context, op, key string, o *readOptions, f *flight) {
 	k := n.newCall()
 	o.request(&k.Req, key)
-	k.Borrow = o.borrow
+	k.Borrow, k.Share = o.borrow, o.share
 	if ctx.Done() != nil {
 		k.Settler, k.SettleKey = o.settler(), key
 	}

@@ -238,6 +238,11 @@ func (c *Client) plainRead(hash uint64, key string) bool {
 	if c.holds(c.detector.Level(hash, key)) {
 		return false
 	}
+	return c.isPlain(key)
+}
+
+// isPlain reports whether key travels as it is.
+func (c *Client) isPlain(key string) bool {
 	return c.cfg.Keys == PlainKeys || len(key) <= memproto.MaxKeyLen && item.PlainBytes(key)
 }
 

@@ -11,17 +11,27 @@ import (
 	"github.com/memherd/memherd/hotkey"
 )
 
-// getFlags is what a plain read asks for: value, client flags, remaining life.
-const getFlags = memproto.FlagLv | memproto.FlagLf | memproto.FlagLt
+// getFlags is what a read asks for if what it brings may be kept: value, client flags, remaining life.
+const getFlags = plainFlags | memproto.FlagLt
+
+// plainFlags is what a read asks for of which nothing will be kept: it may share a classic get.
+const plainFlags = memproto.FlagLv | memproto.FlagLf
 
 // Get returns the item at key, ErrCacheMiss if there is none. It asks the near-cache
 // if there is one, then the home copy, the first of the key's copies that this
 // client believes alive; a failure moves on to the next copy. A miss on the home
-// copy is a miss. Item.TTL is the remaining life in whole seconds, 0 if it has no
-// end or the node can't tell (Tier0). With a near-cache the Value may be shared with other readers: don't write to
+// copy is a miss. Item.TTL is not asked for, and is 0: see GetTTL. With a near-cache the Value may be shared with other readers: don't write to
 // it; and a miss, too, may be as old as its bound allows.
 func (c *Client) Get(ctx context.Context, key string) (it item.Item, err error) {
-	err = c.get(ctx, key, nil, &it)
+	err = c.get(ctx, key, nil, false, &it)
+	return it, err
+}
+
+// GetTTL is Get, and asks for Item.TTL: the remaining life in whole seconds, 0 if it has no end, or where neither the node
+// (Tier0) nor the near-cache can tell. Gets that callers make at one moment are asked for together, which costs a node half as
+// much; GetTTLs are not, since that tells no TTL.
+func (c *Client) GetTTL(ctx context.Context, key string) (it item.Item, err error) {
+	err = c.get(ctx, key, nil, true, &it)
 	return it, err
 }
 
@@ -33,7 +43,7 @@ func (c *Client) GetInto(ctx context.Context, key string, dst []byte) (it item.I
 	if dst == nil {
 		dst = []byte{}
 	}
-	err = c.get(ctx, key, dst, &it)
+	err = c.get(ctx, key, dst, false, &it)
 	return it, err
 }
 
@@ -42,8 +52,8 @@ func (c *Client) GetInto(ctx context.Context, key string, dst []byte) (it item.I
 // what a parked read's frames hold is kept small: items are passed by pointer, and whatever is not done for a plain hit has
 // functions, and so frames, of its own (TestParkedCallsAreShallow).
 
-// get is Get and GetInto: into dst unless that is nil.
-func (c *Client) get(ctx context.Context, key string, dst []byte, it *item.Item) error {
+// get is Get, GetInto and GetTTL: into dst unless that is nil.
+func (c *Client) get(ctx context.Context, key string, dst []byte, ttl bool, it *item.Item) error {
 	const op = "get"
 	if err := c.check(ctx, op, key); err != nil {
 		return err
@@ -54,7 +64,7 @@ func (c *Client) get(ctx context.Context, key string, dst []byte, it *item.Item)
 			return err
 		}
 	}
-	return c.getFromNode(ctx, op, hash, key, dst, it)
+	return c.getFromNode(ctx, op, hash, key, dst, ttl, it)
 }
 
 // getNear is a read of the near-cache; false if that can't answer it.
@@ -80,23 +90,28 @@ func copyInto(dst []byte, it *item.Item) {
 }
 
 // getFromNode reads from the home copy; into dst unless that is nil.
-func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key string, dst []byte, it *item.Item) error {
+func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key string, dst []byte, ttl bool, it *item.Item) error {
 	if c.readsAside() {
 		if done, err := c.getAside(ctx, op, hash, key, dst, it); done {
 			return err
 		}
 	}
-	gen, o := c.near.Generation(hash), readOptions{flags: getFlags, borrow: dst != nil, hedge: true}
-	if c.near != nil && c.detector.Level(hash, key) >= nearLevel {
-		o.flags |= memproto.FlagLc // what memory holds is compared by it later
-	}
+	gen, o := c.near.Generation(hash), readOptions{flags: plainFlags, borrow: dst != nil, hedge: true}
 	asks := c.detector.AsksElsewhere(hash)
+	switch level := c.warmth(hash, key); {
+	case level >= nearLevel:
+		o.flags = getFlags | memproto.FlagLc // what memory holds is compared by it later
+	case ttl || level > hotkey.LevelCold: // a miss may be remembered
+		o.flags = getFlags
+	default:
+		o.share = !asks && c.isPlain(key)
+	}
 	if asks {
-		o.flags |= elsewhereFlags
+		o.flags |= getFlags | elsewhereFlags
 	}
 	var f flight
 	if err := c.readHome(ctx, op, hash, key, &o, &f); err != nil {
-		return c.getFailed(ctx, op, hash, key, dst, it, err)
+		return c.getFailed(ctx, op, hash, key, dst, ttl, it, err)
 	}
 	k := f.call
 	if asks {
@@ -124,9 +139,24 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 	}
 	readItem(it, key, &k.Answer)
 	it.CAS = 0 // asked for on account of memory alone
+	if !ttl {
+		it.TTL = 0 // likewise
+	}
 	copyInto(dst, it)
 	k.Free()
 	return nil
+}
+
+// warmth is how near to being held in memory key is; cold if there is no near-cache.
+func (c *Client) warmth(hash uint64, key string) hotkey.Level {
+	if c.near == nil {
+		return hotkey.LevelCold
+	}
+	level := c.detector.Level(hash, key)
+	if c.nearAll {
+		level = max(level, hotkey.LevelCold+1)
+	}
+	return level
 }
 
 // readsAside reports whether some keys may be better read from another place than the home copy.
@@ -154,7 +184,7 @@ func (c *Client) getAside(ctx context.Context, op string, hash uint64, key strin
 }
 
 // getFailed is for a read that no copy has answered.
-func (c *Client) getFailed(ctx context.Context, op string, hash uint64, key string, dst []byte, it *item.Item, err error) error {
+func (c *Client) getFailed(ctx context.Context, op string, hash uint64, key string, dst []byte, ttl bool, it *item.Item, err error) error {
 	if c.gutter != nil && c.retriable(ctx) && !errors.Is(err, errNothing) {
 		if spare, ok, missed := c.getSpare(ctx, op, hash, key); ok {
 			if missed == nil {
@@ -164,7 +194,7 @@ func (c *Client) getFailed(ctx context.Context, op string, hash uint64, key stri
 			return missed
 		}
 		if c.between(hash, err) {
-			return c.getFromNode(ctx, op, hash, key, dst, it)
+			return c.getFromNode(ctx, op, hash, key, dst, ttl, it)
 		}
 	}
 	return c.readFailed(err)
@@ -189,7 +219,7 @@ func (c *Client) getMissed(ctx context.Context, f *flight, hash uint64, key stri
 			return nil
 		}
 	}
-	if c.detector.Observe(hash, key, 0) > hotkey.LevelCold && k.Resp.Status == memproto.StatusEN {
+	if c.detector.Observe(hash, key, 0) > hotkey.LevelCold && k.Resp.Status == memproto.StatusEN && !k.Resp.Bare {
 		c.missNear(f, hash, key, gen)
 	}
 	c.counters.misses.Add(1)

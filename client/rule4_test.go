@@ -96,7 +96,7 @@ func TestRule4ARestartedNodeGetsItsKeysBack(t *testing.T) {
 		alone := newClient(t, client.Config{Nodes: r.nodes[:1], DialContext: r.dial})
 		owned := 0
 		for i, key := range keys[10:] {
-			it, err := alone.Get(ctx, key)
+			it, _, err := alone.GetWith(ctx, key, client.GetOptions{})
 			if err != nil {
 				require.ErrorIs(t, err, client.ErrCacheMiss)
 				continue

@@ -86,6 +86,9 @@ func TestReadsAndWritesOnEveryTier(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, v, string(it.Value))
 			require.EqualValues(t, i, it.Flags)
+			require.Zero(t, it.TTL)
+			it, _, err = c.GetWith(ctx, key, client.GetOptions{})
+			require.NoError(t, err)
 			if told {
 				require.InDelta(t, time.Hour, it.TTL, float64(5*time.Second))
 			} else if it.TTL != 0 { // of a mixed fleet some nodes tell

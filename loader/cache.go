@@ -64,6 +64,12 @@ type Reader interface {
 	Get(ctx context.Context, key string) (item.Item, error)
 }
 
+// TTLReader is implemented by a Reader whose GetTTL is Get, and tells Item.TTL, which its Get need not do, as *client.Client
+// does. See Freshness for what that is good for.
+type TTLReader interface {
+	GetTTL(ctx context.Context, key string) (item.Item, error)
+}
+
 // KeyChecker is implemented by a Cache that takes other keys than item.CheckKey
 // allows, as *client.Client does with Config.Keys. CheckKey returns nil if key may be
 // used, and must always say the same of one key.

@@ -37,8 +37,9 @@ func ExampleCache() {
 	_, near := c.(loader.NearReader)
 	_, holds := c.(loader.NearHolder)
 	_, reads := c.(loader.Reader)
-	fmt.Println(batch, multi, keeps, sets, fills, checks, near, holds, reads)
-	// Output: true true true true true true true true true
+	_, ttls := c.(loader.TTLReader)
+	fmt.Println(batch, multi, keeps, sets, fills, checks, near, holds, reads, ttls)
+	// Output: true true true true true true true true true true
 }
 
 // Reads that see every write that came before them, in any process.

@@ -132,7 +132,11 @@ func (l *Loader[V]) Peek(ctx context.Context, key string) (V, error) {
 	if !ok {
 		return none, ErrNoReader
 	}
-	it, err := r.Get(ctx, full)
+	read := r.Get
+	if t, ok := r.(TTLReader); ok {
+		read = t.GetTTL
+	}
+	it, err := read(ctx, full)
 	if err != nil {
 		return none, err
 	}

@@ -52,6 +52,9 @@ type Call struct {
 	opaque  [13]byte // base 36 of the connection's sequence number
 	// Borrow says that the caller copies Value and so needs no memory for it.
 	Borrow bool
+	// Share says of a meta get of a plain key for its value and client flags that the reply to a classic get will do. Start
+	// takes it back where that can't be. Of the reply nothing else is told then, and it is Bare.
+	Share bool
 	// Classic is set by Start when the request was sent in classic words; the reply is
 	// a meta reply nevertheless, without what such a server can't tell.
 	Classic bool
@@ -65,6 +68,8 @@ type Call struct {
 	sentAt int64       // nanoseconds on the connection's clock
 	offset int64       // where in the outgoing stream the request starts
 	burst  *burst      // the keys, if they are many
+	// span is how many calls, from this one on, share a classic get; 0 if this is not the first of any.
+	span atomic.Int32
 
 	// Answer is the reply.
 	Answer
@@ -154,6 +159,10 @@ func (k *Call) Free() {
 	if k.burst != nil {
 		k.pool.putBurst(k.burst)
 		k.burst = nil
+	}
+	if k.Share {
+		k.Share = false
+		k.span.Store(0)
 	}
 	k.Borrow, k.Classic, k.Apart, k.quiet = false, false, false, false
 	k.Settler, k.Value, k.Err = nil, nil, nil

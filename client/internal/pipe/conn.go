@@ -9,7 +9,8 @@
 // A caller that leaves (its context ended) gives up its slot, not the connection:
 // whoever reads next consumes the late reply, and the call's Settler learns the
 // outcome. Replies are matched to requests by order and by the opaque token; a reply
-// that fits neither kills the connection.
+// that fits neither kills the connection. Reads that may be asked for together have one token
+// for all: see share.go, burst.go and join.go.
 package pipe
 
 import (
@@ -131,6 +132,7 @@ type Conn struct {
 	// What follows belongs to whoever has the reader's role.
 	mine     []*Call // calls taken off queue, in order
 	sharing  int     // which of mine, counted from the head, a classic get that bursts share is being answered to
+	group    shared  // the classic get under way that single reads share
 	steps    int64   // replies that have come, each key's of a burst
 	mhead    int
 	rbuf     []byte
@@ -169,6 +171,7 @@ func New(nc net.Conn, cfg Config) *Conn {
 
 		gosched: runtime.Gosched,
 	}
+	c.out.least = minShared
 	c.mark.Store(cfg.Stamp)
 	if c.cfg.InFlight == nil {
 		c.cfg.InFlight = new(atomic.Int64)

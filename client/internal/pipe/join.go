@@ -11,14 +11,14 @@ package pipe
 // can. It returns the length of what that adds. Until seal the bytes stay with the burst, whose call is pending.
 func (o *outbox) join(b *burst) int {
 	if b.getEnd == 0 {
-		o.seal()
+		o.sealBursts()
 		o.small = append(o.small, b.line...)
 		return len(b.line)
 	}
 	keys := len(b.getKeys())
 	b.joined = len(o.open) > 0 && o.shared+keys <= maxGetLine && o.open[0].getWord() == b.getWord()
 	if !b.joined {
-		o.seal()
+		o.sealBursts()
 		o.shared = 0
 	}
 	o.open = append(o.open, b)
@@ -29,8 +29,14 @@ func (o *outbox) join(b *burst) int {
 	return len(b.line)
 }
 
-// seal writes the command that bursts share, and their meta gets behind it.
+// seal writes what was waiting for more of its kind.
 func (o *outbox) seal() {
+	o.sealBursts()
+	o.sealGets()
+}
+
+// sealBursts writes the command that bursts share, and their meta gets behind it.
+func (o *outbox) sealBursts() {
 	if len(o.open) == 0 {
 		return
 	}

@@ -82,7 +82,7 @@ func TestLeaveAJoinedBurstAtEveryByte(t *testing.T) {
 					where := fmt.Sprintf("after %d ms", at)
 					g := newRig(t)
 					g.c.cfg.Timeout = time.Minute
-					g.slowly(reply)
+					g.slowly(reply, 3)
 					lead := g.call(get())
 					var wg sync.WaitGroup
 					wg.Go(func() { g.do(context.Background(), lead) })
@@ -132,9 +132,9 @@ func TestLeaveAJoinedBurstAtEveryByte(t *testing.T) {
 	}
 }
 
-// slowly takes requests and gives replies at one byte a millisecond: reply to what two bursts that share a command ask behind
-// the first call.
-func (g *rig) slowly(reply string) {
+// slowly takes requests and gives replies at one byte a millisecond: reply to the last of the commands
+// behind the first call.
+func (g *rig) slowly(reply string, commands int) {
 	g.r = bufio.NewReader(slow{g.peer})
 	g.wg.Go(func() {
 		for i := 0; ; i++ {
@@ -143,11 +143,11 @@ func (g *rig) slowly(reply string) {
 				return
 			}
 			out := answer(r)
-			switch i {
-			case 1, 2:
-				continue
-			case 3:
+			switch {
+			case i == commands:
 				out = reply
+			case i > 0 && i < commands:
+				continue
 			}
 			for j := range len(out) {
 				time.Sleep(time.Millisecond)

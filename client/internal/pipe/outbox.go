@@ -19,22 +19,30 @@ const keepSmall = 512 << 10
 // outbox holds the bytes that are queued and not yet given to a flusher. Conn.mu guards
 // it.
 type outbox struct {
-	small  []byte      // small requests, one after the other
-	spare  []byte      // the buffer for small requests that the flusher is not using
-	open   []*burst    // behind small: those that share a classic get, which is not written yet
-	shared int         // the length of its keys
-	segs   net.Buffers // what goes out before small, if anything large is queued
-	bulk   [][]byte    // the large requests among segs
-	calls  int         // requests queued
-	one    [1][]byte   // memory for a parcel without large requests
+	small   []byte      // small requests, one after the other
+	spare   []byte      // the buffer for small requests that the flusher is not using
+	open    []*burst    // behind small: those that share a classic get, which is not written yet
+	shared  int         // the length of its keys
+	gets    []*Call     // behind small: reads that may share a classic get; open and these are never both there
+	getsLen int         // the length of their keys
+	least   int         // how many of them at least share one: minShared but in tests
+	segs    net.Buffers // what goes out before small, if anything large is queued
+	bulk    [][]byte    // the large requests among segs
+	calls   int         // requests queued
+	one     [1][]byte   // memory for a parcel without large requests
 }
 
 // add queues an encoded request and returns its length.
 func (o *outbox) add(k *Call) int {
 	o.calls++
-	if k.burst != nil {
+	switch {
+	case k.burst != nil:
 		o.calls += len(k.burst.keys) - 1
+		o.sealGets()
 		return o.join(k.burst)
+	case k.Share:
+		o.sealBursts()
+		return o.share(k)
 	}
 	o.seal()
 	if k.bulk == nil {
@@ -54,7 +62,9 @@ func (o *outbox) add(k *Call) int {
 	return n
 }
 
-func (o *outbox) empty() bool { return len(o.small) == 0 && len(o.segs) == 0 && len(o.open) == 0 }
+func (o *outbox) empty() bool {
+	return len(o.small) == 0 && len(o.segs) == 0 && len(o.open) == 0 && len(o.gets) == 0
+}
 
 // drop forgets what is queued.
 func (o *outbox) drop() { *o = outbox{} }

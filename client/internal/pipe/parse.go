@@ -68,6 +68,9 @@ func (c *Conn) decode() error {
 		}
 		if c.resp.BodyLen >= 0 {
 			c.inBody, c.bodyAt = true, 0
+			if c.group.span > 0 {
+				k = c.behind(c.group.at)
+			}
 			c.body = k.room(min(c.resp.BodyLen, max(firstBody, c.w-c.r)))
 			continue
 		}
@@ -118,6 +121,10 @@ func (c *Conn) complete() {
 	k := c.mine[c.mhead]
 	c.served = true
 	c.steps++
+	if c.group.span > 0 {
+		c.completeShared()
+		return
+	}
 	if k.burst != nil {
 		value := c.body
 		c.inBody, c.body = false, nil
@@ -131,7 +138,14 @@ func (c *Conn) complete() {
 	}
 	c.mine[c.mhead] = nil
 	c.mhead++
+	c.fillCall(k)
+	c.ready = append(c.ready, k)
+}
+
+// fillCall puts the reply in resp into k.
+func (c *Conn) fillCall(k *Call) {
 	k.Resp.set(&c.resp)
+	k.Resp.Bare = k.Share
 	if c.inBody {
 		k.Value = c.body
 		if k.Borrow {
@@ -139,7 +153,6 @@ func (c *Conn) complete() {
 		}
 		c.inBody, c.body = false, nil
 	}
-	c.ready = append(c.ready, k)
 }
 
 // handOver tells the owners of the calls that decode has completed.
@@ -217,19 +230,13 @@ func (c *Conn) match(k *Call) (bool, error) {
 	}
 	switch cmd := k.cmd; cmd {
 	case memproto.CmdMetaGet, memproto.CmdMetaSet, memproto.CmdMetaDelete, memproto.CmdMetaArith:
-		if k.burst != nil {
+		switch {
+		case k.burst != nil:
 			return c.matchBurst(k)
+		case k.Share:
+			return c.matchShared(k)
 		}
-		if r.Status < memproto.StatusHD || r.Status > memproto.StatusEX {
-			return false, misfit(r.Status, cmd)
-		}
-		if !bytes.Equal(r.Opaque, k.opaque[:k.opaqueN]) {
-			return false, fmt.Errorf("%w: wrong opaque token in a reply to %s", item.ErrDesync, cmd)
-		}
-		if r.Status == memproto.StatusVA && cmd != memproto.CmdMetaGet && cmd != memproto.CmdMetaArith {
-			return false, misfit(r.Status, cmd)
-		}
-		return true, nil
+		return c.matchMeta(k)
 	case memproto.CmdMetaNoop:
 		if r.Status == memproto.StatusMN {
 			return true, nil
@@ -255,6 +262,21 @@ func (c *Conn) match(k *Call) (bool, error) {
 		}
 	}
 	return false, misfit(r.Status, k.cmd)
+}
+
+// matchMeta is match for a meta command with a token.
+func (c *Conn) matchMeta(k *Call) (bool, error) {
+	r, cmd := &c.resp, k.cmd
+	if r.Status < memproto.StatusHD || r.Status > memproto.StatusEX {
+		return false, misfit(r.Status, cmd)
+	}
+	if !bytes.Equal(r.Opaque, k.opaque[:k.opaqueN]) {
+		return false, fmt.Errorf("%w: wrong opaque token in a reply to %s", item.ErrDesync, cmd)
+	}
+	if r.Status == memproto.StatusVA && cmd != memproto.CmdMetaGet && cmd != memproto.CmdMetaArith {
+		return false, misfit(r.Status, cmd)
+	}
+	return true, nil
 }
 
 // maxStats bounds the lines kept of one stats reply, times two.

@@ -26,7 +26,7 @@ type Reply struct {
 	// Hit: meta h.
 	Hit bool
 	// Bare says that it was the reply to a classic get, which tells neither marks nor TTL
-	// although they were asked for.
+	// although they were asked for, or might have been.
 	Bare bool
 }
 

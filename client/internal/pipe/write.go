@@ -21,7 +21,7 @@ const unansweredBlock = 48 << 10
 
 // Start queues k and sends it, together with whatever others have queued, unless
 // somebody else is sending already. The value and the key have been copied when it
-// returns. It fails, with k not sent, if the connection is dead, if MaxInFlight is reached,
+// returns, but for the key of a call with Share, which must not change before the call is freed. It fails, with k not sent, if the connection is dead, if MaxInFlight is reached,
 // or with ErrNoBurst or ErrStamp; k then still belongs to the caller.
 func (c *Conn) Start(ctx context.Context, k *Call) error {
 	err := c.queueOne(k)
@@ -137,6 +137,7 @@ func (c *Conn) encode(k *Call) {
 	k.cmd = k.Req.Cmd
 	if k.Classic = c.cfg.Classic && k.cmd.Meta(); k.Classic {
 		c.encodeClassic(k)
+		k.Share = false
 		return
 	}
 	if k.cmd.Meta() && k.cmd != memproto.CmdMetaNoop && k.cmd != memproto.CmdMetaDebug && !c.cfg.Without.Opaque {
@@ -146,6 +147,9 @@ func (c *Conn) encode(k *Call) {
 	if k.burst != nil {
 		k.burst.encode(&k.Req, k.Req.Opaque)
 		return
+	}
+	if k.Share = k.Share && !c.cfg.Without.Opaque; k.Share {
+		return // see outbox.share
 	}
 	k.line = k.Req.AppendLine(k.line[:0])
 	if k.cmd.Storage() && len(k.Req.Value) >= bulkRequest {
@@ -165,7 +169,9 @@ func (c *Conn) enqueue(k *Call) {
 	c.appended += int64(c.out.add(k))
 	c.queued.Store(int32(c.out.calls))
 	// The bytes are in out: let go of the caller's memory.
-	k.Req.Key, k.Req.Opaque = nil, nil
+	if !k.Share {
+		k.Req.Key, k.Req.Opaque = nil, nil
+	}
 	if k.cmd != memproto.CmdMetaGet {
 		k.Req.More, k.Req.Value, k.Req.Args = nil, nil, nil
 	}

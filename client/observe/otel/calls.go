@@ -15,6 +15,14 @@ func (c *Client) Get(ctx context.Context, key string) (item.Item, error) {
 	return it, err
 }
 
+// GetTTL is client.Client's; its spans are Get's.
+func (c *Client) GetTTL(ctx context.Context, key string) (item.Item, error) {
+	ctx, k := c.begin(ctx, "get", 1)
+	it, err := c.Client.GetTTL(ctx, key)
+	k.end(ctx, err)
+	return it, err
+}
+
 // GetMulti is one call, however many the keys.
 func (c *Client) GetMulti(ctx context.Context, keys []string) (map[string]item.Item, error) {
 	ctx, k := c.begin(ctx, "get_multi", len(keys))

@@ -107,6 +107,14 @@ func (c *Client) Get(ctx context.Context, key string) (item.Item, error) {
 	return it, err
 }
 
+// GetTTL is counted with Get.
+func (c *Client) GetTTL(ctx context.Context, key string) (item.Item, error) {
+	began := c.begin()
+	it, err := c.Client.GetTTL(ctx, key)
+	c.end(Get, began)
+	return it, err
+}
+
 // GetMulti is one call, however many the keys.
 func (c *Client) GetMulti(ctx context.Context, keys []string) (map[string]item.Item, error) {
 	began := c.begin()

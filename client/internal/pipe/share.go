@@ -1,0 +1,113 @@
+package pipe
+
+import (
+	"fmt"
+
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// Reads of single keys that go out together share one classic get, too: memcached answers a get of sixty keys with half the work of sixty
+// meta gets. Which of them do is decided when they are handed to the flusher, for only then it is known how many
+// there are: fewer than minShared go out as they are, as meta gets.
+//
+// The last of those that share is a meta get behind the classic one, and nothing that the classic one has brought is
+// handed to anybody before that one's reply has come with its token: whatever had been lost, doubled or mixed in would
+// stand in its place. Values come with their keys, in the order in which these were asked for, and none for what is not there. Where
+// two callers ask for the same key and one value comes, the first takes it: see join.go.
+
+// minShared is how many reads share a classic get at least. memcached writes what it has at the end of each, with a
+// system call of its own, so that few cost more than they save.
+const minShared = 24
+
+// metaGetRoom is about how much longer than its key a meta get is.
+const metaGetRoom = 24
+
+// share queues a read that may share a classic get, and returns about what that adds.
+func (o *outbox) share(k *Call) int {
+	n := len(k.Req.Key) + 1
+	if o.getsLen+n > maxGetLine {
+		o.sealGets()
+	}
+	o.gets, o.getsLen = append(o.gets, k), o.getsLen+n
+	return n + metaGetRoom
+}
+
+// sealGets writes the reads that were waiting for more of their kind. The calls' keys are let go of.
+func (o *outbox) sealGets() {
+	if len(o.gets) == 0 {
+		return
+	}
+	alone := o.gets
+	if len(o.gets) >= o.least {
+		last := len(o.gets) - 1
+		o.gets[0].span.Store(int32(len(o.gets)))
+		o.small = append(o.small, "get"...)
+		for _, k := range o.gets[:last] {
+			o.small = append(append(o.small, ' '), k.Req.Key...)
+		}
+		o.small = append(o.small, lineEnd...)
+		alone = o.gets[last:]
+	}
+	for _, k := range alone {
+		o.small = k.Req.AppendLine(o.small)
+		k.Req.Opaque = nil
+	}
+	clear(o.gets)
+	o.gets, o.getsLen = o.gets[:0], 0
+}
+
+// shared is where the reader is in a classic get that calls share; span is 0 if it is in none.
+type shared struct {
+	span  int // how many calls, the one that proves it included
+	at    int // which of them, from the head, is answered next
+	ended bool
+}
+
+// matchShared is match for the head where that may share a classic get.
+func (c *Conn) matchShared(k *Call) (bool, error) {
+	s, r := &c.group, &c.resp
+	if s.span == 0 {
+		if s.span = int(k.span.Load()); s.span == 0 {
+			return c.matchMeta(k)
+		}
+	}
+	switch {
+	case s.ended:
+		return c.matchMeta(c.behind(s.at))
+	case r.Status == memproto.StatusEnd:
+		for ; s.at < s.span-1; s.at++ {
+			c.behind(s.at).missed()
+		}
+		s.ended = true
+		return false, nil
+	case r.Status != memproto.StatusValue:
+		return false, misfit(r.Status, memproto.CmdGet)
+	}
+	for ; s.at < s.span-1; s.at++ {
+		if k := c.behind(s.at); string(k.Req.Key) == string(r.Key) {
+			r.Status = memproto.StatusVA
+			return true, nil
+		}
+		c.behind(s.at).missed()
+	}
+	return false, fmt.Errorf("%w: a value of a key that was not asked for", item.ErrDesync)
+}
+
+func (k *Call) missed() { k.Resp = Reply{Status: memproto.StatusEN, Bare: true} }
+
+// completeShared puts the reply in resp into the call it is for, and completes all that share if it proves them.
+func (c *Conn) completeShared() {
+	s := &c.group
+	k := c.behind(s.at)
+	c.fillCall(k)
+	s.at++
+	if !s.ended {
+		return
+	}
+	all := c.mine[c.mhead : c.mhead+s.span]
+	c.ready = append(c.ready, all...)
+	clear(all)
+	c.mhead += s.span
+	*s = shared{}
+}
