@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -237,6 +238,43 @@ func testHalfACommandIsKept(t *testing.T, cfg Config) {
 	_, err := io.ReadFull(a, got)
 	require.NoError(t, err)
 	assert.True(t, want == string(got))
+}
+
+// TestHalfACommandIsKeptWhenAnotherLeaves: who leaves a loop takes the loop's read buffer with
+// it, which whose command is still unfinished has not borrowed.
+func TestHalfACommandIsKeptWhenAnotherLeaves(t *testing.T) {
+	inLoops(t, testHalfACommandIsKeptWhenAnotherLeaves)
+}
+
+func testHalfACommandIsKeptWhenAnotherLeaves(t *testing.T, cfg Config) {
+	s := startNode(t, cfg)
+	n := runtime.GOMAXPROCS(0) // one pair a loop
+	halves, leavers := make([]net.Conn, n), make([]net.Conn, n)
+	for _, list := range [][]net.Conn{halves, leavers} {
+		for i := range list {
+			list[i] = dialNode(t, s)
+			ask(t, list[i], "")
+		}
+	}
+	all := func(text string) {
+		before, _ := s.traffic()
+		for _, nc := range halves {
+			io.WriteString(nc, text)
+		}
+		require.Eventually(t, func() bool {
+			now, _ := s.traffic()
+			return now == before+uint64(n*len(text))
+		}, 10*time.Second, time.Millisecond)
+	}
+	all("get a")
+	for _, nc := range leavers {
+		io.WriteString(nc, "watch mutations\r\n")
+		readUntil(t, nc, "OK\r\n")
+	}
+	all("b")
+	for _, nc := range halves {
+		assert.Equal(t, "END\r\n", ask(t, nc, " c\r\n"))
+	}
 }
 
 // TestLoopsDoNotAllocate: requests and replies over TCP cost the collector nothing.

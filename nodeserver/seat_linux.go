@@ -155,7 +155,7 @@ func (l *loop) takeBack(c *conn) {
 		c.release()
 		return
 	}
-	if &c.rbuf[0] != &l.in[0] {
+	if l.in == nil || &c.rbuf[0] != &l.in[0] { // nil: who left has taken it, and nobody has borrowed since
 		return
 	}
 	size := readBuf
