@@ -179,6 +179,19 @@ func (x *index) release(next uint32) {
 	x.free = next
 }
 
+// growth is how much memory grow takes.
+func (x *index) growth() int64 {
+	if len(x.chunks) == 0 {
+		return 0
+	}
+	have := len(x.chunks[0]) + (len(x.chunks)-1)*chunkBuckets
+	n := have
+	for n <= x.items/fill {
+		n += min(n, chunkBuckets)
+	}
+	return int64(n-have) * bucketBytes
+}
+
 // grow splits buckets until one more entry fits the filling. hash tells the hash of a
 // record's key.
 func (x *index) grow(hash func(addr uint32) uint64) {

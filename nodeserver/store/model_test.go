@@ -176,6 +176,7 @@ func newModel(t require.TestingT, cfg Config) *model {
 
 var modelConfigs = map[string]Config{
 	"ample":  {MaxBytes: 4 << 20, MaxItemBytes: 64 << 10},
+	"kept":   {MaxBytes: 4 << 20, MaxItemBytes: 64 << 10, NoEvict: true},
 	"lru":    {MaxBytes: 24 << 10, MaxItemBytes: 8 << 10},
 	"s3fifo": {MaxBytes: 24 << 10, MaxItemBytes: 8 << 10, Policy: S3FIFO},
 	"lfu":    {MaxBytes: 24 << 10, MaxItemBytes: 8 << 10, Policy: LFU},
@@ -187,7 +188,7 @@ func TestModel(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				m := newModel(t, cfg)
-				m.exact = name == "ample"
+				m.exact = name == "ample" || cfg.NoEvict
 				draw := rapid.IntRange(0, 1<<30)
 				for range rapid.IntRange(0, 60).Draw(t, "steps") {
 					m.step(t, func(n int) int { return draw.Draw(t, "x") % n })
@@ -227,7 +228,7 @@ func TestModelLong(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			t.Logf("seed %d", seed)
 			m := newModel(t, cfg)
-			m.exact = name == "ample"
+			m.exact = name == "ample" || cfg.NoEvict
 			for i := range scaled(1_000_000 / len(modelConfigs)) {
 				m.step(t, rng.IntN)
 				m.sometimes(t, rng.IntN)

@@ -164,9 +164,10 @@ func (sh *shard) reclaim(addr uint32, r record) {
 }
 
 // growIndex makes room for one more entry before it is inserted: a split may need
-// memory, and that must not be taken from the very item that is stored.
+// memory, and that must not be taken from the very item that is stored. Where nothing may
+// be evicted for it, it waits until there is some: what is looked up then takes longer.
 func (sh *shard) growIndex(now uint32) {
-	if sh.index.items < int(sh.index.n)*fill {
+	if sh.index.items < int(sh.index.n)*fill || sh.noEvict && sh.held+sh.index.growth() > sh.maxBytes {
 		return
 	}
 	before := sh.index.held()

@@ -95,6 +95,26 @@ func TestExpiredGoesBeforeLive(t *testing.T) {
 	assert.Zero(t, s.Stats().Counters[Evictions])
 }
 
+// TestNoEvictGrowsItsIndex: with one bucket for all, each item that was stored made the next
+// one take longer.
+func TestNoEvictGrowsItsIndex(t *testing.T) {
+	s := newStore(t, Config{MaxBytes: 1 << 20, MaxItemBytes: 16 << 10, NoEvict: true})
+	for n := 0; ; n++ {
+		tx := s.Begin(fmt.Append(nil, n), 2)
+		ok := tx.Put(Meta{}, nil)
+		tx.End()
+		if !ok {
+			break
+		}
+		for i := range s.shards {
+			sh := &s.shards[i]
+			free := sh.maxBytes - sh.held
+			require.True(t, sh.index.items <= int(sh.index.n)*fill || free < chunkBytes, "%d of %d in %d buckets, %d bytes are free", sh.index.items, n, sh.index.n, free)
+		}
+	}
+	checkStore(t, s)
+}
+
 func TestNoEvict(t *testing.T) {
 	s := newStore(t, Config{MaxBytes: 64 << 10, MaxItemBytes: 16 << 10, NoEvict: true})
 	v := strings.Repeat("v", 100)

@@ -130,6 +130,9 @@ func (t *Tx) put(m Meta, a, b, c []byte) bool {
 		return true
 	case sh.noEvict:
 		// The old value may go only once there is room for the new one.
+		if t.addr == 0 {
+			sh.growIndex(t.now)
+		}
 		addr, ok := sh.alloc(mainQueue, n, t.now)
 		if t.addr != 0 {
 			t.addr = sh.find(t.hash, t.key) // it may have been moved, or have expired
