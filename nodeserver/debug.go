@@ -64,7 +64,7 @@ func (c *conn) metadump(of classSet) {
 	}
 	c.line("OK")
 	origin := c.srv.clock.unixOrigin()
-	c.srv.store.Each(c.now, func(i store.Info) bool {
+	list := func(i store.Info) bool {
 		size := store.Size(len(i.Key), i.ClientFlags, i.ValueLen)
 		if !of.has(sizeClass(size)) {
 			return true
@@ -83,8 +83,17 @@ func (c *conn) metadump(of classSet) {
 		b = strconv.AppendInt(append(b, " size="...), int64(size), 10)
 		b = strconv.AppendUint(append(b, " flags="...), uint64(i.ClientFlags), 10)
 		c.out.buf = append(b, crlf...)
-		return len(c.out.buf) < maxQueued
-	})
+		return len(c.out.buf) < flushAt
+	}
+	// In parts: all of a large store would be much memory, and its reader may be slow.
+	for at, more := (store.Place{}), true; more; {
+		at, more = c.srv.store.EachFrom(at, c.now, list)
+		if more && !c.out.flush() {
+			c.quit = true
+			return
+		}
+		c.now = c.srv.clock.sec()
+	}
 	c.line("END")
 }
 

@@ -1,10 +1,14 @@
 package nodeserver
 
 import (
+	"bufio"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 
 	"github.com/memherd/memherd/nodeserver/stock"
+	"github.com/memherd/memherd/nodeserver/store"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -62,6 +66,27 @@ func TestMetadumpOfClasses(t *testing.T) {
 	assert.Regexp(t, `^OK\r\nkey=large [^\n]* cls=19 [^\n]*\nEND\r\n$`, ask(t, nc, "lru_crawler metadump 2,19\r\n"))
 	assert.Equal(t, 2, strings.Count(ask(t, nc, "lru_crawler metadump all\r\n"), "key="))
 	assert.Equal(t, "OK\r\nEND\r\n", ask(t, nc, "lru_crawler metadump 7\r\n"))
+}
+
+// TestMetadumpOfMuch: a dump longer than what waits for a reader at once is whole.
+func TestMetadumpOfMuch(t *testing.T) {
+	s, nc := dialMem(t, Config{})
+	const n = 30_000
+	for i := range n {
+		tx := s.store.Begin(fmt.Appendf(nil, "%s%d", strings.Repeat("\x01", 200), i), 2)
+		tx.Put(store.Meta{}, nil)
+		tx.End()
+	}
+	io.WriteString(nc, "lru_crawler metadump all\r\n")
+	lines := bufio.NewScanner(nc)
+	items, size := 0, 0
+	for lines.Scan() && lines.Text() != "END" {
+		items += strings.Count(lines.Text(), "key=")
+		size += len(lines.Text())
+	}
+	assert.Equal(t, n, items)
+	assert.Greater(t, size, maxQueued)
+	assert.Equal(t, "END\r\n", ask(t, nc, "get none\r\n"), "it goes on as before")
 }
 
 func TestWhatIsNotAllowed(t *testing.T) {

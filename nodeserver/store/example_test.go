@@ -147,3 +147,21 @@ func ExampleStore_Each() {
 	// a version 1, 10 bytes
 	// bb version 2, 11 bytes
 }
+
+func ExamplePlace() {
+	s, _ := store.New(store.Config{})
+	for _, key := range []string{"a", "b", "c"} {
+		tx := s.Begin([]byte(key), 1)
+		tx.Put(store.Meta{}, nil)
+		tx.End()
+	}
+	n := 0
+	for at, more := (store.Place{}), true; more; { // between two parts others get at the store
+		at, more = s.EachFrom(at, 1, func(store.Info) bool {
+			n++
+			return false
+		})
+	}
+	fmt.Println(n)
+	// Output: 3
+}

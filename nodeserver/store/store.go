@@ -235,17 +235,56 @@ func (sh *shard) each(now uint32, f func(Info) bool) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for id := firstSegment; id < uint32(len(sh.segs)); id++ {
-		s := &sh.segs[id]
-		for off := 0; off < s.used; {
-			r := record(s.buf[off:])
-			off += r.bytes()
-			if r.dead() || sh.gone(r, now) {
-				continue
-			}
-			if !f(Info{Meta: r.meta(), Key: r.key(), ValueLen: r.valueLen()}) {
-				return false
-			}
+		if !sh.eachIn(id, now, f) {
+			return false
 		}
 	}
 	return true
+}
+
+// eachIn is each for one segment.
+func (sh *shard) eachIn(id, now uint32, f func(Info) bool) bool {
+	s := &sh.segs[id]
+	for off := 0; off < s.used; {
+		r := record(s.buf[off:])
+		off += r.bytes()
+		if r.dead() || sh.gone(r, now) {
+			continue
+		}
+		if !f(Info{Meta: r.meta(), Key: r.key(), ValueLen: r.valueLen()}) {
+			return false
+		}
+	}
+	return true
+}
+
+// Place is how far EachFrom has come. The zero value is the beginning.
+type Place struct {
+	shard int
+	seg   uint32
+}
+
+// EachFrom is Each in parts, for who cannot take everything at once: when f has returned
+// false it is called for the few items that lie together with that one, and then no more.
+// Unless that was all, more is true, and the next call goes on from next. An item that is
+// written, or moved to make room, between two parts may be shown twice or left out.
+func (s *Store) EachFrom(from Place, now uint32, f func(Info) bool) (next Place, more bool) {
+	full := false
+	all := func(i Info) bool {
+		full = !f(i) || full
+		return true
+	}
+	for ; from.shard < len(s.shards); from = (Place{shard: from.shard + 1}) {
+		sh := &s.shards[from.shard]
+		sh.mu.Lock()
+		for id := max(from.seg, firstSegment); id < uint32(len(sh.segs)) && !full; id++ {
+			sh.eachIn(id, now, all)
+			from.seg = id + 1
+		}
+		sh.mu.Unlock()
+		if full {
+			return from, true
+		}
+	}
+	return from, false
 }

@@ -186,6 +186,28 @@ func TestFlush(t *testing.T) {
 	assert.True(t, ok)
 }
 
+// TestEachFrom: in parts, however small, every item is shown once.
+func TestEachFrom(t *testing.T) {
+	s := newStore(t, Config{})
+	const n = 10_000
+	for i := range n {
+		put(s, fmt.Sprint(i), strings.Repeat("v", i%5000), Meta{}, 2)
+	}
+	for _, most := range []int{1, 100, n, n + 1} {
+		seen, parts, got := map[string]bool{}, 0, 0
+		for at, more := (Place{}), true; more; parts++ {
+			got = 0
+			at, more = s.EachFrom(at, 2, func(i Info) bool {
+				seen[string(i.Key)] = true
+				got++
+				return got < most
+			})
+		}
+		assert.Len(t, seen, n)
+		assert.Equal(t, most <= n, parts > 1, "%d parts", parts)
+	}
+}
+
 func TestEachAndCounters(t *testing.T) {
 	s := newStore(t, Config{})
 	for i := range 20 {
