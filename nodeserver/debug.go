@@ -2,7 +2,6 @@ package nodeserver
 
 import (
 	"bytes"
-	"net/url"
 	"strconv"
 
 	"github.com/memherd/memherd/client/memproto"
@@ -74,7 +73,7 @@ func (c *conn) metadump(of classSet) {
 			exp = origin + int64(i.Expiry)
 		}
 		b := append(c.out.buf, "key="...)
-		b = append(b, url.QueryEscape(string(i.Key))...)
+		b = appendURI(b, i.Key)
 		b = strconv.AppendInt(append(b, " exp="...), exp, 10)
 		b = strconv.AppendInt(append(b, " la="...), origin+int64(i.Access), 10)
 		b = strconv.AppendUint(append(b, " cas="...), i.CAS, 10)

@@ -4,12 +4,16 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/memherd/memherd/client/memproto"
 	"github.com/memherd/memherd/nodeserver/stock"
 	"github.com/memherd/memherd/nodeserver/store"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // tuning are commands for parts of memcached that a node has not, with 1.6.18's answers,
@@ -66,6 +70,48 @@ func TestMetadumpOfClasses(t *testing.T) {
 	assert.Regexp(t, `^OK\r\nkey=large [^\n]* cls=19 [^\n]*\nEND\r\n$`, ask(t, nc, "lru_crawler metadump 2,19\r\n"))
 	assert.Equal(t, 2, strings.Count(ask(t, nc, "lru_crawler metadump all\r\n"), "key="))
 	assert.Equal(t, "OK\r\nEND\r\n", ask(t, nc, "lru_crawler metadump 7\r\n"))
+}
+
+var keyShown = regexp.MustCompile(`key=(\S+)`)
+
+// TestKeysShownAsInMemcached: whatever byte is in a key, it is shown, to who dumps and to who
+// watches, as memcached shows it.
+func TestKeysShownAsInMemcached(t *testing.T) {
+	var sets strings.Builder
+	for c := range 256 {
+		key := []byte{'k', byte(c)}
+		fmt.Fprintf(&sets, "ms %s 0 b\r\n\r\n", memproto.AppendKey64(nil, key))
+	}
+	shown := func(addr string) (dumped, watched []string) {
+		nc, watcher := newDuel(t, addr), newDuel(t, addr)
+		io.WriteString(watcher.nc, "watch mutations\r\n")
+		_, err := watcher.br.ReadString('\n')
+		require.NoError(t, err)
+		nc.ask(sets.String())
+		for range 256 {
+			line, err := watcher.br.ReadString('\n')
+			require.NoError(t, err)
+			watched = append(watched, keyShown.FindStringSubmatch(line)[1])
+		}
+		io.WriteString(nc.nc, "lru_crawler metadump all\r\n")
+		for line := ""; line != "END\r\n"; {
+			line, err = nc.br.ReadString('\n')
+			require.NoError(t, err)
+			if m := keyShown.FindStringSubmatch(line); m != nil {
+				dumped = append(dumped, m[1])
+			}
+		}
+		slices.Sort(dumped)
+		slices.Sort(watched)
+		return dumped, watched
+	}
+	dumped, watched := shown(startNode(t, Config{}).Addr().String())
+	assert.Contains(t, dumped, "k%20")
+	assert.Equal(t, dumped, watched)
+	stock.Need(t)
+	oldDumped, oldWatched := shown(stock.ForTest(t).Addr())
+	assert.Equal(t, oldDumped, dumped)
+	assert.Equal(t, oldWatched, watched)
 }
 
 // TestMetadumpOfMuch: a dump longer than what waits for a reader at once is whole.

@@ -136,8 +136,13 @@ func (s *Server) eventHead(typ string, key []byte) []byte {
 	b = append(append(append(b, '.'), strings.Repeat("0", 6-len(micros))...), micros...)
 	b = strconv.AppendUint(append(b, " gid="...), s.watch.gid.Add(1), 10)
 	b = append(append(b, " type="...), typ...)
-	b = append(append(b, " key="...), url.QueryEscape(string(key))...)
-	return b
+	return appendURI(append(b, " key="...), key)
+}
+
+// appendURI appends a key as memcached shows it in lines that are cut at spaces. A space in
+// it, which only a binary key may have, is %20: a plus would be one to who decodes a URI.
+func appendURI(b, key []byte) []byte {
+	return append(b, strings.ReplaceAll(url.QueryEscape(string(key)), "+", "%20")...)
 }
 
 // begin looks an item up for a command, in sight of those who watch fetchers.
