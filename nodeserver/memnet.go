@@ -93,16 +93,22 @@ func (n *MemNetwork) DialContext(ctx context.Context, _, addr string) (net.Conn,
 	}
 	nd.conns[client] = struct{}{}
 	n.mu.Unlock()
+	err := error(syscall.ECONNREFUSED)
 	select {
 	case ln.queue <- server:
-		return client, nil
+		select {
+		case <-ln.done: // its Close may have looked through the queue before
+		default:
+			return client, nil
+		}
 	case <-ln.done:
-		client.Reset()
-		return nil, opError("dial", memAddr(addr), syscall.ECONNREFUSED)
 	case <-ctx.Done():
-		client.Reset()
-		return nil, opError("dial", memAddr(addr), ctx.Err())
+		err = ctx.Err()
 	}
+	client.Reset()
+	client.Close()
+	server.Close()
+	return nil, opError("dial", memAddr(addr), err)
 }
 
 // Kill makes the node at addr crash as seen from outside: its connections are reset

@@ -54,6 +54,38 @@ func TestMemConnIsLikeTCP(t *testing.T) {
 	require.ErrorIs(t, err, net.ErrClosed)
 }
 
+// whenAsked is a context that calls f each time somebody is about to wait for it.
+type whenAsked struct {
+	context.Context
+	f func()
+}
+
+func (c whenAsked) Done() <-chan struct{} { c.f(); return c.Context.Done() }
+
+// TestDialWhileTheListenerCloses is refused, or reset: nobody would ever serve it.
+func TestDialWhileTheListenerCloses(t *testing.T) {
+	for range 100 { // which of two things a select does is left to chance
+		n := NewMemNetwork()
+		ln, err := n.Listen("n")
+		require.NoError(t, err)
+		asked := 0
+		nc, err := n.DialContext(whenAsked{t.Context(), func() {
+			if asked++; asked == 2 { // the first time it is the gate that may have to be waited for
+				ln.Close()
+			}
+		}}, "", "n")
+		if err == nil {
+			nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+			_, err = nc.Read(make([]byte, 1))
+			nc.Close()
+			require.ErrorIs(t, err, syscall.ECONNRESET)
+		} else {
+			require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		}
+		require.Equal(t, 2, asked)
+	}
+}
+
 func TestMemConnCloseWithUnreadDataResets(t *testing.T) {
 	client, server := memPair(t, NewMemNetwork())
 	io.WriteString(client, "never read")
