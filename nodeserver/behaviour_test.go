@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,6 +164,29 @@ func TestStats(t *testing.T) {
 	assert.Contains(t, ask(t, nc, "stats\r\n"), "STAT cmd_get 0\r\n")
 	assert.Contains(t, ask(t, nc, "stats cachedump 1 0\r\n"), "ITEM a [1 b; 0 s]\r\n")
 	assert.Regexp(t, `^key=a exp=-1 la=\d+ cas=1 fetch=yes cls=1 size=61 flags=0\r\nEND`, strings.TrimPrefix(ask(t, nc, "lru_crawler metadump all\r\n"), "OK\r\n"))
+}
+
+// TestUsedInALaterSecond: a batch goes by the second in which it was read; what another
+// connection has used in the next one, in the middle of it, was used no seconds ago.
+func TestUsedInALaterSecond(t *testing.T) {
+	var s *Server
+	start := time.Now()
+	var later atomic.Int64
+	s, nc := dialMem(t, Config{
+		Now: func() time.Time { return start.Add(time.Duration(later.Load())) },
+		Intercept: func(_ net.Addr, r *memproto.Request) Verdict {
+			if r.Cmd == memproto.CmdMetaGet {
+				later.Add(int64(time.Second))
+				tx := s.store.Begin(r.Key, s.clock.sec())
+				tx.Bump()
+				tx.End()
+			}
+			return Verdict{}
+		},
+	})
+	got := ask(t, nc, "set k 0 0 1\r\nx\r\nmg k l u\r\nme k\r\n")
+	assert.Contains(t, got, "HD l0\r\n")
+	assert.Contains(t, got, " la=0 ")
 }
 
 // TestMemoryIsBounded stores ten times what fits.

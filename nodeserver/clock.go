@@ -75,3 +75,7 @@ func ttl(expiry, now uint32) int64 {
 	}
 	return max(int64(expiry)-int64(now), 0)
 }
+
+// since is how many seconds ago something was used. That may have been a moment ago, and in
+// a later second than the one a long batch of commands goes by: that is none.
+func since(access, now uint32) uint32 { return now - min(access, now) }

@@ -26,7 +26,7 @@ func (c *conn) metaDebug() {
 	}
 	b := make([]byte, 0, 128)
 	b = strconv.AppendInt(append(b, "exp="...), ttl(m.Expiry, c.now), 10)
-	b = strconv.AppendUint(append(b, " la="...), uint64(c.now-m.Access), 10)
+	b = strconv.AppendUint(append(b, " la="...), uint64(since(m.Access, c.now)), 10)
 	b = strconv.AppendUint(append(b, " cas="...), m.CAS, 10)
 	b = append(b, " fetch="...)
 	b = append(b, yesNo(m.Bits&store.Fetched != 0)...)

@@ -74,7 +74,7 @@ func (c *conn) metaGet() {
 	m := tx.Meta()
 	resp := memproto.Response{
 		Status: memproto.StatusHD, Size: int64(tx.Len()), ClientFlags: m.ClientFlags, CAS: m.CAS,
-		LastAccess: int64(c.now - m.Access), Hit: m.Bits&store.Fetched != 0,
+		LastAccess: int64(since(m.Access, c.now)), Hit: m.Bits&store.Fetched != 0,
 	}
 	const asked = memproto.FlagLs | memproto.FlagLt | memproto.FlagLc | memproto.FlagLf | memproto.FlagLl | memproto.FlagLh
 	resp.Flags = f & asked

@@ -208,7 +208,7 @@ func (s *Server) evicted(key []byte, m store.Meta, valueLen int) {
 	b = append(b, yesNo(m.Bits&store.Fetched != 0)...)
 	now := s.clock.sec()
 	b = strconv.AppendInt(append(b, " ttl="...), ttl(m.Expiry, now), 10)
-	b = strconv.AppendUint(append(b, " la="...), uint64(now-m.Access), 10)
+	b = strconv.AppendUint(append(b, " la="...), uint64(since(m.Access, now)), 10)
 	b = strconv.AppendInt(append(b, " clsid="...), int64(sizeClass(store.Size(len(key), m.ClientFlags, valueLen))), 10)
 	b = strconv.AppendInt(append(b, " size="...), int64(valueLen), 10)
 	s.event(watchEvictions, append(b, '\n'))
