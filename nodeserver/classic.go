@@ -158,7 +158,11 @@ func (c *conn) addDelta(tx *store.Tx, incr bool, delta, cas uint64, nextCAS func
 		return nil, deltaBadCAS
 	}
 	var head [maxDigits + 12]byte
-	n, ok := memproto.ParseCounter(head[:tx.CopyPrefix(head[:])])
+	text := head[:tx.CopyPrefix(head[:])]
+	if tx.Len() > len(head) { // the number may stand behind many zeros or spaces
+		text = tx.AppendValue(nil)
+	}
+	n, ok := memproto.ParseCounter(text)
 	if !ok {
 		return nil, deltaNotNumber
 	}
