@@ -82,6 +82,26 @@ func TestIdleTimeout(t *testing.T) {
 	})
 }
 
+// TestIdleTimeoutSparesWatchers: memcached's does, too.
+func TestIdleTimeoutSparesWatchers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := NewMemNetwork()
+		startNode(t, Config{Addr: "n", Network: mem, IdleTimeout: 10 * time.Second})
+		watcher, err := mem.DialContext(t.Context(), "", "n")
+		require.NoError(t, err)
+		defer watcher.Close()
+		time.Sleep(7 * time.Second)
+		io.WriteString(watcher, "watch mutations\r\n")
+		readUntil(t, watcher, "OK\r\n")
+		time.Sleep(time.Hour)
+		other, err := mem.DialContext(t.Context(), "", "n")
+		require.NoError(t, err)
+		defer other.Close()
+		ask(t, other, "set k 0 0 1\r\nx\r\n")
+		assert.Contains(t, readUntil(t, watcher, "\n"), " key=k ")
+	})
+}
+
 func TestDelayedFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := NewMemNetwork()

@@ -53,7 +53,8 @@ type Config struct {
 	// all the time. Negative: every connection has a goroutine, as it has with TLS or
 	// Intercept, on a Network, and on other systems.
 	Loops int
-	// IdleTimeout closes connections that send nothing for so long. 0 is never.
+	// IdleTimeout closes connections that send nothing for so long, except those that watch.
+	// 0 is never.
 	IdleTimeout time.Duration
 	// WriteTimeout closes connections whose peer takes nothing of its replies for so
 	// long. Default 30 s.

@@ -133,8 +133,12 @@ func (c *conn) serve() {
 		if c.draining.Load() {
 			return
 		}
-		if c.srv.cfg.IdleTimeout > 0 {
-			c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.IdleTimeout))
+		if idle := c.srv.cfg.IdleTimeout; idle > 0 {
+			var end time.Time // none for a watcher, which has nothing to say
+			if !c.ignore {
+				end = time.Now().Add(idle)
+			}
+			c.nc.SetReadDeadline(end)
 			if c.draining.Load() { // drain's deadline may just have been overwritten
 				return
 			}
