@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/nodeserver/stock"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -184,6 +185,17 @@ func TestStats(t *testing.T) {
 	assert.Contains(t, ask(t, nc, "stats\r\n"), "STAT cmd_get 0\r\n")
 	assert.Contains(t, ask(t, nc, "stats cachedump 1 0\r\n"), "ITEM a [1 b; 0 s]\r\n")
 	assert.Regexp(t, `^key=a exp=-1 la=\d+ cas=1 fetch=yes cls=1 size=61 flags=0\r\nEND`, strings.TrimPrefix(ask(t, nc, "lru_crawler metadump all\r\n"), "OK\r\n"))
+}
+
+// TestMissesOfCounters are those of memcached: a counter that ma has made was not missed.
+func TestMissesOfCounters(t *testing.T) {
+	const (
+		asked = "ma a N0\r\nma b MD N0\r\nma none\r\nma none MD\r\nincr none 1\r\ndecr none 1\r\ndecr none 1\r\n"
+		want  = "STAT incr_misses 2\r\nSTAT incr_hits 0\r\nSTAT decr_misses 3\r\nSTAT decr_hits 0\r\n"
+	)
+	_, nc := dialMem(t, Config{})
+	assert.Contains(t, ask(t, nc, asked+"stats\r\n"), want)
+	assert.Contains(t, newDuel(t, stock.ForTest(t).Addr()).ask(asked+"stats\r\n"), want)
 }
 
 // TestUsedInALaterSecond: a batch goes by the second in which it was read; what another

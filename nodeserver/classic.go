@@ -112,12 +112,22 @@ func (c *conn) arith() {
 			c.out.buf = append(append(c.out.buf, n...), crlf...)
 		}
 	case deltaNotFound:
+		countMiss(&tx, incr)
 		c.reply("NOT_FOUND")
 	case deltaNotNumber:
 		c.reply(notNumber)
 	case deltaNoMemory:
 		tx.Count(store.StoreNoMemory)
 		c.reply("SERVER_ERROR out of memory in incr")
+	}
+}
+
+// countMiss counts a counter that is not there. One that ma makes then is no miss.
+func countMiss(tx *store.Tx, incr bool) {
+	if incr {
+		tx.Count(store.IncrMisses)
+	} else {
+		tx.Count(store.DecrMisses)
 	}
 }
 
@@ -142,12 +152,11 @@ const (
 // shorter keeps its length and is filled with spaces, in place; one that grows becomes
 // a new item.
 func (c *conn) addDelta(tx *store.Tx, incr bool, delta, cas uint64, nextCAS func() uint64, dst []byte) ([]byte, deltaResult) {
-	hits, misses := store.IncrHits, store.IncrMisses
+	hits := store.IncrHits
 	if !incr {
-		hits, misses = store.DecrHits, store.DecrMisses
+		hits = store.DecrHits
 	}
 	if !tx.Found() {
-		tx.Count(misses)
 		return nil, deltaNotFound
 	}
 	if tx.Len() == 0 {

@@ -208,6 +208,7 @@ func (c *conn) metaArith() {
 	switch res {
 	case deltaNotFound:
 		if !f.Has(memproto.FlagN) {
+			countMiss(&tx, r.Mode != 'D')
 			c.answer(memproto.StatusNF, key, binary)
 			return
 		}
