@@ -234,7 +234,7 @@ func TestDecodeKey64(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, key, got[:n])
 	})
-	for text, want := range map[string]string{"": "", "Zg": "", "Z===": "", "====": "", "@Z@m@9@v@": "foo", "Zg==": "f", "Zm8=": "fo"} {
+	for text, want := range map[string]string{"": "", "Zg": "", "Z===": "", "====": "", "@Z@m@9@v@": "foo", "Zg==": "f", "Zm8=": "fo", "Zm8=Zm9v": "fo", "Zg==Zm9vZg==": "f", "Zg==Zm": ""} {
 		var got [MaxKeyLen]byte
 		n, ok := DecodeKey64(got[:], []byte(text))
 		assert.Equal(t, want != "", ok, text)

@@ -20,30 +20,29 @@ var base64Value = func() (t [256]byte) {
 
 // DecodeKey64 decodes the base64 key of a request with the flag b into dst, which
 // must hold MaxKeyLen bytes, and returns the key's length. Like memcached it passes
-// over bytes that are not base64 and wants a multiple of four of those that are;
-// false means that key is no base64.
+// over bytes that are not base64, wants a multiple of four of those that are, and looks at
+// none behind a padded four; false means that key is no base64.
 func DecodeKey64(dst, key []byte) (int, bool) {
 	var quad uint32
-	n, count, pad := 0, 0, 0
+	n, count, pad, ended := 0, 0, 0, false
 	for _, c := range key {
 		v := base64Value[c]
 		if v == 255 {
 			continue
 		}
-		if pad > 0 && count%4 == 0 {
-			// Nothing counts after a padded quad, but the total still has to fit.
-			count++
-			continue
+		count++
+		if ended {
+			continue // but the total still has to be a multiple of four
 		}
 		if v == 64 {
 			pad++
 			v = 0
 		}
 		quad = quad<<6 | uint32(v)
-		count++
 		if count%4 != 0 {
 			continue
 		}
+		ended = pad > 0
 		if pad > 2 {
 			return 0, false
 		}
