@@ -166,6 +166,24 @@ func testWatcherLeavesItsLoop(t *testing.T, cfg Config) {
 	assert.Equal(t, []int{1, 2}, []int{in, out})
 }
 
+// TestWhoLeavesTakesNoThread: only loops have threads of their own.
+func TestWhoLeavesTakesNoThread(t *testing.T) {
+	s := startNode(t, Config{Loops: 1})
+	threads := func() int {
+		tasks, err := os.ReadDir("/proc/self/task")
+		require.NoError(t, err)
+		return len(tasks)
+	}
+	const n = 100
+	before := threads()
+	for range n {
+		ask(t, dialNode(t, s), "lru_crawler metadump all\r\n")
+	}
+	_, out := served(s)
+	require.Equal(t, n, out)
+	assert.Less(t, threads(), before+n/2)
+}
+
 func TestIdleInALoop(t *testing.T) { inLoops(t, testIdleInALoop) }
 
 func testIdleInALoop(t *testing.T, cfg Config) {

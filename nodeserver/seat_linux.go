@@ -3,6 +3,7 @@ package nodeserver
 import (
 	"net"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -242,6 +243,9 @@ func (s *seat) letGo() bool {
 	}
 	// The buffers that were lent are c's now.
 	l.in, l.out = nil, nil
+	if l.park == nil {
+		runtime.UnlockOSThread() // a connection needs no thread of its own: the loop's new goroutine does
+	}
 	l.srv.wg.Add(1)
 	go l.run()
 	return true
