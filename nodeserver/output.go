@@ -161,7 +161,9 @@ func (o *output) drain() {
 		o.spare = p[:0]
 		if err != nil && o.err == nil {
 			o.err = err
-			o.nc.Close() // ends the connection's read
+			o.mu.Unlock() // TLS says goodbye for up to 5 s, and who has an event for a watcher waits for mu
+			o.nc.Close()  // ends the connection's read
+			o.mu.Lock()
 		}
 		o.cond.Broadcast()
 	}

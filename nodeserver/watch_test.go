@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -77,4 +80,35 @@ func TestWatchersMissNothing(t *testing.T) {
 			ask(t, other, "")
 		}
 	}
+}
+
+// clingy is a connection that takes nothing, and takes its time to close, as one with TLS does
+// whose peer takes nothing: the goodbye has to fit into the socket.
+type clingy struct {
+	net.Conn
+	closing, closed chan struct{}
+}
+
+func (clingy) SetWriteDeadline(time.Time) error { return nil }
+func (clingy) Write([]byte) (int, error)        { return 0, os.ErrDeadlineExceeded }
+func (c clingy) Close() error                   { close(c.closing); <-c.closed; return nil }
+
+// TestNobodyWaitsForAGoodbye: an event is not kept by a watcher that is being closed; its sender
+// holds locks that every other command needs.
+func TestNobodyWaitsForAGoodbye(t *testing.T) {
+	nc := clingy{closing: make(chan struct{}), closed: make(chan struct{})}
+	var o output
+	o.init(nc, time.Second, new(atomic.Uint64))
+	require.True(t, o.offer([]byte("event"), watchQueue))
+	<-nc.closing
+	took := make(chan bool, 1)
+	go func() { took <- o.offer([]byte("event"), watchQueue) }()
+	select {
+	case ok := <-took:
+		assert.False(t, ok)
+	case <-time.After(10 * time.Second):
+		t.Error("waited until the connection was closed")
+	}
+	close(nc.closed)
+	o.finish()
 }
