@@ -5,8 +5,8 @@ import "slices"
 // Expired items give their memory back without anybody walking through the whole store:
 // when a segment is sealed the second is noted at which an eighth of its bytes will have
 // expired, and only then it is looked through. Each look frees at least that eighth, so
-// an item is looked at a handful of times in its life. A TTL that is changed later is
-// not noted; such an item goes when it is asked for or room is made.
+// an item is looked at a handful of times in its life. A TTL that is given once the segment is
+// sealed is not noted; such an item goes when it is asked for or room is made.
 const wakeShare = 8
 
 // seal ends appending to a segment.

@@ -95,6 +95,24 @@ func TestExpiredGoesBeforeLive(t *testing.T) {
 	assert.Zero(t, s.Stats().Counters[Evictions])
 }
 
+// TestExpiryGivenLater: items that get their TTL after they were stored, as leases do, go like
+// others when it is over, large ones always, small ones if it came soon.
+func TestExpiryGivenLater(t *testing.T) {
+	for valueLen, n := range map[int]int{10: 100_000, 5000: 5000} {
+		s := newStore(t, Config{})
+		for i := range n {
+			tx := s.Begin(fmt.Append(nil, i), 2)
+			tx.Put(Meta{}, make([]byte, valueLen))
+			tx.Meta().Expiry = 10
+			tx.End()
+		}
+		require.EqualValues(t, n, s.Stats().Items)
+		s.Sweep(10)
+		assert.Less(t, int(s.Stats().Items), n/3, "%d bytes each: some are where the next ones will be", valueLen)
+		checkStore(t, s)
+	}
+}
+
 // TestNoEvictGrowsItsIndex: with one bucket for all, each item that was stored made the next
 // one take longer.
 func TestNoEvictGrowsItsIndex(t *testing.T) {

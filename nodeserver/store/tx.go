@@ -43,10 +43,27 @@ func (s *Store) Begin(key []byte, now uint32) Tx {
 // End unlocks. What Meta returned is not valid any more.
 func (t *Tx) End() {
 	if t.addr != 0 && t.shown {
+		if t.meta.Expiry != 0 && t.meta.Expiry != t.r.expiry() {
+			t.noteExpiry()
+		}
 		t.r.setMeta(&t.meta)
 	}
 	t.addr = 0
 	t.sh.mu.Unlock()
+}
+
+// noteExpiry has an expiry that was given after the item was stored, as a lease's is, looked
+// for like one that it was stored with, where that costs nothing: see seal.
+func (t *Tx) noteExpiry() {
+	id := t.addr >> t.sh.offBits
+	s := &t.sh.segs[id]
+	switch {
+	case s.large:
+		s.wake = min(s.wake, t.meta.Expiry)
+		t.sh.nextWake = min(t.sh.nextWake, s.wake)
+	case t.sh.head[s.queue] == id && t.r.expiry() == 0:
+		s.expiring += t.r.bytes()
+	}
 }
 
 // Found reports whether the item is there.
