@@ -184,7 +184,7 @@ func TestStats(t *testing.T) {
 	assert.Equal(t, "RESET\r\n", ask(t, nc, "stats reset\r\n"))
 	assert.Contains(t, ask(t, nc, "stats\r\n"), "STAT cmd_get 0\r\n")
 	assert.Contains(t, ask(t, nc, "stats cachedump 1 0\r\n"), "ITEM a [1 b; 0 s]\r\n")
-	assert.Regexp(t, `^key=a exp=-1 la=\d+ cas=1 fetch=yes cls=1 size=61 flags=0\r\nEND`, strings.TrimPrefix(ask(t, nc, "lru_crawler metadump all\r\n"), "OK\r\n"))
+	assert.Regexp(t, `^key=a exp=-1 la=\d+ cas=1 fetch=yes cls=1 size=61 flags=0\nEND`, strings.TrimPrefix(ask(t, nc, "lru_crawler metadump all\r\n"), "OK\r\n"))
 }
 
 // TestMissesOfCounters are those of memcached: a counter that ma has made was not missed.

@@ -81,7 +81,7 @@ func (c *conn) metadump(of classSet) {
 		b = strconv.AppendInt(append(b, " cls="...), int64(sizeClass(size)), 10)
 		b = strconv.AppendInt(append(b, " size="...), int64(size), 10)
 		b = strconv.AppendUint(append(b, " flags="...), uint64(i.ClientFlags), 10)
-		c.out.buf = append(b, crlf...)
+		c.out.buf = append(b, '\n') // alone, as memcached ends these lines
 		return len(c.out.buf) < flushAt
 	}
 	// In parts: all of a large store would be much memory, and its reader may be slow.

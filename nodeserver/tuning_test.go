@@ -98,6 +98,7 @@ func TestKeysShownAsInMemcached(t *testing.T) {
 			line, err = nc.br.ReadString('\n')
 			require.NoError(t, err)
 			if m := keyShown.FindStringSubmatch(line); m != nil {
+				assert.NotContains(t, line, "\r", "the lines of a dump, and what is watched, end in a line feed alone")
 				dumped = append(dumped, m[1])
 			}
 		}
