@@ -167,6 +167,10 @@ func (o *output) drain() {
 		}
 		o.cond.Broadcast()
 	}
+	if o.err == nil {
+		// It was for what has been written: past, it would fail what is next, tried or not.
+		o.nc.SetWriteDeadline(time.Time{})
+	}
 	o.active, o.queue, o.spare = false, nil, nil
 	o.cond.Broadcast()
 }

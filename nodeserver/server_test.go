@@ -187,3 +187,20 @@ func connCount(s *Server) int {
 	defer s.mu.Unlock()
 	return len(s.conns)
 }
+
+// TestFastAgainAfterSlow: who has kept the node waiting once, and took all its replies in time,
+// is served on, however long after.
+func TestFastAgainAfterSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nc := dialMem(t, Config{WriteTimeout: time.Second})
+		v := strings.Repeat("v", 900_000) // more than the network holds
+		ask(t, nc, fmt.Sprintf("set big 0 0 %d\r\n%s\r\n", len(v), v))
+		io.WriteString(nc, "get big\r\n")
+		synctest.Wait() // now the rest of the reply waits
+		got := make([]byte, len("VALUE big 0 900000\r\n\r\nEND\r\n")+len(v))
+		_, err := io.ReadFull(nc, got)
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		assert.Equal(t, "END\r\n", ask(t, nc, "get none\r\n"))
+	})
+}
