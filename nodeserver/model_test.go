@@ -97,7 +97,8 @@ func (m *model) step(rng *rand.Rand, lastCAS map[string]string) (cmd, want strin
 		if it == nil {
 			return cmd, "NOT_FOUND\r\n"
 		}
-		n, err := strconv.ParseUint(it.value, 10, 64)
+		digits, _, _ := strings.Cut(it.value, " ") // a number that became shorter, and perhaps something behind it
+		n, err := strconv.ParseUint(digits, 10, 64)
 		if err != nil {
 			return cmd, notNumber + "\r\n"
 		}
