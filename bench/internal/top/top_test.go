@@ -152,6 +152,39 @@ func TestTakeFindsWhatIsAskedFor(t *testing.T) {
 	})
 }
 
+// Where no key comes twice, some are shown all the same: it was said that no key was asked for.
+func TestTakeShowsKeysThatComeOnce(t *testing.T) {
+	onNodes(t, func(t *testing.T, addrs []string) {
+		c, err := client.New(client.Config{Nodes: ring.Addrs(addrs...)})
+		require.NoError(t, err)
+		defer c.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				_, _ = c.Get(context.Background(), fmt.Sprint("once", i))
+			}
+		})
+		var s Sample
+		require.Eventually(t, func() bool {
+			s, err = Take(t.Context(), addrs, 50*time.Millisecond, 3)
+			return err != nil || s.PerSecond > 100
+		}, time.Minute, time.Millisecond)
+		cancel()
+		wg.Wait()
+		require.NoError(t, err)
+		require.Len(t, s.Keys, 3)
+		for _, k := range s.Keys {
+			require.Contains(t, k.Key, "once")
+			require.InDelta(t, k.Share*s.PerSecond, k.PerSecond, 1e-6)
+			require.Zero(t, k.BytesPerSecond)
+		}
+		var out bytes.Buffer
+		s.Print(&out)
+		require.NotContains(t, out.String(), "no key was asked for")
+	})
+}
+
 // A Unix socket can be watched, and an address without a port is memcached's, as in a client's list.
 func TestTakeDialsAsAClientDoes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
