@@ -136,8 +136,7 @@ func MaxOverMean(ops map[string]int64) float64 {
 // Ok says whether the run may exit with status 0.
 func (r *Result) Ok() bool { return r.Errors == 0 && r.Wrong == 0 }
 
-// WriteJSON writes v to path, "-" being stdout. The file appears whole or not at
-// all: it is written beside its place and renamed.
+// WriteJSON writes v to path, "-" being stdout, as WriteWhole does.
 func WriteJSON(path string, stdout io.Writer, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -151,8 +150,26 @@ func WriteJSON(path string, stdout io.Writer, v any) error {
 	return WriteWhole(path, b)
 }
 
-// WriteWhole writes b to path, whole or not at all: it is written beside its place and renamed.
+// place is where what is written to path is to stand, behind links, and whether it can be put there by renaming. What is
+// there and no file, a pipe or /dev/null, would be lost by that.
+func place(path string) (at string, file bool) {
+	st, err := os.Stat(path)
+	if err == nil && !st.Mode().IsRegular() {
+		return path, false
+	}
+	if at, err := filepath.EvalSymlinks(path); err == nil {
+		return at, true
+	}
+	return path, true // there is nothing yet
+}
+
+// WriteWhole writes b to path, whole or not at all: it is written beside its place and renamed. Into a pipe or device it is
+// written as it is.
 func WriteWhole(path string, b []byte) error {
+	path, file := place(path)
+	if !file {
+		return writeInto(path, b)
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return fmt.Errorf("cannot write the results: %w", err)
@@ -164,6 +181,19 @@ func WriteWhole(path string, b []byte) error {
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write the results: %w", errors.Join(err, os.Remove(f.Name())))
+	}
+	return nil
+}
+
+// writeInto writes b to what is there already.
+func writeInto(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.Write(b)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write the results: %w", err)
 	}
 	return nil
 }
@@ -184,7 +214,11 @@ func CheckPath(flag, path string) error {
 	if st, err := os.Stat(path); err == nil && st.IsDir() {
 		return fmt.Errorf("%s %s is a folder: give the path of a file", flag, path)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	at, file := place(path)
+	if !file {
+		return nil // a try would be something written into it, or wait for who reads it
+	}
+	f, err := os.CreateTemp(filepath.Dir(at), "."+filepath.Base(at)+"-*")
 	if err != nil {
 		// Without the path again, which is that of the trial file.
 		var p *fs.PathError
