@@ -32,10 +32,7 @@ func (c *demoCmd) Run(e *env) error {
 	case c.Workers < 1 || c.Workers > maxWorkers:
 		return usagef("-concurrency %d: give a number from 1 to %d", c.Workers, maxWorkers)
 	}
-	if err := report.CheckJSONPath(c.JSON); err != nil {
-		return usageError{err}
-	}
-	if err := report.CheckPath("-html", c.HTML); err != nil {
+	if err := report.CheckPaths(c.JSON, map[string]string{"-html": c.HTML}); err != nil {
 		return usageError{err}
 	}
 	policy := loader.WriteThrough

@@ -133,6 +133,10 @@ func TestBadInput(t *testing.T) {
 		"no speed":              {"replay -speed=-1 -trace " + trace, "-speed must be positive"},
 		"two paces":             {"replay -speed 1 -rate 5 -trace " + trace, "-speed and -rate exclude each other"},
 		"comparison nowhere":    {"compare -html " + dir, "-html " + dir + " is a folder"},
+		"one file for two":      {"run -d 50ms -json " + dir + "/one -html " + dir + "/./one", "-json and -html both are"},
+		"one for a demo's two":  {"-d 100ms -rows 100 -json " + dir + "/one -html " + dir + "/one", "-json and -html both are"},
+		"log over the page":     {"compare -html " + dir + "/one -hdr " + dir + "/one", "-hdr and -html both are"},
+		"page on stdout":        {"run -d 50ms -html -", "-html -: give the path of a file"},
 		"negative limit":        {"replay -limit=-1 -trace " + trace, "-limit -1"},
 	} {
 		t.Run(name, func(t *testing.T) {

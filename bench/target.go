@@ -66,12 +66,7 @@ func (t *target) check() error {
 	if err := t.distributions(); err != nil {
 		return err
 	}
-	for flag, path := range map[string]string{"-html": t.HTML, "-hdr": t.HDR} {
-		if err := report.CheckPath(flag, path); err != nil {
-			return usageError{err}
-		}
-	}
-	if err := report.CheckJSONPath(t.JSON); err != nil {
+	if err := report.CheckPaths(t.JSON, map[string]string{"-html": t.HTML, "-hdr": t.HDR}); err != nil {
 		return usageError{err}
 	}
 	if t.Prefix == "" {

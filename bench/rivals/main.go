@@ -110,10 +110,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		}
 		o.on = append(o.on, kind)
 	}
-	if err := report.CheckPath("-html", o.html); err != nil {
-		return o, err
-	}
-	return o, report.CheckJSONPath(o.json)
+	return o, report.CheckPaths(o.json, map[string]string{"-html": o.html})
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {

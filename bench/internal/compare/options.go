@@ -72,15 +72,8 @@ func (o *Options) Check(ctx context.Context) error {
 		return errors.New("-i-own-these-servers needs -max-rate: say how many operations per second that server can take")
 	case o.MaxRate > 0 && o.Slot < fewest*o.table("").Gap(o.MaxRate):
 		return fmt.Errorf("-max-rate %v leaves less than %d operations to a turn: give a -slot of %v or more", o.MaxRate, fewest, fewest*o.table("").Gap(o.MaxRate))
-	case o.HDR == "-":
-		return errors.New("-hdr -: give a file")
 	}
-	for flag, path := range map[string]string{"-html": o.HTML, "-hdr": o.HDR} {
-		if err := report.CheckPath(flag, path); err != nil {
-			return err
-		}
-	}
-	if err := report.CheckJSONPath(o.JSON); err != nil {
+	if err := report.CheckPaths(o.JSON, map[string]string{"-html": o.HTML, "-hdr": o.HDR}); err != nil {
 		return err
 	}
 	if o.Server != "" {

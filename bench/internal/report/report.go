@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/memherd/memherd/bench/internal/measure"
 )
@@ -206,10 +208,38 @@ func CheckJSONPath(path string) error {
 	return CheckPath("-json", path)
 }
 
+// CheckPaths is CheckJSONPath and, for the files of other flags, CheckPath, and finds out whether one would be written over
+// another.
+func CheckPaths(json string, others map[string]string) error {
+	flags := map[string]string{} // by where what they name is
+	if json != "" && json != "-" {
+		at, _ := place(json)
+		flags[filepath.Clean(at)] = "-json"
+	}
+	for _, flag := range slices.Sorted(maps.Keys(others)) {
+		path := others[flag]
+		if err := CheckPath(flag, path); err != nil {
+			return err
+		}
+		if path == "" {
+			continue
+		}
+		at, file := place(path)
+		if other, twice := flags[filepath.Clean(at)]; twice && file {
+			return fmt.Errorf("%s and %s both are %s: give each a file of its own", other, flag, path)
+		}
+		flags[filepath.Clean(at)] = flag
+	}
+	return CheckJSONPath(json)
+}
+
 // CheckPath is CheckJSONPath for the file of another flag, which can't be stdout.
 func CheckPath(flag, path string) error {
-	if path == "" {
+	switch path {
+	case "":
 		return nil
+	case "-":
+		return fmt.Errorf("%s -: give the path of a file; stdout is for -json alone", flag)
 	}
 	if st, err := os.Stat(path); err == nil && st.IsDir() {
 		return fmt.Errorf("%s %s is a folder: give the path of a file", flag, path)
