@@ -68,7 +68,7 @@ func (d *Detector) think(total uint64) {
 	if a.rate == 0 {
 		a.rate = rate
 	}
-	a.rate += (rate - a.rate) / 8
+	a.rate += (rate - a.rate) * min(1, max(1.0/8, span.Seconds())) // what took a second needs no others to be believed
 	if d.cfg.Budget < 0 {
 		return
 	}

@@ -185,6 +185,28 @@ func TestSamplingFollowsTheRate(t *testing.T) {
 	})
 }
 
+// What was measured over seconds counts for itself: a burst minutes ago showed in the rate, for a second at a time.
+func TestTheRateForgetsABurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDetector(t, Config{}, 3)
+		for i := range 100_000 {
+			d.Observe(hashOf("k"), "k", 10)
+			if i%100 == 99 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		require.InEpsilon(t, 100_000, d.Stats().PerSecond, 0.1)
+		for i := range 1600 { // ten in a second
+			time.Sleep(100 * time.Millisecond)
+			d.Observe(hashOf("k"), "k", 10)
+			if i >= 600 {
+				require.InEpsilon(t, 10, d.Stats().PerSecond, 0.5)
+				require.InEpsilon(t, 10, d.Top(1)[0].PerSecond, 0.5)
+			}
+		}
+	})
+}
+
 // Run with -race: everything at once, and what is certain stays certain.
 func TestDetectorFromManyGoroutines(t *testing.T) {
 	keys, hashes := keyNames(5000)
