@@ -180,7 +180,8 @@ func (t *timetable) work(ctx context.Context, w *Worker, rec *measure.Recorder, 
 			if begin, _ = t.pace.Turn(later(due, now)); !open {
 				due = begin
 			}
-			if !t.stop.IsZero() && !first && !begin.Before(t.stop) {
+			// The first one does not wait beyond the end for its turn either.
+			if !t.stop.IsZero() && !begin.Before(t.stop) && (!first || begin.After(now)) {
 				return
 			}
 		}

@@ -99,6 +99,19 @@ func TestEachWorkerRunsOnceInTheShortestRun(t *testing.T) {
 	assert.EqualValues(t, 5, res.Ops())
 }
 
+// A run ends in time however long its workers' first turns are away: 64 of them at ten in a second took six times as long.
+func TestNobodyWaitsForATurnBeyondTheEnd(t *testing.T) {
+	for _, rate := range []float64{0, 1000} {
+		synctest.Test(t, func(t *testing.T) {
+			res, err := Run(t.Context(), Config{Workers: 64, Duration: time.Second, Rate: rate, MaxRate: 10},
+				func(context.Context, *Worker, int64) measure.Kind { return measure.Read })
+			require.NoError(t, err)
+			assert.EqualValues(t, 10, res.Ops())
+			assert.LessOrEqual(t, res.Elapsed, time.Second)
+		})
+	}
+}
+
 func TestBadConfig(t *testing.T) {
 	for _, c := range []Config{{}, {Workers: 1}, {Workers: 1, Ops: 1, Rate: -1}, {Ops: 1}, {Workers: 1, Ops: 1, MaxRate: -1}, {Workers: 1, Ops: 1, Rate: 1, Due: func(int64) time.Duration { return 0 }}} {
 		_, err := Run(t.Context(), c, nil)
