@@ -11,6 +11,7 @@ import (
 	"github.com/memherd/memherd/bench/internal/cputime"
 	"github.com/memherd/memherd/bench/internal/drive"
 	"github.com/memherd/memherd/bench/internal/measure"
+	"github.com/memherd/memherd/bench/internal/pace"
 	"github.com/memherd/memherd/bench/internal/progress"
 	"github.com/memherd/memherd/bench/internal/report"
 	"github.com/memherd/memherd/bench/internal/subject"
@@ -121,10 +122,10 @@ func behind(cfg drive.Config, run drive.Result) time.Duration {
 	case cfg.Due != nil:
 		planned = cfg.Due(ops - 1)
 		if cfg.MaxRate > 0 {
-			planned = max(planned, time.Duration(float64(ops)/cfg.MaxRate*1e9))
+			planned = max(planned, pace.Span(float64(ops)/cfg.MaxRate*1e9))
 		}
 	default:
-		planned = time.Duration(float64(ops) / cfg.Rate * 1e9)
+		planned = pace.Span(float64(ops) / cfg.Rate * 1e9)
 	}
 	if late := run.Elapsed - planned; late > planned/20 && late > 100*time.Millisecond {
 		return late

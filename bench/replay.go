@@ -9,6 +9,7 @@ import (
 
 	"github.com/memherd/memherd/bench/internal/drive"
 	"github.com/memherd/memherd/bench/internal/measure"
+	"github.com/memherd/memherd/bench/internal/pace"
 	"github.com/memherd/memherd/bench/internal/replay"
 	"github.com/memherd/memherd/bench/internal/report"
 	"github.com/memherd/memherd/bench/internal/trace"
@@ -57,7 +58,7 @@ func (c *replayCmd) Run(e *env) (err error) {
 		if t.At == nil {
 			return usagef("-speed: the trace has no times")
 		}
-		cfg.Due = func(n int64) time.Duration { return time.Duration(float64(t.At[n]) * 1e3 / c.Speed) }
+		cfg.Due = func(n int64) time.Duration { return pace.Span(float64(t.At[n]) * 1e3 / c.Speed) }
 	}
 	nodes, stop, err := c.start(e)
 	if err != nil {

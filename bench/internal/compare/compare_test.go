@@ -103,6 +103,8 @@ func TestServersOfOthers(t *testing.T) {
 	assert.ErrorContains(t, o.Check(t.Context()), "give a -slot of 100ms or more")
 	o.Work = "multi"
 	assert.ErrorContains(t, o.Check(t.Context()), "give a -slot of 5s or more")
+	o.MaxRate = 1e-12
+	assert.ErrorContains(t, o.Check(t.Context()), "leaves less than 10 operations to a turn")
 	o.MaxRate = -1
 	assert.ErrorContains(t, o.Check(t.Context()), "-max-rate must be a positive number")
 }

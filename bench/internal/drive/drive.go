@@ -89,7 +89,7 @@ func Run(ctx context.Context, cfg Config, do Do) (Result, error) {
 		t.stop = start.Add(cfg.Duration)
 	}
 	if cfg.Rate > 0 {
-		t.gap = float64(time.Second) / cfg.Rate
+		t.gap = min(float64(time.Second)/cfg.Rate, 1<<59)
 	}
 	var workers sync.WaitGroup
 	for i, rec := range recs {
@@ -152,7 +152,7 @@ func (t *timetable) plan(n int64) (due time.Time, ok bool) {
 	case t.due != nil:
 		return t.start.Add(t.due(n)), true
 	case t.gap > 0:
-		return t.start.Add(time.Duration(float64(n) * t.gap)), true
+		return t.start.Add(pace.Span(float64(n) * t.gap)), true
 	}
 	return time.Time{}, false
 }

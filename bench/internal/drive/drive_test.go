@@ -112,6 +112,25 @@ func TestNobodyWaitsForATurnBeyondTheEnd(t *testing.T) {
 	}
 }
 
+// However little a rate is, it is one: times that no Duration can hold were times long past, and operations due at once.
+func TestTheLeastRates(t *testing.T) {
+	for _, cfg := range []Config{{Rate: 1e-12}, {MaxRate: 1e-12}, {Rate: 5e-324}, {MaxRate: 5e-324}, {Rate: 1e-8, MaxRate: 1e-8}} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg.Workers, cfg.Duration = 100, time.Hour
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			res, err := Run(ctx, cfg, func(_ context.Context, _ *Worker, n int64) measure.Kind {
+				if n > 1000 { // it would not end else
+					cancel()
+				}
+				return measure.Read
+			})
+			require.NoError(t, err)
+			assert.EqualValues(t, 1, res.Ops(), "%+v", cfg)
+		})
+	}
+}
+
 func TestBadConfig(t *testing.T) {
 	for _, c := range []Config{{}, {Workers: 1}, {Workers: 1, Ops: 1, Rate: -1}, {Ops: 1}, {Workers: 1, Ops: 1, MaxRate: -1}, {Workers: 1, Ops: 1, Rate: 1, Due: func(int64) time.Duration { return 0 }}} {
 		_, err := Run(t.Context(), c, nil)

@@ -3,6 +3,7 @@ package pace
 
 import (
 	"context"
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -28,8 +29,12 @@ func Gap(perSecond float64) time.Duration {
 	if perSecond == 0 {
 		return 0
 	}
-	return time.Duration(float64(time.Second) / perSecond)
+	return Span(float64(time.Second) / perSecond)
 }
+
+// Span is so many nanoseconds, or 18 years if they are more: what a Duration cannot hold would be a time long past, and
+// no bound at all. Ten times that can be held still.
+func Span(ns float64) time.Duration { return time.Duration(min(ns, 1<<59)) }
 
 // Turn is when what could begin now may begin: each call takes a turn of its own. first tells the call that got the
 // first turn of all.
@@ -38,7 +43,11 @@ func (p *Pace) Turn(now time.Time) (at time.Time, first bool) {
 	for {
 		free := p.free.Load()
 		turn := max(free, want)
-		if p.free.CompareAndSwap(free, turn+p.least) {
+		next := turn + p.least
+		if next < turn {
+			next = math.MaxInt64
+		}
+		if p.free.CompareAndSwap(free, next) {
 			return p.start.Add(time.Duration(turn)), free == p.first
 		}
 	}
