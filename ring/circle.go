@@ -39,16 +39,11 @@ func compileCircle(c *classic) circle {
 	for ; next < len(o.buckets); next++ {
 		o.buckets[next] = uint32(n)
 	}
-	w := walk{classic: c, seen: make([]int, len(c.zoneOf)), zoneSeen: make([]int, c.zones)}
+	w := c.walkFrom(0)
 	list := func(i int) []uint16 { return o.table[i*c.copies : (i+1)*c.copies] }
 	for i := n - 1; i >= 0; i-- {
-		// Points of one node in a row have one list. A node may have nearly all points:
-		// following each of them past all others would take for ever.
-		if i+1 < n && c.points[i].node == c.points[i+1].node {
-			copy(list(i), list(i+1))
-		} else {
-			w.list(list(i), i)
-		}
+		w.meet(c.points[i].node)
+		w.list(list(i))
 	}
 	copy(list(n), list(0))
 	return o

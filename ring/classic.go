@@ -62,56 +62,83 @@ func (c *classic) sort() {
 }
 
 func (c *classic) fill(out []uint16, first, last int) {
-	w := walk{classic: c, seen: make([]int, len(c.zoneOf)), zoneSeen: make([]int, c.zones)}
-	at := sort.Search(len(c.points), func(i int) bool { return c.points[i].hash >= slotPlace(first) })
-	listed := -1 // where the list just before out begins on the ring
-	var prev []uint16
-	for slot := first; slot < last; slot++ {
-		for at < len(c.points) && c.points[at].hash < slotPlace(slot) {
-			at++
+	at := sort.Search(len(c.points), func(i int) bool { return c.points[i].hash >= slotPlace(last-1) })
+	w := c.walkFrom(at)
+	var behind []uint16 // the list of the slot behind
+	for slot := last - 1; slot >= first; slot-- {
+		same := behind != nil
+		for at > 0 && c.points[at-1].hash >= slotPlace(slot) {
+			at--
+			w.meet(c.points[at].node)
+			same = false
 		}
-		if at != listed {
-			w.list(out[:c.copies], at)
-			listed = at
+		list := out[(slot-first)*c.copies:][:c.copies]
+		if same {
+			copy(list, behind)
 		} else {
-			copy(out, prev)
+			w.list(list)
 		}
-		prev, out = out[:c.copies], out[c.copies:]
+		behind = list
 	}
 }
 
 // slotPlace is the hash at which a slot stands on the ring.
 func slotPlace(slot int) uint64 { return uint64(slot)<<slotShift | 1<<(slotShift-1) }
 
-// walk is the scratch memory for following the ring.
+// walk has the nodes in the order in which the ring, followed from some point upwards and around, meets them for the
+// first time. It goes the ring backwards, from point to point: whose point it comes to is met first from there. To follow
+// the ring from each point instead took minutes where light nodes have few points among those of heavy ones.
 type walk struct {
 	*classic
-	round    int
-	seen     []int // by node: the last round that met it
-	zoneSeen []int // by zone: the last round that listed one of its nodes
-	skipped  []uint16
+	// next and prev link the nodes in a circle; behind the last one comes the number after all nodes, which is none. next
+	// is -1 for a node that has not been met.
+	next, prev []int32
+	round      int
+	zoneSeen   []int // by zone: the last round that listed one of its nodes
+	skipped    []uint16
 }
 
-// list follows the ring from point at until out is full.
-func (w *walk) list(out []uint16, at int) {
+// walkFrom makes the walk from point at on.
+func (c *classic) walkFrom(at int) *walk {
+	nodes := len(c.zoneOf)
+	w := &walk{classic: c, next: make([]int32, nodes+1), prev: make([]int32, nodes+1), zoneSeen: make([]int, c.zones)}
+	for i := range nodes {
+		w.next[i] = -1
+	}
+	w.next[nodes], w.prev[nodes] = int32(nodes), int32(nodes)
+	for i := len(c.points) - 1; i >= 0; i-- {
+		w.meet(c.points[(at+i)%len(c.points)].node)
+	}
+	return w
+}
+
+// meet puts node first: the walk has come to a point of it.
+func (w *walk) meet(node uint16) {
+	n, none := int32(node), int32(len(w.next)-1)
+	if after := w.next[n]; after >= 0 {
+		before := w.prev[n]
+		w.next[before], w.prev[after] = after, before
+	}
+	first := w.next[none]
+	w.next[none], w.prev[n] = n, none
+	w.next[n], w.prev[first] = first, n
+}
+
+// list fills out with the nodes that follow where the walk is.
+func (w *walk) list(out []uint16) {
 	w.round++
 	w.skipped = w.skipped[:0]
 	n, zones := 0, 0
-	for i := 0; n < len(out); i++ {
-		node := w.points[(at+i)%len(w.points)].node
-		if w.seen[node] == w.round {
-			continue
-		}
-		w.seen[node] = w.round
+	for node := w.next[len(w.next)-1]; n < len(out); node = w.next[node] {
 		if z := w.zoneOf[node]; w.zones > 1 && zones < w.zones {
 			if w.zoneSeen[z] == w.round {
-				w.skipped = append(w.skipped, node)
+				w.skipped = append(w.skipped, uint16(node))
 				continue
 			}
 			w.zoneSeen[z] = w.round
 			zones++
 		}
-		out[n] = node
+		out[n] = uint16(node)
 		n++
 		if zones == w.zones {
 			// Every zone is in: those skipped come next, having been met before

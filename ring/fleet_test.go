@@ -3,7 +3,9 @@ package ring
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -108,4 +110,27 @@ func mustNew(t testing.TB, cfg Config) *Ring {
 	r, err := New(cfg)
 	require.NoError(t, err)
 	return r
+}
+
+// TestLightAmongHeavy: a fleet whose weights differ by thousands compiles as fast as others. It took minutes: from each point
+// of the heavy nodes the ring was followed up to the next point of the light one.
+func TestLightAmongHeavy(t *testing.T) {
+	for _, cfg := range []Config{{Placement: Classic}, {Placement: Ketama, VirtualNodes: 160}} {
+		cfg.Copies = 3
+		for _, n := range []struct {
+			name   string
+			weight int
+		}{{"a", 12_000}, {"b", 12_000}, {"c", 1}} {
+			cfg.Nodes = append(cfg.Nodes, Node{Name: n.name, Weight: n.weight})
+		}
+		start := time.Now()
+		r, err := New(cfg)
+		require.NoError(t, err)
+		require.Less(t, time.Since(start), time.Minute, "%v", cfg.Placement)
+		for i := range 1000 {
+			list := slices.Clone(r.Lookup(strconv.Itoa(i)))
+			slices.Sort(list)
+			require.Equal(t, []uint16{0, 1, 2}, list)
+		}
+	}
 }
