@@ -34,7 +34,7 @@ const (
 
 // Config is the set-up of a Follower. The zero value is a good choice.
 type Config struct {
-	// Interval is how often the source is asked; 0 means 10 s. It is drawn anew each
+	// Interval is how often the source is asked; 0 means 10 s, and more than a year is one. It is drawn anew each
 	// time from 90 to 110 % of it, the first from all of it, so that many processes
 	// don't ask at once.
 	Interval time.Duration
@@ -59,6 +59,9 @@ const (
 	DefaultTimeout     = 5 * time.Second
 	DefaultCoalesce    = time.Second
 	DefaultRemoveAfter = 3
+
+	// longest is what "never" comes to: jitter is added, and some of it doubled.
+	longest = 365 * 24 * time.Hour
 )
 
 // Hooks observe a Follower, for logs and metrics. Any of them may be nil. They are
@@ -92,6 +95,7 @@ func (cfg Config) withDefaults() (Config, error) {
 		if *d.v == 0 {
 			*d.v = d.def
 		}
+		*d.v = min(*d.v, longest)
 	}
 	if cfg.RemoveAfter == 0 {
 		cfg.RemoveAfter = DefaultRemoveAfter

@@ -3,6 +3,7 @@ package discovery
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/memherd/memherd/client"
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/ring"
 )
@@ -301,4 +303,25 @@ func TestFirst(t *testing.T) {
 		_, err = First(context.Background(), nil)
 		require.True(t, errors.Is(err, ErrConfig))
 	})
+}
+
+// An interval that is meant as never is a very long one: its jitter, and what a client announces by it, overflowed.
+func TestIntervalOfAges(t *testing.T) {
+	cfg, err := Config{Interval: math.MaxInt64, Timeout: math.MaxInt64, Coalesce: math.MaxInt64}.withDefaults()
+	require.NoError(t, err)
+	f := newFollower(newFleet("a"), Static{}, cfg)
+	defer f.Close()
+	year := 365 * 24 * time.Hour
+	for range 1000 {
+		require.GreaterOrEqual(t, f.pause(), year*9/10)
+	}
+	f.cfg.Coalesce = 1
+	for range 1000 {
+		require.GreaterOrEqual(t, f.pause(), year*9/10)
+	}
+	require.Greater(t, announceAfter(cfg.Interval), year)
+	c, g, err := NewClient(t.Context(), client.Config{}, Static(ring.Addrs("a")), Config{Interval: math.MaxInt64})
+	require.NoError(t, err)
+	require.NoError(t, g.Close())
+	require.NoError(t, c.Close())
 }
