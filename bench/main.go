@@ -19,6 +19,8 @@ import (
 
 func main() {
 	part.Main(scenario.Parts())
+	// Who reads the output may leave, as head does: run ends in order then, and with it the servers that it has started.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first Ctrl-C ends a run in order; a second one ends the process.
 	context.AfterFunc(ctx, stop)
@@ -78,7 +80,26 @@ var errFailed = errors.New("the run failed")
 // helped is thrown by kong's exit after it has printed the help.
 type helped struct{ code int }
 
+// output is stdout; when nobody takes it any more the run ends.
+type output struct {
+	io.Writer
+	end context.CancelCauseFunc
+}
+
+var errOutput = errors.New("nobody takes the output")
+
+func (o output) Write(b []byte) (int, error) {
+	n, err := o.Writer.Write(b)
+	if err != nil {
+		o.end(errOutput)
+	}
+	return n, err
+}
+
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	stdout = output{stdout, end}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -104,6 +125,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	err = k.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr})
 	var usage usageError
 	switch {
+	case err == nil && context.Cause(ctx) == errOutput:
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage) && !errors.Is(err, errFailed):

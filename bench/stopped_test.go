@@ -7,11 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/memherd/memherd/nodeserver"
 	"github.com/memherd/memherd/nodeserver/stock"
 )
 
@@ -82,4 +85,32 @@ func TestStoppedDemo(t *testing.T) {
 	assert.Equal(t, exitFailed, run(ctx, []string{"demo", "-rows", "1000", "-duration", "2s"}, &out, errs))
 	assert.Contains(t, out.String(), "stopped before its end: these are the figures until then")
 	assert.NotContains(t, out.String(), "storm")
+}
+
+// full is output that nobody takes.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.EPIPE }
+
+// TestOutputThatNobodyTakes ends what would go on for ever, and is no success.
+func TestOutputThatNobodyTakes(t *testing.T) {
+	s, err := nodeserver.Start(nodeserver.Config{})
+	require.NoError(t, err)
+	defer s.Close()
+	var errs bytes.Buffer
+	ctx, giveUp := context.WithTimeout(t.Context(), 20*time.Second)
+	defer giveUp()
+	assert.Equal(t, exitFailed, run(ctx, []string{"top", "-servers", s.Addr().String(), "-watch", "1ms", "-every", "1ms"}, full{}, &errs))
+	assert.NoError(t, ctx.Err(), "it went on until it was stopped")
+	assert.Equal(t, exitFailed, run(ctx, []string{"run", "-keys", "10", "-duration", "20ms"}, full{}, &errs))
+}
+
+// TestAReaderWhoLeaves leaves no servers behind: the rest is not measured, and they end in order.
+func TestAReaderWhoLeaves(t *testing.T) {
+	stock.Need(t)
+	memcached, err := stock.Find()
+	require.NoError(t, err)
+	var errs bytes.Buffer
+	assert.Equal(t, exitFailed, run(t.Context(), []string{"node", "-memnode", memcached, "-rounds", "1", "-slot", "5ms"}, full{}, &errs))
+	assert.NotContains(t, errs.String(), "bench:")
 }
