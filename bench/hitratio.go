@@ -27,7 +27,7 @@ func (c *hitratioCmd) Run(e *env) error {
 		return usagef("-size must be from 1 to 600000, -limit not negative, and -shares not empty")
 	}
 	for _, s := range c.Shares {
-		if s <= 0 || s > 1000 {
+		if !(s > 0 && s <= 1000) {
 			return usagef("-shares %v: give percentages above 0", s)
 		}
 	}

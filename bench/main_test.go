@@ -110,6 +110,7 @@ func TestBadInput(t *testing.T) {
 		"no such load":          {"loads -scenario fire", "no scenario \"fire\": give all or some of stampede, steady"},
 		"no run of a load":      {"loads -kills 0", "-kills and -schedules must be positive"},
 		"no share":              {"hitratio -shares 0 -trace " + trace, "-shares 0"},
+		"no number of a share":  {"hitratio -shares NaN -trace " + trace, "-shares NaN: give percentages"},
 		"no such law":           {"hitratio -trace zipf:x", "zipf:x"},
 		"no round of a node":    {"node -rounds 0", "-rounds must be positive"},
 		"compare nothing":       {"compare -rounds 0", "-rounds 0"},

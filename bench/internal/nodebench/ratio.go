@@ -25,9 +25,11 @@ func ReadTrace(path string, limit int) (Trace, error) {
 		return nil, err
 	}
 	defer f.Close()
-	var r io.Reader = f
-	if strings.HasSuffix(path, ".gz") {
-		if r, err = gzip.NewReader(f); err != nil {
+	head := bufio.NewReader(f)
+	var r io.Reader = head
+	// Told by the content, not by the name. A shorter file is plain; what cannot be read says so below.
+	if magic, _ := head.Peek(2); string(magic) == "\x1f\x8b" {
+		if r, err = gzip.NewReader(head); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}

@@ -21,7 +21,10 @@ func TestReadTrace(t *testing.T) {
 	z.Write([]byte("3\n1\n3\n"))
 	require.NoError(t, z.Close())
 	require.NoError(t, os.WriteFile(packed, b.Bytes(), 0o600))
-	for _, path := range []string{plain, packed} {
+	renamed, unpacked := filepath.Join(dir, "b"), filepath.Join(dir, "b.gz")
+	require.NoError(t, os.WriteFile(renamed, b.Bytes(), 0o600))
+	require.NoError(t, os.WriteFile(unpacked, []byte("3\n1\n3\n"), 0o600))
+	for _, path := range []string{plain, packed, renamed, unpacked} {
 		got, err := ReadTrace(path, 0)
 		require.NoError(t, err)
 		assert.Equal(t, Trace{3, 1, 3}, got)
