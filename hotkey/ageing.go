@@ -142,7 +142,7 @@ func (d *Detector) review(total uint64) (told []change, done bool) {
 			a.histo[bucket(sl.count-sl.err)]++
 			was := Level(tag & tagLevelMask)
 			now := was
-			if now == LevelHottest && float64(sl.count) < max(leastHottest, old.hottest*window)/2 {
+			if now == LevelHottest && float64(sl.count) < max(leastHottest, old.hottest*window)/2 && !d.proven(sl, total) {
 				now = LevelHot
 			}
 			if now == LevelHot && float64(sl.count) < old.keepsHot(&s.labels[j], window)/2 {
@@ -231,6 +231,13 @@ func (d *Detector) judge(sl *slot, b *bars, was Level, total uint64) Level {
 		return LevelHot
 	}
 	return was
+}
+
+// proven says whether the test still has the resident for one of the hottest, however few its accesses are yet: one that
+// has just become so would sink at the next review, and rise again at its next access. Half of the goal, as half of the
+// bar is: between two accesses some of the score is lost.
+func (d *Detector) proven(sl *slot, total uint64) bool {
+	return float64(sl.score)-float64(d.stamp(total)-sl.stamp)*d.drift() >= scoreGoal/2
 }
 
 func (d *Detector) crowded(l Level, most int) bool {

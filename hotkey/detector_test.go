@@ -81,6 +81,35 @@ func TestSteadyZipfPromotesNothingFalseAndDoesNotFlap(t *testing.T) {
 	require.Less(t, demoted, 100)
 }
 
+// A key that has just become hot has few accesses to show for some reviews: it does not sink on that account.
+func TestWhatHasJustRisenDoesNotSink(t *testing.T) {
+	for seed := range uint64(2) {
+		var told []Level
+		tell := func(key string, l Level) {
+			if key == "new" {
+				told = append(told, l)
+			}
+		}
+		d := newDetector(t, Config{Seed: seed + 1, Budget: -1, OnPromote: tell, OnDemote: tell}, 10)
+		keys, hashes := keyNames(300_000)
+		z := newZipf(len(keys), 0.99, seed)
+		for range 600_000 {
+			k := z.next()
+			d.Observe(hashes[k], keys[k], 100)
+		}
+		for i := range 300_000 {
+			if i%100 == 0 {
+				d.Observe(hashOf("new"), "new", 100)
+			}
+			k := z.next()
+			d.Observe(hashes[k], keys[k], 100)
+		}
+		require.NotEmpty(t, told)
+		require.Equal(t, LevelHottest, told[len(told)-1])
+		require.IsIncreasing(t, told)
+	}
+}
+
 func TestUniformTrafficHasNoHotKeys(t *testing.T) {
 	const universe = 300_000
 	keys, hashes := keyNames(universe)
