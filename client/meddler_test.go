@@ -26,6 +26,7 @@ type meddler struct {
 	lateBy                time.Duration
 
 	replies, late, stray, conns atomic.Int64
+	shared                      atomic.Int64 // values that came in answer to classic gets
 
 	wg     sync.WaitGroup
 	mu     sync.Mutex // guards what follows
@@ -100,8 +101,16 @@ func (m *meddler) meddle(client net.Conn, node *bufio.Reader, rng *rand.Rand) {
 			return
 		}
 		reply = append(reply[:0], line...)
-		if bytes.HasPrefix(line, []byte("VA ")) {
-			size, err := strconv.Atoi(string(bytes.Fields(line)[1]))
+		sizeAt := 0 // of VA and VALUE, which of the line's words is the size of the data block
+		switch {
+		case bytes.HasPrefix(line, []byte("VA ")):
+			sizeAt = 1
+		case bytes.HasPrefix(line, []byte("VALUE ")):
+			sizeAt = 3
+			m.shared.Add(1)
+		}
+		if sizeAt > 0 {
+			size, err := strconv.Atoi(string(bytes.Fields(line)[sizeAt]))
 			if err != nil {
 				return
 			}

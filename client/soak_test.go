@@ -67,11 +67,11 @@ func (s *soak) deaths() map[string]int64 {
 	return out
 }
 
-// run has 64 callers complete n operations. What fails because the node is down is not
+// run has 192 callers complete n operations, by turns of all kinds and gets alone, which go out together then. What fails because the node is down is not
 // counted, and its caller waits until it is up again.
 func (s *soak) run(n int64) {
 	var callers sync.WaitGroup
-	for id := range 64 {
+	for id := range 192 {
 		callers.Go(func() {
 			rng := rand.New(rand.NewPCG(9, uint64(id)))
 			for s.ops.Load() < n {
@@ -106,7 +106,11 @@ func (s *soak) run(n int64) {
 func (s *soak) one(ctx context.Context, rng *rand.Rand) error {
 	i := rng.IntN(s.keys)
 	key := fmt.Sprint("k", i)
-	switch rng.IntN(20) {
+	kind := rng.IntN(20)
+	if s.ops.Load()%2000 >= 1000 {
+		kind = 19
+	}
+	switch kind {
 	case 0, 1, 2:
 		_, err := s.c.Set(ctx, client.Item{Key: key, Value: fmt.Appendf(nil, "%s#%0*d", key, rng.IntN(200), i)})
 		return err
@@ -155,13 +159,14 @@ func TestSoakLateReplies(t *testing.T) {
 	// Timeouts are for nodes that fail, and this machine may be busy.
 	s.c = newClient(t, client.Config{Nodes: ring.Addrs(m.addr()), Timeout: 10 * time.Second, DialTimeout: 10 * time.Second, Hooks: s.hooks()})
 	s.run(int64(scaled(t, 100_000)))
-	t.Logf("%d operations, %d hits checked, %d cancelled, %d of %d replies late, %d connections, lost %v",
-		s.ops.Load(), s.hits.Load(), s.cancelled.Load(), m.late.Load(), m.replies.Load(), m.conns.Load(), s.deaths())
+	t.Logf("%d operations, %d hits checked, %d cancelled, %d of %d replies late, %d values in shared gets, %d connections, lost %v",
+		s.ops.Load(), s.hits.Load(), s.cancelled.Load(), m.late.Load(), m.replies.Load(), m.shared.Load(), m.conns.Load(), s.deaths())
 	require.Zero(t, s.failed.Load())
 	require.Empty(t, s.deaths())
 	require.Positive(t, s.cancelled.Load())
 	require.Positive(t, m.late.Load())
 	require.Positive(t, s.hits.Load())
+	require.Greater(t, m.shared.Load(), s.ops.Load()/20, "more than the GetMultis among them bring: gets went out together")
 }
 
 // A peer sends one stray reply in a thousand, a copy of an earlier one: nobody gets a
@@ -173,9 +178,10 @@ func TestSoakStrayReplies(t *testing.T) {
 	s := &soak{t: t, left: 100, keys: 1000}
 	s.c = newClient(t, client.Config{Nodes: ring.Addrs(m.addr()), Timeout: 10 * time.Second, DialTimeout: 10 * time.Second, Hooks: s.hooks()})
 	s.run(int64(scaled(t, 10_000)))
-	t.Logf("%d operations, %d hits checked, %d failed, %d of %d replies stray, %d connections, lost %v",
-		s.ops.Load(), s.hits.Load(), s.failed.Load(), m.stray.Load(), m.replies.Load(), m.conns.Load(), s.deaths())
+	t.Logf("%d operations, %d hits checked, %d failed, %d of %d replies stray, %d values in shared gets, %d connections, lost %v",
+		s.ops.Load(), s.hits.Load(), s.failed.Load(), m.stray.Load(), m.replies.Load(), m.shared.Load(), m.conns.Load(), s.deaths())
 	require.Positive(t, s.hits.Load())
+	require.Greater(t, m.shared.Load(), s.ops.Load()/20, "more than the GetMultis among them bring: gets went out together")
 	if m.stray.Load() > 5 {
 		require.Positive(t, s.deaths()[client.ErrDesync.Error()])
 	}
