@@ -68,7 +68,7 @@ type Call struct {
 	sentAt int64       // nanoseconds on the connection's clock
 	offset int64       // where in the outgoing stream the request starts
 	burst  *burst      // the keys, if they are many
-	// span is how many calls, from this one on, share a classic get; 0 if this is not the first of any.
+	// span is how many calls, from this one on, share a classic get, 1 if it went out alone; 0 if it is not out, or not the first.
 	span atomic.Int32
 
 	// Answer is the reply.

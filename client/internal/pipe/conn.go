@@ -171,7 +171,7 @@ func New(nc net.Conn, cfg Config) *Conn {
 
 		gosched: runtime.Gosched,
 	}
-	c.out.least = minShared
+	c.out.least, c.out.token = minShared, c.opaque
 	c.mark.Store(cfg.Stamp)
 	if c.cfg.InFlight == nil {
 		c.cfg.InFlight = new(atomic.Int64)

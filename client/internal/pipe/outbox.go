@@ -19,17 +19,18 @@ const keepSmall = 512 << 10
 // outbox holds the bytes that are queued and not yet given to a flusher. Conn.mu guards
 // it.
 type outbox struct {
-	small   []byte      // small requests, one after the other
-	spare   []byte      // the buffer for small requests that the flusher is not using
-	open    []*burst    // behind small: those that share a classic get, which is not written yet
-	shared  int         // the length of its keys
-	gets    []*Call     // behind small: reads that may share a classic get; open and these are never both there
-	getsLen int         // the length of their keys
-	least   int         // how many of them at least share one: minShared but in tests
-	segs    net.Buffers // what goes out before small, if anything large is queued
-	bulk    [][]byte    // the large requests among segs
-	calls   int         // requests queued
-	one     [1][]byte   // memory for a parcel without large requests
+	small   []byte               // small requests, one after the other
+	spare   []byte               // the buffer for small requests that the flusher is not using
+	open    []*burst             // behind small: those that share a classic get, which is not written yet
+	shared  int                  // the length of its keys
+	gets    []*Call              // behind small: reads that may share a classic get; open and these are never both there
+	getsLen int                  // the length of their keys
+	least   int                  // how many of them at least share one: minShared but in tests
+	token   func(k *Call) []byte // gives a call a token
+	segs    net.Buffers          // what goes out before small, if anything large is queued
+	bulk    [][]byte             // the large requests among segs
+	calls   int                  // requests queued
+	one     [1][]byte            // memory for a parcel without large requests
 }
 
 // add queues an encoded request and returns its length.

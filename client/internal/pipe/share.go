@@ -33,25 +33,34 @@ func (o *outbox) share(k *Call) int {
 	return n + metaGetRoom
 }
 
-// sealGets writes the reads that were waiting for more of their kind. The calls' keys are let go of.
+// sealGets writes the reads that were waiting for more of their kind. A token costs as much as all the rest of it, so that only those
+// that go out as meta gets are given one. The spans are stored last: the reader, who may have taken the calls off the queue
+// already, loads them before he looks at a token.
 func (o *outbox) sealGets() {
-	if len(o.gets) == 0 {
+	n := len(o.gets)
+	if n == 0 {
 		return
 	}
-	alone := o.gets
-	if len(o.gets) >= o.least {
-		last := len(o.gets) - 1
-		o.gets[0].span.Store(int32(len(o.gets)))
+	alone, span := o.gets, 1
+	if n >= o.least {
 		o.small = append(o.small, "get"...)
-		for _, k := range o.gets[:last] {
+		for _, k := range o.gets[:n-1] {
 			o.small = append(append(o.small, ' '), k.Req.Key...)
 		}
 		o.small = append(o.small, lineEnd...)
-		alone = o.gets[last:]
+		alone, span = o.gets[n-1:], n
 	}
 	for _, k := range alone {
+		k.Req.Opaque = o.token(k)
+		k.Req.Flags |= memproto.FlagO
 		o.small = k.Req.AppendLine(o.small)
 		k.Req.Opaque = nil
+		if span == 1 {
+			k.span.Store(1)
+		}
+	}
+	if span > 1 {
+		o.gets[0].span.Store(int32(span))
 	}
 	clear(o.gets)
 	o.gets, o.getsLen = o.gets[:0], 0
@@ -68,8 +77,13 @@ type shared struct {
 func (c *Conn) matchShared(k *Call) (bool, error) {
 	s, r := &c.group, &c.resp
 	if s.span == 0 {
-		if s.span = int(k.span.Load()); s.span == 0 {
+		switch n := int(k.span.Load()); n {
+		case 0:
+			return false, fmt.Errorf("%w: a reply to a request that has not been sent", item.ErrDesync)
+		case 1:
 			return c.matchMeta(k)
+		default:
+			s.span = n
 		}
 	}
 	switch {

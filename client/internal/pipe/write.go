@@ -140,6 +140,9 @@ func (c *Conn) encode(k *Call) {
 		k.Share = false
 		return
 	}
+	if k.Share = k.Share && !c.cfg.Without.Opaque; k.Share {
+		return // see outbox.share
+	}
 	if k.cmd.Meta() && k.cmd != memproto.CmdMetaNoop && k.cmd != memproto.CmdMetaDebug && !c.cfg.Without.Opaque {
 		k.Req.Opaque = c.opaque(k)
 		k.Req.Flags |= memproto.FlagO
@@ -147,9 +150,6 @@ func (c *Conn) encode(k *Call) {
 	if k.burst != nil {
 		k.burst.encode(&k.Req, k.Req.Opaque)
 		return
-	}
-	if k.Share = k.Share && !c.cfg.Without.Opaque; k.Share {
-		return // see outbox.share
 	}
 	k.line = k.Req.AppendLine(k.line[:0])
 	if k.cmd.Storage() && len(k.Req.Value) >= bulkRequest {
