@@ -142,7 +142,7 @@ func (d *Detector) review(total uint64) (told []change, done bool) {
 			a.histo[bucket(sl.count-sl.err)]++
 			was := Level(tag & tagLevelMask)
 			now := was
-			if now == LevelHottest && float64(sl.count) < max(leastHottest, old.hottest*window)/2 && !d.proven(sl, total) {
+			if now == LevelHottest && float64(sl.count) < d.share(sl, total, window)*max(leastHottest, old.hottest*window)/2 {
 				now = LevelHot
 			}
 			if now == LevelHot && float64(sl.count) < old.keepsHot(&s.labels[j], window)/2 {
@@ -233,11 +233,19 @@ func (d *Detector) judge(sl *slot, b *bars, was Level, total uint64) Level {
 	return was
 }
 
-// proven says whether the test still has the resident for one of the hottest, however few its accesses are yet: one that
-// has just become so would sink at the next review, and rise again at its next access. Half of the goal, as half of the
-// bar is: between two accesses some of the score is lost.
-func (d *Detector) proven(sl *slot, total uint64) bool {
-	return float64(sl.score)-float64(d.stamp(total)-sl.stamp)*d.drift() >= scoreGoal/2
+// share is what part of a window the resident, one of the hottest, has had to be counted in since it became that: a key that the
+// test has just raised has few accesses to show, and would sink at the next review and rise again at its next
+// access. It is 1 from half a window on; the score, which nobody looks at meanwhile, is 0 from then on to say so, as the stamps begin anew
+// after two windows.
+func (d *Detector) share(sl *slot, total uint64, window float64) float64 {
+	if sl.score == 0 {
+		return 1
+	}
+	share := float64(uint64(d.stamp(total)-sl.stamp)<<d.shifted) / window
+	if share >= 0.5 {
+		sl.score, share = 0, 1
+	}
+	return share
 }
 
 func (d *Detector) crowded(l Level, most int) bool {
