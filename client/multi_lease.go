@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
@@ -48,8 +49,10 @@ const opLeases = "lease"
 func (m *multiLease) ask() {
 	c := m.c
 	read := c.leaseRead(m.o.TTL, getFlags|memproto.FlagLc)
+	var asked time.Time // zero, unless the value may be given back: see postUnmark
 	if m.o.Refresh != 0 {
 		read.forRefresh(&m.o)
+		asked = time.Now()
 	}
 	var asks []target
 	for i, key := range m.keys {
@@ -75,6 +78,7 @@ func (m *multiLease) ask() {
 		}
 		l.Placement, l.Copies = m.t.number, m.t.ring.Copies()
 		l.Generation = c.near.Generation(hash)
+		l.Asked = asked
 		asks = append(asks, target{home, i})
 	}
 	m.run(asks, read, func(t target, f *flight) {

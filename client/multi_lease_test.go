@@ -155,3 +155,28 @@ func TestLeaseMultiFailsOver(t *testing.T) {
 		}
 	}
 }
+
+// Refreshes that many keys have won at once and that are given up leave their values as they were, as one does.
+func TestRefreshesOfManyThatAreGivenUp(t *testing.T) {
+	onBothHerds(t, func(t *testing.T, h *herd) {
+		c, ctx := h.client(), context.Background()
+		keys := []string{"a", "b", "c"}
+		for _, key := range keys {
+			store(t, c, key, "v"+key, 60*time.Second)
+		}
+		leases, errs := c.LeaseMulti(ctx, keys, client.LeaseOptions{Refresh: 60 * time.Second})
+		for i, l := range leases {
+			require.NoError(t, errs[i])
+			require.Equal(t, refreshed, l.State.String())
+			require.WithinDuration(t, time.Now(), l.Asked, 30*time.Second)
+			require.NoError(t, c.Release(ctx, l))
+		}
+		require.NoError(t, c.Ping(ctx)) // behind what Release posted
+		for _, key := range keys {
+			it, err := c.Get(ctx, key)
+			require.NoError(t, err)
+			require.Equal(t, "v"+key, string(it.Value))
+			require.LessOrEqual(t, it.TTL, 60*time.Second)
+		}
+	})
+}
