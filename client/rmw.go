@@ -106,6 +106,12 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		c.counters.errors.Add(1)
 		return nil, item.Outcome{}, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: errMoving}
 	}
+	if owner.breaker.Readable() && (len(copies) > 1 || t.moving()) {
+		if err := owner.reach(ctx, op); err != nil {
+			c.counters.errors.Add(1)
+			return nil, item.Outcome{}, asOwnerDown(err)
+		}
+	}
 	if !owner.breaker.Readable() || owner.debt.Blocks(key) || c.cold.nodes.Load() > 0 && t.tainted(hash, key, owner) {
 		c.counters.errors.Add(1)
 		return nil, item.Outcome{}, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: item.ErrOwnerDown}
@@ -175,6 +181,18 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 		again.strays(ctx, after)
 	}
 	return f.call, w.out, nil
+}
+
+// reach sees to it that n has a connection. What goes before n's turn takes the key from the other nodes that have it: so n has to be
+// there, and whether it has lost its memory must be known.
+func (n *node) reach(ctx context.Context, op string) error {
+	_, err := n.conn(ctx, 0)
+	if err == nil {
+		return nil
+	}
+	f := flight{n: n, call: n.newCall(), op: op}
+	f.dialFailed(ctx, err)
+	return f.err
 }
 
 // launchRMW sends req to the first of copies, under a life of it if that is not 0. That it has a new epoch, and so may have been given back

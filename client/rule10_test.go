@@ -1,0 +1,84 @@
+package client_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/nodeserver"
+)
+
+// rmws are what may run on the owner of a key alone, and what is at a key then that held "1".
+var rmws = map[string]struct {
+	run   func(t *testing.T, c *client.Client, key string) error
+	fails error  // what it says of a key that is there
+	after string // what is there then
+}{
+	"add": {func(t *testing.T, c *client.Client, key string) error {
+		_, err := c.Add(t.Context(), client.Item{Key: key, Value: []byte("2")})
+		return err
+	}, client.ErrNotStored, "1"},
+	"replace": {func(t *testing.T, c *client.Client, key string) error {
+		_, err := c.Replace(t.Context(), client.Item{Key: key, Value: []byte("2")})
+		return err
+	}, nil, "2"},
+	"append": {func(t *testing.T, c *client.Client, key string) error {
+		_, err := c.Append(t.Context(), client.Item{Key: key, Value: []byte("2")})
+		return err
+	}, nil, "12"},
+	"prepend": {func(t *testing.T, c *client.Client, key string) error {
+		_, err := c.Prepend(t.Context(), client.Item{Key: key, Value: []byte("2")})
+		return err
+	}, nil, "21"},
+	"increment": {func(t *testing.T, c *client.Client, key string) error {
+		_, err := c.Increment(t.Context(), key, 4)
+		return err
+	}, nil, "5"},
+	"gets and compare": {func(t *testing.T, c *client.Client, key string) error {
+		it, err := c.Gets(t.Context(), key)
+		if err != nil {
+			return err
+		}
+		it.Value = append(it.Value, '3')
+		_, err = c.CompareAndSwap(t.Context(), it)
+		return err
+	}, nil, "13"},
+}
+
+// An owner that turns out to be gone costs the other copy nothing: nothing was sent, and the value is where it was.
+func TestRule10AnOwnerThatIsGoneCostsTheOtherCopyNothing(t *testing.T) {
+	for name, op := range rmws {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 2)
+				c := l.client(client.Config{ReplicationFactor: 2})
+				defer l.closeAll(c)
+				set(t, c, "k", "1")
+				owner := l.placed(2, "k")[0]
+				l.decide(func(node string, _ *memproto.Request) (v nodeserver.Verdict) {
+					if node == owner {
+						v.Delay = 100 * time.Millisecond
+					}
+					return v
+				})
+				read := make(chan string)
+				go func() { read <- get(t, c, "k") }()
+				synctest.Wait()
+				l.kill(owner) // who reads there finds out that the connection is lost, and nobody yet that the node is
+				require.Equal(t, "1", <-read, "from the other copy")
+				for _, s := range c.Nodes() {
+					require.Equal(t, "up", s.State)
+				}
+				err := op.run(t, c, "k")
+				require.ErrorIs(t, err, client.ErrOwnerDown)
+				require.ErrorIs(t, err, client.ErrNodeDown)
+				require.True(t, client.SafeToRetry(err))
+				require.Equal(t, "1", get(t, c, "k"))
+			})
+		})
+	}
+}
