@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +15,8 @@ import (
 
 // Read-modify-write needs the value on the owner, and one owner. When the fleet has changed
 // it is refused for as long as other clients may still take another node for the owner,
-// and after that the value is brought from the old owner first (consistency rules 10, 17).
+// and after that the value is brought from the old owner first (consistency rules 10, 17). If the owner's
+// node has lost its memory, the value is brought from another copy first: what runs on the owner deletes it there.
 
 // errMoving is why a read-modify-write is refused: try again later.
 var errMoving = fmt.Errorf("%w: the key is moving to another node, or about to be filled", item.ErrOwnerDown)
@@ -22,13 +24,13 @@ var errMoving = fmt.Errorf("%w: the key is moving to another node, or about to b
 // bringPause is how often bringHome looks again.
 const bringPause = 20 * time.Millisecond
 
-// bringHome sees to it that owner has what key's old copies have. It returns nil when it has, or
+// bringHome sees to it that owner has what key's old copies have, or, if its node is cold to anybody, the others. It returns nil when it has, or
 // when none has anything: an old copy that is lost counts as lost with what it held, but one that
 // can't be read just now does not, or a lock could be granted twice. A key whose owner was a copy
 // already before the fleet changed takes hold to get there.
 // The error is errMoving, that of the context, or a failure of the owner; always that the operation was not sent.
 func (c *Client) bringHome(ctx context.Context, op string, t *topology, hash uint64, key string, owner *node) error {
-	if !t.moved(hash, owner) {
+	if !t.moved(hash, owner) && !owner.coldToSome() {
 		return nil
 	}
 	fail := func(err error) error {
@@ -46,7 +48,7 @@ func (c *Client) bringHome(ctx context.Context, op string, t *topology, hash uin
 		default:
 			_, found := c.lookAround(ctx, op, t, hash, key, owner, true)
 			switch {
-			case found == foundNothing, found == foundUnclear && c.cfg.FailoverRMW:
+			case found == foundNothing, found == foundUnclear && (c.cfg.FailoverRMW || !t.moved(hash, owner) && t.endless(hash)):
 				return nil
 			case ctx.Err() != nil:
 				return fail(ctx.Err())
@@ -67,6 +69,11 @@ func (c *Client) bringHome(ctx context.Context, op string, t *topology, hash uin
 			return fail(err)
 		}
 	}
+}
+
+// endless reports whether a copy of a key is on a node that can't say when a value ends, so that nobody can bring it from there.
+func (t *topology) endless(hash uint64) bool {
+	return slices.ContainsFunc(t.ring.LookupHash(hash), func(at uint16) bool { return t.nodes[at].capability().tier == Tier0 })
 }
 
 // unsent is an error of what goes before the operation itself, of which nothing has been sent then.

@@ -270,13 +270,46 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 	if !n.breaker.Readable() || n.debt.Blocks(key) {
 		return item.Item{}, c.readFailed(&item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrOwnerDown})
 	}
-	if c.cold.nodes.Load() > 0 {
+	brought := c.cold.nodes.Load() > 0 && t.moved(hash, n)
+	if brought {
 		if err := c.bringHome(ctx, op, t, hash, key, n); err != nil {
 			return item.Item{}, c.readFailed(err)
 		}
 	}
+	f, err := c.getsFrom(ctx, op, t, hash, key, n)
+	if err == nil && !isValue(&f) && !brought && n.coldToSome() {
+		if _, found := c.lookAround(ctx, op, t, hash, key, n, false); found == foundValue {
+			f.call.Free()
+			if err := c.bringHome(ctx, op, t, hash, key, n); err != nil {
+				return item.Item{}, c.readFailed(err)
+			}
+			f, err = c.getsFrom(ctx, op, t, hash, key, n)
+		}
+	}
+	if err != nil {
+		return item.Item{}, c.readFailed(err)
+	}
+	defer f.call.Free()
+	if !isValue(&f) {
+		c.counters.misses.Add(1)
+		return item.Item{}, item.ErrCacheMiss
+	}
+	c.counters.nodeHits.Add(1)
+	c.detector.Observe(hash, key, len(f.call.Value))
+	it := itemOf(key, &f.call.Answer)
+	it.Version = item.Version{Node: n.Name, Life: f.life}
+	return it, nil
+}
+
+// isValue reports whether a read of the owner has brought a value, which may be marked stale.
+func isValue(f *flight) bool {
+	return f.call.Resp.Status == memproto.StatusVA && !isStub(&f.call.Answer)
+}
+
+// getsFrom reads key from its owner n, if that may be read, with its token. The call holds the reply and must be freed.
+func (c *Client) getsFrom(ctx context.Context, op string, t *topology, hash uint64, key string, n *node) (flight, error) {
 	if c.cold.nodes.Load() > 0 && t.tainted(hash, key, n) {
-		return item.Item{}, c.readFailed(errNothing)
+		return flight{}, errNothing
 	}
 	k := n.newCall()
 	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: getFlags | memproto.FlagLc}
@@ -286,26 +319,18 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 	}
 	f := n.launchRead(ctx, op, k)
 	if _, err := f.wait(ctx); err != nil {
-		return item.Item{}, c.readFailed(asOwnerDown(err))
+		return f, asOwnerDown(err)
 	}
-	defer f.call.Free()
 	if c.cold.nodes.Load() > 0 && t.tainted(hash, key, n) { // see trusted
 		f.call.SettleKey = key
 		lateRead{}.Settle(f.conn, f.call)
-		return item.Item{}, c.readFailed(errNothing)
+		f.call.Free()
+		return f, errNothing
 	}
 	if f.call.Resp.Flags.Has(memproto.FlagW) {
 		c.handBack(ctx, &f, &f.call.Answer, key)
 	}
-	if f.call.Resp.Status != memproto.StatusVA || isStub(&f.call.Answer) {
-		c.counters.misses.Add(1)
-		return item.Item{}, item.ErrCacheMiss
-	}
-	c.counters.nodeHits.Add(1)
-	c.detector.Observe(hash, key, len(f.call.Value))
-	it := itemOf(key, &f.call.Answer)
-	it.Version = item.Version{Node: n.Name, Life: f.life}
-	return it, nil
+	return f, nil
 }
 
 // observe counts a hit and, if the key is among the hottest, puts the value into the

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,4 +82,69 @@ func TestRule10AnOwnerThatIsGoneCostsTheOtherCopyNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An owner that has lost its memory is given what the other copy has before anything runs there that deletes it on that: also if it
+// is this very call that meets the new process.
+func TestRule10AnOwnerThatWasRestartedIsGivenTheValueFirst(t *testing.T) {
+	for name, op := range rmws {
+		for _, met := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, ", met before ", met), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l := newLogged(t, 2)
+					c := l.client(client.Config{ReplicationFactor: 2})
+					defer l.closeAll(c)
+					set(t, c, "k", "1")
+					set(t, c, "gone", "1")
+					_, err := c.Delete(t.Context(), "gone")
+					require.NoError(t, err)
+					owner := l.placed(2, "k")[0]
+					l.decide(func(node string, _ *memproto.Request) (v nodeserver.Verdict) {
+						v.Delay = 100 * time.Millisecond
+						return v
+					})
+					read := make(chan string)
+					go func() { read <- get(t, c, "k") }()
+					synctest.Wait()
+					l.kill(owner)
+					require.Equal(t, "1", <-read)
+					l.restart(owner)
+					l.decide(func(string, *memproto.Request) (v nodeserver.Verdict) { return v })
+					if met {
+						time.Sleep(3 * time.Second)
+					}
+					if err := op.run(t, c, "k"); op.fails != nil {
+						require.ErrorIs(t, err, op.fails)
+					} else {
+						require.NoError(t, err)
+					}
+					require.Equal(t, op.after, get(t, c, "k"))
+					err = op.run(t, c, "gone")
+					if name == "add" {
+						require.NoError(t, err)
+					} else {
+						require.Error(t, err, "no copy has it")
+					}
+				})
+			})
+		}
+	}
+}
+
+// So it is on memcached, and who gets a value there gets one that can be compared.
+func TestRule10GetsFromARestartedOwner(t *testing.T) {
+	onRestartable(t, func(t *testing.T, r *restartable) {
+		c := newClient(t, client.Config{Nodes: r.nodes, DialContext: r.dial, ReplicationFactor: 2})
+		for i := range 40 {
+			set(t, c, fmt.Sprint("k", i), "1")
+		}
+		r.restart(0)
+		back(t, c)
+		for i := range 40 {
+			require.NoError(t, rmws["gets and compare"].run(t, c, fmt.Sprint("k", i)))
+			require.Equal(t, "13", get(t, c, fmt.Sprint("k", i)))
+		}
+		_, err := c.Gets(t.Context(), "absent")
+		require.ErrorIs(t, err, client.ErrCacheMiss)
+	})
 }
