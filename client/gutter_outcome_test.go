@@ -72,3 +72,25 @@ func TestGutterNodesAreNotTakenIntoTheFleet(t *testing.T) {
 	require.NoError(t, c.SetNodes(nodes[:2]))
 	require.Len(t, c.Nodes(), 3)
 }
+
+// Of two items one is on the gutter and the other nowhere: that is not said to have been sent to no node.
+func TestGutterWhatIsThereWasSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 3, nodeserver.Config{})
+		nodes := f.nodes()
+		c := f.client(client.Config{Nodes: nodes[:1], Gutter: nodes[1:]})
+		defer closeFleet(t, f, c)
+		require.NoError(t, c.Ping(t.Context()))
+		here, lost := onNode(t, []string{"node1"}, nodes[1:]), onNode(t, []string{"node2"}, nodes[1:])
+		f.kill("node0")
+		f.kill("node2")
+		time.Sleep(3 * time.Second)
+		outs, err := c.SetMulti(t.Context(), []client.Item{{Key: here, Value: []byte("v")}, {Key: lost, Value: []byte("v")}})
+		require.True(t, outs[0].Gutter)
+		require.Equal(t, client.Outcome{Copies: 1}, outs[1])
+		require.ErrorIs(t, err, client.ErrNodeDown)
+		require.ErrorIs(t, err, client.ErrPartial)
+		require.False(t, client.SafeToRetry(err), "%v", err)
+		require.Equal(t, "v", get(t, c, here))
+	})
+}

@@ -231,7 +231,7 @@ func (s *multiSet) finish() error {
 func (c *Client) acksError(op string, outcomes []item.Outcome, failed map[string]error) error {
 	short, few, done := false, false, false
 	for _, o := range outcomes {
-		done = done || o.Confirmed+o.Refused > 0
+		done = done || o.Confirmed+o.Refused > 0 || o.Gutter
 		if o.Confirmed < c.cfg.MinWriteAcks && !o.Gutter {
 			short = true
 			few = few || o.Confirmed > 0
