@@ -351,13 +351,15 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 		g.c.countDetour(g.t, q.hash)
 	}
 	if a.Resp.Status != memproto.StatusVA || isStub(a) {
-		if g.c.detector.Observe(q.hash, q.key, 0) > hotkey.LevelCold && a.Resp.Status == memproto.StatusEN && !a.Resp.Bare {
+		lacks := (a.Resp.Status == memproto.StatusEN || isStub(a)) && g.c.cold.nodes.Load() > 0 && g.t.lacks(q.hash, f.n)
+		if lacks {
+			g.cold = append(g.cold, target{f.n, int(i)})
+		}
+		// What another copy may have is not remembered as missing.
+		if g.c.detector.Observe(q.hash, q.key, 0) > hotkey.LevelCold && a.Resp.Status == memproto.StatusEN && !a.Resp.Bare && !lacks {
 			g.c.missNear(&f, q.hash, q.key, q.gen)
 		}
 		g.misses++
-		if (a.Resp.Status == memproto.StatusEN || isStub(a)) && g.c.cold.nodes.Load() > 0 && g.t.lacks(q.hash, f.n) {
-			g.cold = append(g.cold, target{f.n, int(i)})
-		}
 		return
 	}
 	g.hits++

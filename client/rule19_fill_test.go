@@ -63,3 +63,29 @@ func TestRule19AFillEndsARememberedMiss(t *testing.T) {
 		require.Equal(t, "2", get(t, a, "k"), "own writes are seen at once")
 	})
 }
+
+// A miss of a hot key that another copy makes good is not remembered: who has just been given the value is not told that there is none.
+func TestRule19AMissThatIsMadeGoodIsNotHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 2)
+		cfg := hot()
+		cfg.NearAll, cfg.Staleness = true, time.Hour
+		c := l.client(client.Config{ReplicationFactor: 2, HotKeys: cfg})
+		defer l.closeAll(c)
+		set(t, c, "k", "v")
+		for range 20_000 { // until the detector is sure
+			require.Equal(t, "v", get(t, c, "k"))
+		}
+		owner := l.placed(2, "k")[0]
+		l.kill(owner)
+		l.restart(owner)
+		for c.Ping(t.Context()) != nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(1100 * time.Millisecond)
+		found, err := c.GetMulti(t.Context(), []string{"k"})
+		require.NoError(t, err)
+		require.Equal(t, "v", string(found["k"].Value), "from the other copy")
+		require.Equal(t, "v", get(t, c, "k"))
+	})
+}
