@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -143,6 +144,32 @@ func TestACancelledGetMultiReportsNoMisses(t *testing.T) {
 	found, err := c.GetMulti(context.Background(), all)
 	require.NoError(t, err)
 	require.Len(t, found, len(all))
+}
+
+// Nor does the error name a node that is down alone, if what another has was not read because the caller left.
+func TestACancelledGetMultiSaysSoBesideALostNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 2)
+		c := l.client(client.Config{})
+		defer l.closeAll(c)
+		here, lost := onNode(t, []string{"node0"}, l.nodes()), onNode(t, []string{"node1"}, l.nodes())
+		set(t, c, here, "v")
+		set(t, c, lost, "v")
+		l.kill("node1")
+		time.Sleep(3 * time.Second)
+		unread := 0
+		for n := range 40 {
+			found, err := c.GetMulti(&endsAfter{context.Background(), n}, []string{here, lost})
+			require.Error(t, err)
+			if len(found) == 0 {
+				require.ErrorIs(t, err, context.Canceled, "cancelled at its %dth look", n)
+				unread++
+			}
+		}
+		require.Greater(t, unread, 3)
+		_, err := c.GetMulti(context.Background(), []string{here, lost})
+		require.NotErrorIs(t, err, context.Canceled)
+	})
 }
 
 // A copy that is owed the key can't stand in for one that is lost: the key is a miss,

@@ -394,8 +394,12 @@ func (g *multiGet) err(ctx context.Context) error {
 		return nil
 	}
 	g.c.counters.readErrors.Add(1)
-	if len(g.failed) == 0 {
-		return g.c.checkCall(ctx, g.op) // it ended before anything was sent
+	err := joinByNode(g.failed)
+	if ended := g.c.checkCall(ctx, g.op); ended != nil && !errors.Is(err, errors.Unwrap(ended)) {
+		if err == nil {
+			return ended
+		}
+		return errors.Join(ended, err) // it ended before some keys were asked for
 	}
-	return joinByNode(g.failed)
+	return err
 }
