@@ -32,6 +32,8 @@ type batch struct {
 	key     func(i int) string
 	// allowed says whether a node may be asked at all.
 	allowed func(n *node) bool
+	// apart says that the requests are the client's own, as in exchange: they go out, too, where callers have taken all places.
+	apart bool
 }
 
 // batchWindow is how many requests of one call are under way to one node.
@@ -89,7 +91,7 @@ func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
 		w.err = &item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrNodeDown}
 		return w
 	}
-	if n.busy() {
+	if n.busy() && !b.apart {
 		w.err = &item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: item.ErrBusy}
 		return w
 	}
@@ -97,6 +99,7 @@ func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
 	w.calls = make([]*pipe.Call, len(ts))
 	for i, t := range ts {
 		k := n.newCall()
+		k.Apart = b.apart
 		b.request(t.i, k)
 		if b.settler != nil {
 			k.Settler, k.SettleKey = b.settler, b.key(t.i)

@@ -198,6 +198,7 @@ func (d *batchDelete) send(ctx context.Context, ts []target) {
 			k.Req = deleteRequest(d.keys[i])
 		},
 		allowed: func(n *node) bool { return n.breaker.Writable() },
+		apart:   d.payee != nil,
 	}
 	if ctx.Done() != nil {
 		b.settler, b.key = lateWrite{}, func(i int) string { return d.keys[i] }

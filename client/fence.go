@@ -167,6 +167,7 @@ func (n *node) exorcised(ghosts []ghost) (gone, able bool) {
 // askStats asks for a group of statistics: names and values by turns.
 func (n *node) askStats(ctx context.Context, conn *pipe.Conn, group string) ([]string, error) {
 	k := n.newCall()
+	k.Apart = true // see exchange
 	k.Req = memproto.Request{Cmd: memproto.CmdStats, Args: []byte(group)}
 	if err := conn.Start(ctx, k); err != nil {
 		k.Free()

@@ -114,3 +114,48 @@ func TestBusyNodesAreNotAskedAllTheTime(t *testing.T) {
 		require.Less(t, owed.Load(), int64(200))
 	})
 }
+
+// A node all of whose places callers take all the time, again as soon as one is free, hears of what it is owed nevertheless, and comes up.
+func TestANodeThatIsBusyIsMended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 1)
+		l.decide(func(_ string, r *memproto.Request) (v nodeserver.Verdict) {
+			if r.Cmd == memproto.CmdMetaSet {
+				v.Delay = 50 * time.Millisecond
+			}
+			return v
+		})
+		const places = 4
+		c := l.client(client.Config{MaxInFlight: places, Timeout: time.Second})
+		defer l.closeAll(c)
+		set(t, c, "k", "v")
+		l.network.Partition("node0", true)
+		_, err := c.Set(t.Context(), client.Item{Key: "k", Value: []byte("w")}) // it is owed two deletes, one after the other
+		require.ErrorIs(t, err, client.ErrTimeout)
+		require.Equal(t, "down", c.Nodes()[0].State)
+		l.network.Partition("node0", false)
+		ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		var done atomic.Int64
+		for range 2 * places {
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					if _, err := c.Set(context.Background(), client.Item{Key: "busy", Value: []byte("v")}); err == nil {
+						done.Add(1)
+					} else {
+						time.Sleep(100 * time.Microsecond)
+					}
+				}
+			})
+		}
+		time.Sleep(5 * time.Second)
+		s := c.Nodes()[0]
+		require.GreaterOrEqual(t, s.InFlight, places-1)
+		require.Zero(t, s.Debt)
+		require.Equal(t, "up", s.State)
+		wg.Wait()
+		require.Greater(t, done.Load(), int64(100))
+		require.Zero(t, c.Nodes()[0].InFlight)
+	})
+}

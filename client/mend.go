@@ -275,7 +275,7 @@ func (n *node) probe() bool {
 	ctx, cancel := context.WithTimeout(n.c.ctx, n.c.cfg.Timeout)
 	defer cancel()
 	call := n.newCall()
-	call.Req.Cmd = memproto.CmdMetaNoop
+	call.Req.Cmd, call.Apart = memproto.CmdMetaNoop, true
 	if k.Start(ctx, call) != nil {
 		call.Free()
 		return false

@@ -143,7 +143,7 @@ func (n *node) sweepOrphans() time.Duration {
 	var stubs []target
 	tokens := make([]uint64, len(keys))
 	send := func(ts []target, request func(i int, k *pipe.Call), answer func(i int, k *pipe.Call)) {
-		b := batch{c: n.c, op: "sweep", request: request,
+		b := batch{c: n.c, op: "sweep", request: request, apart: true,
 			allowed: func(n *node) bool { return n.breaker.Writable() },
 			each: func(t target, f *flight, _ bool, err error) {
 				switch {
