@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/memherd/memherd/client/internal/debt"
@@ -348,11 +349,17 @@ func (c *Client) payKeys(n *node, due []debt.Payment) []debt.Payment {
 // being paid: call it once the node has been flushed or restarted, or when the
 // longest TTL in use has passed since it came back. Unknown names are an error.
 func (c *Client) Readmit(name string) error {
-	n := byName(c.everyone(), name)
-	if n == nil {
+	nodes := c.named(name)
+	if len(nodes) == 0 {
 		return configError("Readmit: no node is named %q", name)
 	}
-	n.debt.Forgive()
-	n.mend()
+	lost := slices.ContainsFunc(nodes, func(n *node) bool { return n.debt.Overflow() })
+	for _, n := range nodes {
+		if lost && !n.debt.Overflow() {
+			continue // it is at another address, too: there what it is owed is known, and paid
+		}
+		n.debt.Forgive()
+		n.mend()
+	}
 	return nil
 }

@@ -48,6 +48,11 @@ func byName(nodes []*node, name string) *node {
 	return nil
 }
 
+// named are the nodes with the name, those of the gutter among them: one that moves to another address is at two.
+func (c *Client) named(name string) []*node {
+	return slices.DeleteFunc(slices.Clone(c.everyone()), func(n *node) bool { return n.Name != name })
+}
+
 // newestOf is the list that a client has learned of last, be it in force or announced.
 func newestOf(now *placement, next []*placement) *placement {
 	if len(next) > 0 {

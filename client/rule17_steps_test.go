@@ -185,3 +185,35 @@ func TestRule17ANodeThatComesBack(t *testing.T) {
 		})
 	}
 }
+
+// A node that moves to where one was that has missed changes is held back there, and is at two addresses for a while: an operator who has
+// flushed it says so by its name, and is heard whenever that is.
+func TestReadmitOfANodeThatMoves(t *testing.T) {
+	for _, switched := range []bool{false, true} {
+		t.Run(fmt.Sprint("after the switch ", switched), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newMemFleet(t, 3, nodeserver.Config{})
+				held := make(chan string, 1)
+				c := f.client(client.Config{MigrationWindow: time.Minute, Hooks: client.Hooks{DebtOverflow: func(node string) { held <- node }}})
+				defer closeFleet(t, f, c)
+				set(t, c, "k", "v")
+				nodes := f.nodes()
+				require.NoError(t, c.Ping(t.Context()))
+				require.NoError(t, c.SetNodes(nodes[:2]))
+				time.Sleep(5 * time.Minute)
+				nodes[0].Addr = nodes[2].Addr
+				require.NoError(t, c.SetNodes(nodes[:2]))
+				require.Equal(t, "node0", <-held)
+				if switched {
+					time.Sleep(client.DefaultAnnounce + time.Second)
+				}
+				require.NoError(t, c.FlushNode(t.Context(), "node0", 0))
+				require.NoError(t, c.Readmit("node0"))
+				time.Sleep(time.Minute)
+				for _, s := range c.Nodes() {
+					require.Equal(t, "up", s.State, s.Node)
+				}
+			})
+		})
+	}
+}
