@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
@@ -33,37 +34,37 @@ func (c *Client) FlushAllAfter(ctx context.Context, delay time.Duration) error {
 	return err
 }
 
-// FlushNode empties one node when delay has passed, as FlushAllAfter does all of them.
-// A name that no node has is ErrConfig.
+// FlushNode empties one node when delay has passed, as FlushAllAfter does all of them. One that moves to
+// another address is emptied at both. A name that no node has is ErrConfig.
 func (c *Client) FlushNode(ctx context.Context, name string, delay time.Duration) error {
 	const op = "flush"
 	if err := c.checkCall(ctx, op); err != nil {
 		return err
 	}
 	req, err := flushRequest(delay)
-	n := byName(c.everyone(), name)
-	if err == nil && n == nil {
+	nodes := c.namedAlive(name)
+	if err == nil && len(nodes) == 0 {
 		err = configError("FlushNode: no node is named %q", name)
-	}
-	if err == nil && !n.breaker.Writable() {
-		err = item.ErrNodeDown
 	}
 	if err != nil {
 		return &item.Error{Op: op, Node: name, Sent: item.NotSent, Err: err}
 	}
 	c.near.DropNode(name)
 	defer c.near.DropNode(name)
-	k := n.newCall()
-	k.Req = req
-	f := n.launch(ctx, op, k)
-	if _, err = f.wait(ctx); err == nil {
-		err = f.refusal()
-		f.call.Free()
-	}
-	if err != nil {
-		c.counters.errors.Add(1)
+	done, err := c.everyNode(ctx, op, nodes, req, func(*node, *pipe.Call) {})
+	if err != nil && done > 0 {
+		return partly(op, err)
 	}
 	return err
+}
+
+// namedAlive is named without addresses at which nobody can read any more what was there, unless there are no others.
+func (c *Client) namedAlive(name string) []*node {
+	t, all := c.top.Load(), c.named(name)
+	if alive := slices.DeleteFunc(slices.Clone(all), t.lost); len(alive) > 0 {
+		return alive
+	}
+	return all
 }
 
 func flushRequest(delay time.Duration) (memproto.Request, error) {

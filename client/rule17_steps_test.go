@@ -201,11 +201,15 @@ func TestReadmitOfANodeThatMoves(t *testing.T) {
 				require.NoError(t, c.Ping(t.Context()))
 				require.NoError(t, c.SetNodes(nodes[:2]))
 				time.Sleep(5 * time.Minute)
+				other := f.client(client.Config{Nodes: nodes[2:], EpochKey: client.NoEpoch})
+				defer other.Close()
+				set(t, other, "left", "v")
 				nodes[0].Addr = nodes[2].Addr
 				require.NoError(t, c.SetNodes(nodes[:2]))
 				require.Equal(t, "node0", <-held)
+				time.Sleep(time.Second)
 				if switched {
-					time.Sleep(client.DefaultAnnounce + time.Second)
+					time.Sleep(client.DefaultAnnounce)
 				}
 				require.NoError(t, c.FlushNode(t.Context(), "node0", 0))
 				require.NoError(t, c.Readmit("node0"))
@@ -213,6 +217,8 @@ func TestReadmitOfANodeThatMoves(t *testing.T) {
 				for _, s := range c.Nodes() {
 					require.Equal(t, "up", s.State, s.Node)
 				}
+				_, err := other.Get(t.Context(), "left")
+				require.ErrorIs(t, err, client.ErrCacheMiss, "it was flushed at both addresses")
 			})
 		})
 	}
