@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/memproto"
 	"github.com/memherd/memherd/nodeserver"
 	"github.com/memherd/memherd/ring"
 )
@@ -219,6 +220,38 @@ func TestReadmitOfANodeThatMoves(t *testing.T) {
 				}
 				_, err := other.Get(t.Context(), "left")
 				require.ErrorIs(t, err, client.ErrCacheMiss, "it was flushed at both addresses")
+			})
+		})
+	}
+}
+
+// Of a node that moves to another address the statistics are those of the address in force, whichever answers first.
+func TestStatsOfANodeThatMoves(t *testing.T) {
+	for _, slow := range []string{"node0", "node1"} {
+		t.Run(slow+" is slow", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 2)
+				l.decide(func(node string, r *memproto.Request) (v nodeserver.Verdict) {
+					if node == slow && (r.Cmd == memproto.CmdStats || r.Cmd == memproto.CmdVersion) {
+						v.Delay = 10 * time.Millisecond
+					}
+					return v
+				})
+				nodes := l.nodes()
+				c := l.client(client.Config{Nodes: nodes[:1]})
+				defer l.closeAll(c)
+				for i := range 10 {
+					set(t, c, fmt.Sprint("k", i), "v")
+				}
+				nodes[0].Addr = nodes[1].Addr
+				require.NoError(t, c.SetNodes(nodes[:1]))
+				for _, first := range []bool{true, false} { // where the keys are, and where nothing is
+					stats, err := c.Stats(t.Context())
+					require.NoError(t, err)
+					require.Len(t, stats, 1)
+					require.Equal(t, first, len(stats["node0"]["cmd_set"]) > 1, stats["node0"]["cmd_set"])
+					time.Sleep(client.DefaultAnnounce + time.Second)
+				}
 			})
 		})
 	}

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/memherd/memherd/client/internal/pipe"
@@ -48,8 +49,8 @@ func (c *Client) StatsOf(ctx context.Context, group StatsGroup) (map[string]map[
 			m[k.Stats[i]] = k.Stats[i+1]
 		}
 		mu.Lock()
-		out[n.Name] = m
-		mu.Unlock()
+		defer mu.Unlock()
+		tellOf(c, out, n, m)
 	})
 	return out, err
 }
@@ -61,10 +62,17 @@ func (c *Client) Versions(ctx context.Context) (map[string]string, error) {
 	var mu sync.Mutex // guards out
 	_, err := c.everyNode(ctx, "version", c.listed(), memproto.Request{Cmd: memproto.CmdVersion}, func(n *node, k *pipe.Call) {
 		mu.Lock()
-		out[n.Name] = k.Text
-		mu.Unlock()
+		defer mu.Unlock()
+		tellOf(c, out, n, k.Text)
 	})
 	return out, err
+}
+
+// tellOf notes what n has answered under its name. Of a node that moves to another address what it says at the one in force counts.
+func tellOf[V any](c *Client, out map[string]V, n *node, answer V) {
+	if _, told := out[n.Name]; !told || slices.Contains(c.top.Load().nodes, n) {
+		out[n.Name] = answer
+	}
 }
 
 // Ping asks every node for a sign of life, dialling those not yet connected, and those that join: call it
