@@ -11,12 +11,12 @@ import (
 )
 
 // FlushAll empties every node of the fleet, for all its users, not only for this
-// client: what was stored before is gone, what is stored after stays. The error joins
+// client: what was stored before is gone, what is stored after stays; what is stored meanwhile may go. The error joins
 // the failures of nodes that were not flushed; it is SafeToRetry if none was.
 func (c *Client) FlushAll(ctx context.Context) error { return c.FlushAllAfter(ctx, 0) }
 
 // FlushAllAfter has every node empty itself when delay has passed, by the node's clock:
-// what is stored until then goes, too. 0 is at once; anything else is rounded as
+// what is stored until then goes, too, but for what is brought from a node that is late to one that has done so: see Config.ColdWindow. 0 is at once; anything else is rounded as
 // Item.TTL is, and a later flush_all takes its place. A negative delay is ErrBadTTL.
 // Errors are those of FlushAll.
 func (c *Client) FlushAllAfter(ctx context.Context, delay time.Duration) error {
@@ -27,11 +27,18 @@ func (c *Client) FlushAllAfter(ctx context.Context, delay time.Duration) error {
 	}
 	c.near.DropAll()
 	defer c.near.DropAll()
-	done, err := c.everyNode(ctx, op, c.everyone(), req, func(*node, *pipe.Call) {})
-	if err != nil && done > 0 {
-		return partly(op, err)
+	// Who misses a key on a node that is empty already may bring it there from one that is not yet. So all are emptied once more when all have
+	// been, and until that takes less than hold: who brings keys to another copy than the owner waits for so long.
+	for try := 0; ; try++ {
+		began, nodes := time.Now(), c.everyone()
+		done, err := c.everyNode(ctx, op, nodes, req, func(*node, *pipe.Call) {})
+		switch {
+		case err != nil && (done > 0 || try > 0):
+			return partly(op, err)
+		case err != nil || len(nodes) == 1 || delay != 0 || try > 0 && time.Since(began) <= hold || try == maxRepeats:
+			return err
+		}
 	}
-	return err
 }
 
 // FlushNode empties one node when delay has passed, as FlushAllAfter does all of them. One that moves to
