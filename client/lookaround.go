@@ -19,7 +19,7 @@ const (
 	foundNothing finding = iota
 	// foundValue: one has it.
 	foundValue
-	// foundUnclear: an old owner can't be asked now, or one has a value that can't be copied,
+	// foundUnclear: an old owner can't be asked now, or one that is up has not answered, or has a value that can't be copied,
 	// because it is about to end or its node can't say when it does.
 	foundUnclear
 )
@@ -33,13 +33,13 @@ func (c *Client) lookAround(ctx context.Context, op string, t *topology, hash ui
 			continue
 		}
 		var a pipe.Answer
-		err := item.ErrNodeDown
-		if n.breaker.Readable() {
+		err, up := item.ErrNodeDown, n.breaker.Readable()
+		if up {
 			a, err = c.readCopy(ctx, op, n, key)
 		}
 		switch {
 		case err != nil:
-			if t.owned(hash, n) && !t.lost(n) {
+			if up || t.owned(hash, n) && !t.lost(n) {
 				found = foundUnclear
 			}
 		case sound(&a):

@@ -123,6 +123,10 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 			c.counters.errors.Add(1)
 			return nil, item.Outcome{}, err
 		}
+		if err := ctx.Err(); err != nil { // before anything is deleted
+			c.counters.errors.Add(1)
+			return nil, item.Outcome{}, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: err}
+		}
 	}
 	c.tellSpare(ctx, op, hash, key)
 	w := writing{c: c, op: op, key: key, always: true}

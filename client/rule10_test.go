@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -147,4 +148,54 @@ func TestRule10GetsFromARestartedOwner(t *testing.T) {
 		_, err := c.Gets(t.Context(), "absent")
 		require.ErrorIs(t, err, client.ErrCacheMiss)
 	})
+}
+
+// Nor is the value lost with a call that can't look at the other copy, because that takes no more requests or its caller leaves.
+func TestRule10AValueThatCannotBeSeenStays(t *testing.T) {
+	for _, busy := range []bool{true, false} {
+		for name, op := range map[string]func(ctx context.Context, c *client.Client) error{
+			"append": func(ctx context.Context, c *client.Client) error {
+				_, err := c.Append(ctx, client.Item{Key: "k", Value: []byte("2")})
+				return err
+			},
+			"increment": func(ctx context.Context, c *client.Client) error { _, err := c.Increment(ctx, "k", 1); return err },
+		} {
+			t.Run(fmt.Sprint(name, ", busy ", busy), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l := newLogged(t, 2)
+					c := l.client(client.Config{ReplicationFactor: 2, MaxInFlight: 1, Timeout: time.Second})
+					defer l.closeAll(c)
+					set(t, c, "k", "1")
+					owner, other := l.placed(2, "k")[0], l.placed(2, "k")[1]
+					l.kill(owner)
+					l.restart(owner)
+					time.Sleep(3 * time.Second)
+					require.NoError(t, c.Ping(t.Context()))
+					slow := onNode(t, []string{other}, l.nodes())
+					l.decide(func(node string, r *memproto.Request) (v nodeserver.Verdict) {
+						if node == other && (string(r.Key) == slow || !busy && r.Cmd == memproto.CmdMetaGet) {
+							v.Delay = 200 * time.Millisecond
+						}
+						return v
+					})
+					var read chan error
+					if busy {
+						read = make(chan error, 1)
+						go func() { _, err := c.Get(context.Background(), slow); read <- err }()
+						synctest.Wait()
+					}
+					ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+					defer cancel()
+					err := op(ctx, c)
+					require.Error(t, err)
+					require.True(t, client.SafeToRetry(err), "%v", err)
+					if busy {
+						<-read
+					}
+					time.Sleep(time.Second)
+					require.Equal(t, "1", get(t, c, "k"))
+				})
+			})
+		}
+	}
 }
