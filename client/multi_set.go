@@ -18,6 +18,7 @@ import (
 func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcome, error) {
 	const op = "set"
 	reqs := make([]memproto.Request, len(items))
+	var expired []bool // nil for none
 	for i, it := range items {
 		var err error
 		if err = c.storeRequest(op, &it, &reqs[i]); err != nil {
@@ -26,9 +27,18 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 		if err := c.check(ctx, op, it.Key); err != nil {
 			return nil, err
 		}
+		if reqs[i].Exptime == memproto.ExptimeExpired {
+			if expired == nil {
+				expired = make([]bool, len(items))
+			}
+			expired[i] = true
+		}
 	}
 	if err := c.checkCall(ctx, op); err != nil {
 		return nil, err
+	}
+	if expired != nil {
+		return c.setSomeExpired(ctx, op, items, expired)
 	}
 	c.counters.sets.Add(uint64(len(items)))
 	t := c.top.Load()

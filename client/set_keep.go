@@ -28,8 +28,8 @@ func (c *Client) SetKeep(ctx context.Context, it item.Item) (item.Lease, item.Ou
 	}
 	t := c.top.Load()
 	hash := t.ring.Hash(it.Key)
-	if c.gutter != nil || !t.untouched(hash) || t.returned(hash) {
-		// There is more to tell than the copies.
+	if c.gutter != nil || !t.untouched(hash) || t.returned(hash) || req.Exptime < 0 {
+		// There is more to tell than the copies, or the owner is to come last: see setExpired.
 		l, err := c.LeaseWrite(ctx, it.Key)
 		if err != nil {
 			return item.Lease{}, item.Outcome{}, err

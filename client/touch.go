@@ -97,6 +97,14 @@ func (c *Client) touch(ctx context.Context, op, key string, ttl time.Duration, o
 	}
 	c.counters.nodeHits.Add(1)
 	c.detector.Observe(hash, key, len(f.call.Value))
+	if exp == memproto.ExptimeExpired {
+		// The copies have heard of it in no order: see setExpired.
+		if _, err := c.deleteKey(ctx, op, key, hash); err != nil {
+			f.call.Free()
+			c.counters.errors.Add(1)
+			return flight{}, partly(op, err)
+		}
+	}
 	return f, nil
 }
 

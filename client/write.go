@@ -33,6 +33,9 @@ func (c *Client) Set(ctx context.Context, it item.Item) (item.Outcome, error) {
 	hash := t.ring.Hash(it.Key)
 	c.near.Drop(hash, it.Key)
 	defer c.wrote(hash, it.Key)
+	if exptime == memproto.ExptimeExpired {
+		return c.setExpired(ctx, w.op, it.Key, hash)
+	}
 	before, after := t.strays(hash)
 	if t.returned(hash) {
 		before = t.stages(hash, nil, nil)
