@@ -218,6 +218,9 @@ func (c *Client) getMissed(ctx context.Context, f *flight, hash uint64, key stri
 			*it = found
 			return nil
 		}
+		if err := c.leftUnclear(ctx, f.op, hash, f.n); err != nil {
+			return c.readFailed(err)
+		}
 	}
 	if c.detector.Observe(hash, key, 0) > hotkey.LevelCold && k.Resp.Status == memproto.StatusEN && !k.Resp.Bare {
 		c.missNear(f, hash, key, gen)
@@ -284,6 +287,9 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 				return item.Item{}, c.readFailed(err)
 			}
 			f, err = c.getsFrom(ctx, op, t, hash, key, n)
+		} else if left := c.leftUnclear(ctx, op, hash, n); left != nil {
+			f.call.Free()
+			err = left
 		}
 	}
 	if err != nil {

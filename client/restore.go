@@ -37,11 +37,22 @@ func (c *Client) readRestored(ctx context.Context, op string, hash uint64, key s
 		return f, err
 	}
 	if _, ok := c.restoreIfLacking(ctx, op, hash, key, f.n); !ok {
-		return f, nil
+		if err = c.leftUnclear(ctx, op, hash, f.n); err != nil {
+			f.call.Free()
+		}
+		return f, err
 	}
 	f.call.Free()
 	err = c.readHome(ctx, op, hash, key, &o, &f)
 	return f, err
+}
+
+// leftUnclear is the error of a read whose caller has left before it was known whether another copy has what home lacks; nil if he has not.
+func (c *Client) leftUnclear(ctx context.Context, op string, hash uint64, home *node) error {
+	if ctx.Err() == nil || !c.top.Load().lacks(hash, home) {
+		return nil
+	}
+	return &item.Error{Op: op, Node: home.Name, Err: ctx.Err()}
 }
 
 // besideStub returns what another node has of a key that somebody is bringing to home, or
@@ -144,7 +155,7 @@ func (g *multiGet) restoreMany(ctx context.Context) {
 	work := func() {
 		for {
 			mu.Lock()
-			if next == len(g.cold) || ctx.Err() != nil {
+			if next == len(g.cold) {
 				mu.Unlock()
 				return
 			}
@@ -152,14 +163,24 @@ func (g *multiGet) restoreMany(ctx context.Context) {
 			next++
 			mu.Unlock()
 			a := &g.asks[m.i]
-			if it, ok := g.c.restore(ctx, g.op, g.t, a.hash, a.key, m.n, nil); ok {
+			it, ok := item.Item{}, false
+			if ctx.Err() == nil {
+				it, ok = g.c.restore(ctx, g.op, g.t, a.hash, a.key, m.n, nil)
+			}
+			left := g.c.leftUnclear(ctx, g.op, a.hash, m.n)
+			mu.Lock()
+			switch {
+			case ok:
 				it.TTL = 0
-				mu.Lock()
 				g.give(it)
 				g.hits++
 				g.misses--
-				mu.Unlock()
+			case left != nil:
+				g.fail(m.n, left)
+				a.open = true
+				g.misses--
 			}
+			mu.Unlock()
 		}
 	}
 	var wg sync.WaitGroup
