@@ -47,6 +47,14 @@ func (n *node) chill() {
 	n.c.cold.nodes.Add(1) // at least; see thaw
 }
 
+// memory tells one memory of a node from another: conn returns none on a later one before this says so.
+type memory struct {
+	life uint64
+	cold int64
+}
+
+func (n *node) memory() memory { return memory{n.life.Load(), n.coldness.until.Load()} }
+
 // forgetSeen has every key be seen to anew.
 func (n *node) forgetSeen() {
 	n.coldness.mu.Lock()

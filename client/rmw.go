@@ -112,6 +112,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 			return nil, item.Outcome{}, asOwnerDown(err)
 		}
 	}
+	seen := owner.memory()
 	if !owner.breaker.Readable() || owner.debt.Blocks(key) || c.cold.nodes.Load() > 0 && t.tainted(hash, key, owner) {
 		c.counters.errors.Add(1)
 		return nil, item.Outcome{}, &item.Error{Op: op, Node: owner.Name, Sent: item.NotSent, Err: item.ErrOwnerDown}
@@ -149,7 +150,7 @@ func (c *Client) onOwner(ctx context.Context, op, key string, req memproto.Reque
 	default:
 		late = lateRMW{began: began, others: append(slices.Clone(before), slices.Clone(copies[1:])), after: after}
 	}
-	f := c.launchRMW(ctx, op, t, hash, key, copies, &req, v.Life, late)
+	f := c.launchRMW(ctx, op, t, hash, key, copies, &req, v.Life, seen, late)
 	left, err := f.wait(ctx)
 	if left {
 		owner.debt.Flight(key, 1)
@@ -201,8 +202,9 @@ func (n *node) reach(ctx context.Context, op string) error {
 
 // launchRMW sends req to the first of copies, under a life of it if that is not 0. That it has a new epoch, and so may have been given back
 // what this client has deleted, may be learned with the very connection that is made for this: so the request is sent under the life of which
-// that has been looked at last.
-func (c *Client) launchRMW(ctx context.Context, op string, t *topology, hash uint64, key string, copies []*node, req *memproto.Request, under uint64, late pipe.Settler) flight {
+// that has been looked at last. seen is of when that was first: if nothing has become of it since, what the owner may have been given back is known,
+// and that this very call has come to owe deletes to copies that are down is no reason to refuse it, behind its other deletes.
+func (c *Client) launchRMW(ctx context.Context, op string, t *topology, hash uint64, key string, copies []*node, req *memproto.Request, under uint64, seen memory, late pipe.Settler) flight {
 	owner := copies[0]
 	for range 3 {
 		k := owner.newCall()
@@ -216,7 +218,7 @@ func (c *Client) launchRMW(ctx context.Context, op string, t *topology, hash uin
 		if life == 0 {
 			life = conn.Stamp()
 		}
-		if c.cold.nodes.Load() > 0 && t.tainted(hash, key, owner) {
+		if c.cold.nodes.Load() > 0 && owner.memory() != seen && t.tainted(hash, key, owner) {
 			k.Free()
 			break
 		}

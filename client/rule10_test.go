@@ -199,3 +199,34 @@ func TestRule10AValueThatCannotBeSeenStays(t *testing.T) {
 		}
 	}
 }
+
+// What a read-modify-write itself comes to owe a node that is down is no reason to refuse it when it has deleted the rest: with the owner or,
+// with FailoverRMW, its stand-in cold, and another copy down.
+func TestRule10ItsOwnDebtDoesNotRefuseIt(t *testing.T) {
+	for name, failover := range map[string]bool{"the owner is cold": false, "the stand-in is cold": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 3)
+				c := l.client(client.Config{ReplicationFactor: 3, FailoverRMW: failover})
+				defer l.closeAll(c)
+				set(t, c, "k", "1")
+				restarted, down := l.placed(3, "k")[0], l.placed(3, "k")[1]
+				if failover {
+					restarted, down = down, restarted
+				}
+				l.kill(restarted)
+				l.restart(restarted)
+				time.Sleep(3 * time.Second)
+				require.NoError(t, c.Ping(t.Context()))
+				l.kill(down)
+				time.Sleep(3 * time.Second)
+				out, err := c.Append(t.Context(), client.Item{Key: "k", Value: []byte("2")})
+				require.NoError(t, err)
+				require.Equal(t, 1, out.Owed)
+				other := l.client(client.Config{ReplicationFactor: 3})
+				defer other.Close()
+				require.Equal(t, "12", get(t, other, "k"))
+			})
+		})
+	}
+}
