@@ -30,7 +30,8 @@ func (c *Client) Replace(ctx context.Context, it item.Item) (item.Outcome, error
 }
 
 // Append adds it.Value to the end of the value at it.Key; ErrNotStored if there is
-// none. Flags and TTL stay as they are. See Add for the copies.
+// none. Flags and TTL stay as they are. See Add for the copies. To a node a key that is leased (Lease) is there, and empty: so Append,
+// Prepend and Replace store at it, and Add does not. Don't use them on keys that are.
 func (c *Client) Append(ctx context.Context, it item.Item) (item.Outcome, error) {
 	return c.store(ctx, "append", it, 'A', 0)
 }
