@@ -241,11 +241,6 @@ func (c *Client) plainRead(hash uint64, key string) bool {
 	return c.isPlain(key)
 }
 
-// isPlain reports whether key travels as it is.
-func (c *Client) isPlain(key string) bool {
-	return c.cfg.Keys == PlainKeys || len(key) <= memproto.MaxKeyLen && item.PlainBytes(key)
-}
-
 // landAll waits for the bursts under way and takes their answers.
 func (g *multiGet) landAll(ctx context.Context) {
 	soft, cancel := g.patience(ctx)

@@ -71,3 +71,8 @@ func (c *Client) CheckKey(key string) error {
 	}
 	return item.CheckKey(key)
 }
+
+// isPlain reports whether key travels as it is.
+func (c *Client) isPlain(key string) bool {
+	return c.cfg.Keys == PlainKeys || len(key) <= memproto.MaxKeyLen && item.PlainBytes(key)
+}
