@@ -104,10 +104,12 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 	case ttl || level > hotkey.LevelCold: // a miss may be remembered
 		o.flags = getFlags
 	default:
-		o.share = !asks && c.isPlain(key)
+		if o.share = !asks && c.isPlain(key); !o.share {
+			o.flags = getFlags // this very read may make it one of the hottest
+		}
 	}
 	if asks {
-		o.flags |= getFlags | elsewhereFlags
+		o.flags |= elsewhereFlags
 	}
 	var f flight
 	if err := c.readHome(ctx, op, hash, key, &o, &f); err != nil {

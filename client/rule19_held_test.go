@@ -268,3 +268,27 @@ func TestRule19MemoryHasNoTokens(t *testing.T) {
 		l.closeAll(c)
 	})
 }
+
+// A value is held no longer than it lives on the node, that of a key, too, which has become one of the hottest with the very
+// read that brought it.
+func TestRule19NothingOutlivesItsTTLInMemory(t *testing.T) {
+	for _, key := range []string{"k", "a key with blanks"} {
+		t.Run(key, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogged(t, 1)
+				c := l.client(client.Config{Keys: client.AnyKeys, HotKeys: &hotkey.Config{Staleness: time.Hour}})
+				_, err := c.Set(t.Context(), client.Item{Key: key, Value: []byte("v"), TTL: 10 * time.Second})
+				require.NoError(t, err)
+				for c.NearStats().Entries == 0 {
+					require.Equal(t, "v", get(t, c, key))
+				}
+				_, held := c.ReadNear(key)
+				require.True(t, held)
+				time.Sleep(11 * time.Second)
+				_, err = c.Get(t.Context(), key)
+				require.ErrorIs(t, err, client.ErrCacheMiss)
+				l.closeAll(c)
+			})
+		})
+	}
+}
