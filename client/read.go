@@ -27,8 +27,8 @@ func (c *Client) Get(ctx context.Context, key string) (it item.Item, err error) 
 	return it, err
 }
 
-// GetTTL is Get, and asks for Item.TTL: the remaining life in whole seconds, 0 if it has no end, or where neither the node
-// (Tier0) nor the near-cache can tell. Gets that callers make at one moment are asked for together, which costs a node half as
+// GetTTL is Get, and asks for Item.TTL: the remaining life in whole seconds, 0 if it has no end, or where that can't be told: by a
+// node of Tier0, the near-cache, or a copy of a scattered key. Gets that callers make at one moment are asked for together, which costs a node half as
 // much; GetTTLs are not, since that tells no TTL.
 func (c *Client) GetTTL(ctx context.Context, key string) (it item.Item, err error) {
 	err = c.get(ctx, key, nil, true, &it)
@@ -64,7 +64,11 @@ func (c *Client) get(ctx context.Context, key string, dst []byte, ttl bool, it *
 			return err
 		}
 	}
-	return c.getFromNode(ctx, op, hash, key, dst, ttl, it)
+	err := c.getFromNode(ctx, op, hash, key, dst, ttl, it)
+	if !ttl {
+		it.TTL = 0 // told or not, as the read went
+	}
+	return err
 }
 
 // getNear is a read of the near-cache; false if that can't answer it.
@@ -141,9 +145,6 @@ func (c *Client) getFromNode(ctx context.Context, op string, hash uint64, key st
 	}
 	readItem(it, key, &k.Answer)
 	it.CAS = 0 // asked for on account of memory alone
-	if !ttl {
-		it.TTL = 0 // likewise
-	}
 	copyInto(dst, it)
 	k.Free()
 	return nil
