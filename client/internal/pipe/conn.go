@@ -135,6 +135,7 @@ type Conn struct {
 	group    shared  // the classic get under way that single reads share
 	steps    int64   // replies that have come, each key's of a burst
 	mhead    int
+	sent     int64 // taken, when the reader last looked
 	rbuf     []byte
 	r, w     int
 	resp     memproto.Response

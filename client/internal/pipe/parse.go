@@ -57,6 +57,9 @@ func (c *Conn) decode() error {
 		if k == nil {
 			return fmt.Errorf("%w: a reply nobody asked for (%s)", item.ErrDesync, c.resp.Status)
 		}
+		if k.offset >= c.sent && !c.hasLeft(k) {
+			return fmt.Errorf("%w: a reply to what has not been sent (%s)", item.ErrDesync, c.resp.Status)
+		}
 		finished, err := c.match(k)
 		if err != nil {
 			return err
@@ -84,13 +87,22 @@ func (c *Conn) head() *Call {
 	if c.mhead == len(c.mine) {
 		c.mu.Lock()
 		c.mine, c.queue = c.queue, c.mine[:0]
-		c.mhead = 0
+		c.mhead, c.sent = 0, c.taken
 		c.mu.Unlock()
 		if len(c.mine) == 0 {
 			return nil
 		}
 	}
 	return c.mine[c.mhead]
+}
+
+// hasLeft reports whether the request of k has been handed to a flusher. Until then nobody may have its call for another
+// one: reads that share a command are written from their calls.
+func (c *Conn) hasLeft(k *Call) bool {
+	c.mu.Lock()
+	c.sent = c.taken
+	c.mu.Unlock()
+	return k.offset < c.sent
 }
 
 // takeBody moves bytes of the data block from rbuf; true when it and its CRLF are
