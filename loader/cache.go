@@ -65,7 +65,8 @@ type Reader interface {
 }
 
 // TTLReader is implemented by a Reader whose GetTTL is Get, and tells Item.TTL, which its Get need not do, as *client.Client
-// does. See Freshness for what that is good for.
+// does. See Freshness for what that is good for. Peek reads by it, so that a type which embeds a *client.Client and has a Get of
+// its own needs a GetTTL as well.
 type TTLReader interface {
 	GetTTL(ctx context.Context, key string) (item.Item, error)
 }

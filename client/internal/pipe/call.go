@@ -66,7 +66,7 @@ type Call struct {
 	Sent   item.Sent
 	wake   chan signal // capacity 2: a role and the completion may both be under way
 	sentAt int64       // nanoseconds on the connection's clock
-	offset int64       // where in the outgoing stream the request starts
+	offset int64       // where in the outgoing stream the request starts, or about there if it may share
 	burst  *burst      // the keys, if they are many
 	// span is how many calls, from this one on, share a classic get, 1 if it went out alone; 0 if it is not out, or not the first.
 	span atomic.Int32
@@ -91,7 +91,8 @@ type Call struct {
 	Text string
 
 	// Req is the request. Opaque is set by Start; the other byte slices must stay
-	// unchanged until Start returns and are not kept.
+	// unchanged until Start returns and are not kept, but for the key of a call with Share:
+	// that is written when others may share its command no more, and compared with the reply's.
 	Req memproto.Request
 
 	bulk []byte // the whole request, if its value is large, until it is queued
