@@ -10,22 +10,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
-
-	"github.com/memherd/memherd/client/memproto"
 )
 
 // As many reads share one command as there is room for in its line, and no more.
 func TestSharedGetsFillTheirLine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var calls Pool
-		out := outbox{least: minShared}
+		out := outbox{least: minShared, token: func(*Call) []byte { return []byte("t") }}
 		longest := rapid.IntRange(1, 90).Draw(t, "longest")
 		left, room, spans := 0, 0, []int(nil)
-		for i := range rapid.IntRange(1, 2*maxGetLine/longest).Draw(t, "calls") {
+		for range rapid.IntRange(1, 2*maxGetLine/longest).Draw(t, "calls") {
 			k := calls.New()
 			k.Req, k.Share = get(), true
 			k.Req.Key = []byte(strings.Repeat("x", rapid.SampledFrom([]int{1, longest, longest}).Draw(t, "long")))
-			k.Req.Flags, k.Req.Opaque = k.Req.Flags|memproto.FlagO, fmt.Append(nil, i)
 			if n := len(k.Req.Key) + 1; n > room {
 				spans, room, left = append(spans, left), maxGetLine, 0
 			}
