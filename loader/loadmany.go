@@ -105,18 +105,22 @@ func asTimeout(ctx context.Context, err error) error {
 	return err
 }
 
-// failures is err without the absences that it joins; nil if there is nothing else.
+// failures is err without the absences that it joins, itself or in what it wraps; nil if there is nothing else.
 func failures(err error) error {
-	m, ok := err.(interface{ Unwrap() []error })
-	if _, ours := err.(*partly); ours || !ok {
-		if failed(err) {
-			return err
+	if failed(err) || err == nil {
+		return err
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		var errs []error
+		for _, inner := range e.Unwrap() {
+			errs = append(errs, failures(inner))
 		}
-		return nil
+		return errors.Join(errs...)
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); errors.Is(inner, ErrNotFound) {
+			return failures(inner)
+		}
 	}
-	var errs []error
-	for _, e := range m.Unwrap() {
-		errs = append(errs, failures(e))
-	}
-	return errors.Join(errs...)
+	return nil
 }

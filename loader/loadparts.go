@@ -39,8 +39,7 @@ func (e *partly) Unwrap() (errs []error) {
 
 // partlyOf joins the errors of keys and that of all others that are not in the result.
 func partlyOf(keys map[string]error, rest error) error {
-	if !failed(rest) {
-		rest = nil
+	if rest = failures(rest); rest == nil {
 		for key, err := range keys {
 			if !failed(err) {
 				delete(keys, key) // not to be in the result says it, too
