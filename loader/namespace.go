@@ -75,11 +75,44 @@ type generation[V any] struct {
 
 // fromNodes is a cache whose reads pass by the near-cache: the bound of that would be
 // added to the namespace's own, and a write must not be bounded but right.
-type fromNodes struct{ Cache }
+type fromNodes struct {
+	Cache
+	owed atomic.Pointer[time.Time] // when copies were last made to be owed a delete
+}
 
-func (c fromNodes) Lease(ctx context.Context, key string, o item.LeaseOptions) (item.Lease, error) {
+// owedFor is for how long a delete that copies are owed stands for another one: processes that miss a generation together
+// would take the right to draw it from each other.
+const owedFor = time.Second
+
+// Lease gives the right to draw a generation when no copy will come back with the one before, and with the values that were
+// written since. One that is away may have it still, though the others have evicted it, as they do with what is read from the owner alone; a fill
+// creates no debt (consistency rule 3), and so the delete before it has to.
+func (c *fromNodes) Lease(ctx context.Context, key string, o item.LeaseOptions) (item.Lease, error) {
 	o.NoNear = true
-	return c.Cache.Lease(ctx, key, o)
+	for {
+		l, err := c.Cache.Lease(ctx, key, o)
+		whole := len(l.Tokens) >= l.Copies && l.Gutter == ""
+		if err != nil || l.State != item.LeaseWon || whole {
+			return l, err
+		}
+		if at := c.owed.Load(); at != nil && time.Since(*at) < owedFor {
+			return l, nil
+		}
+		// It ends the lease, too. What it can neither tell nor owe is as it was.
+		_, _ = c.Cache.Delete(ctx, key)
+		now := time.Now()
+		c.owed.Store(&now)
+	}
+}
+
+// Fill leaves no copy that gave a token with the generation before: if not all have taken the new one, none keeps it.
+func (c *fromNodes) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Outcome, error) {
+	o, err := c.Cache.Fill(ctx, l, it)
+	if err == nil && o.Confirmed < len(l.Tokens) {
+		_, _ = c.Cache.Delete(ctx, l.Key)
+		err = item.ErrLeaseLost
+	}
+	return o, err
 }
 
 // NewNamespace returns a namespace over c, whose values are loaded as cfg says. It does no
@@ -108,7 +141,7 @@ func NewNamespace[V any](c Cache, cfg Config[V], ns NamespaceConfig) (*Namespace
 		return nil, err
 	}
 	n.doors = newDoors(full.Origin, full.MaxLoads, full.Hooks.Limit)
-	n.gens, err = New(fromNodes{c}, Config[uint64]{
+	n.gens, err = New(&fromNodes{Cache: c}, Config[uint64]{
 		Prefix: cfg.Prefix + "gen:", TTL: 30 * 24 * time.Hour, FailClosed: cfg.FailClosed,
 		// A refresh would draw another number, and so end the generation.
 		Freshness: Freshness{Beta: -1},

@@ -74,3 +74,69 @@ func TestNamespaceLoadReturnsErrClosed(t *testing.T) {
 		require.EqualValues(t, 1, o.loads.Load())
 	})
 }
+
+// A generation that is drawn while a copy is away does not give way to the one before when that copy, which still has it, is back: the other had
+// evicted it, as it does with what is read from the owner alone.
+func TestNamespaceAfterALostCopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := fakecache.New(2), newOrigin("k", "old")
+		n, other := namespace(t, c, o, loader.NamespaceConfig{Name: "ns"}), namespace(t, c, o, loader.NamespaceConfig{Name: "ns"})
+		get := func(n *loader.Namespace[string], want string) {
+			t.Helper()
+			v, err := n.Get(t.Context(), "k")
+			require.NoError(t, err)
+			require.Equal(t, want, v)
+		}
+		get(n, "old")
+		get(other, "old")
+		c.Evict(1, "app:gen:ns")
+		c.SetDown(0, true)
+		time.Sleep(2 * time.Second)
+		get(other, "old")
+		get(n, "old")
+		require.EqualValues(t, 2, o.loads.Load(), "one more, in a generation that both know")
+		require.NoError(t, n.Put(t.Context(), "k", "new"))
+		get(n, "new")
+		get(other, "new")
+		loads := o.loads.Load()
+		time.Sleep(2 * time.Second)
+		get(n, "new")
+		get(other, "new")
+		require.Equal(t, loads, o.loads.Load(), "the generation lives on while the copy is away")
+		c.SetDown(0, false)
+		time.Sleep(2 * time.Second)
+		get(n, "new")
+		get(other, "new")
+	})
+}
+
+// Nor does it give way to the one before when a copy did not take it, and is the only one later.
+func TestNamespaceAfterAHalfFill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := fakecache.New(2), newOrigin("k", "old")
+		n := namespace(t, c, o, loader.NamespaceConfig{Name: "ns"})
+		get := func(want string) {
+			t.Helper()
+			v, err := n.Get(t.Context(), "k")
+			require.NoError(t, err)
+			require.Equal(t, want, v)
+		}
+		get("old")
+		c.Evict(0, "app:gen:ns")
+		time.Sleep(2 * time.Second)
+		var failed atomic.Bool
+		c.Step = func(op string, copy int) error {
+			if op == "ms" && copy == 1 && !failed.Swap(true) {
+				return fakecache.ErrDown
+			}
+			return nil
+		}
+		get("old")
+		require.True(t, failed.Load())
+		require.NoError(t, n.Put(t.Context(), "k", "new"))
+		get("new")
+		c.SetDown(0, true)
+		time.Sleep(2 * time.Second)
+		get("new")
+	})
+}
