@@ -266,7 +266,7 @@ func (n *Namespace[V]) write(ctx context.Context, key string, origin func() erro
 	}
 	defer n.writes.Done()
 	defer func() { // also when origin failed or panicked: what it has then is unknown
-		if ierr := n.invalidate(ctx, key); ierr != nil {
+		if ierr := n.invalidate(context.WithoutCancel(ctx), key); ierr != nil {
 			err = errors.Join(err, ierr)
 		}
 	}()
@@ -275,20 +275,20 @@ func (n *Namespace[V]) write(ctx context.Context, key string, origin func() erro
 
 // invalidate deletes keys under the current generation. One that was drawn without the cache says nothing of what others will read when
 // that is back: the generation before, if it still has it, and under that the keys' old values. So that must not come back: the
-// copies that could not be asked are owed its delete.
+// copies that could not be asked are owed its delete. ctx may end between the deletes of many keys, as it may for a Loader.
 func (n *Namespace[V]) invalidate(ctx context.Context, keys ...string) error {
-	sctx, cancel := settle(ctx)
-	defer cancel()
 	for {
+		sctx, cancel := settle(ctx)
 		g, err := n.at(sctx, time.Now())
+		cancel()
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrNotInvalidated, err)
 		}
-		if err = g.l.Invalidate(sctx, keys...); errors.Is(err, ErrClosed) {
+		if err = g.l.Invalidate(ctx, keys...); errors.Is(err, ErrClosed) {
 			continue // the generation has changed between the two
 		}
 		if g.number&openly != 0 {
-			err = errors.Join(err, n.gens.Invalidate(sctx, n.name))
+			err = errors.Join(err, n.gens.Invalidate(context.WithoutCancel(ctx), n.name))
 		}
 		return err
 	}

@@ -140,3 +140,24 @@ func TestNamespaceAfterAHalfFill(t *testing.T) {
 		get("new")
 	})
 }
+
+// An Invalidate of many keys may take as long as its context, as that of a Loader may.
+func TestNamespaceInvalidateTakesItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := fakecache.New(1), newOrigin()
+		n := namespace(t, c, o, loader.NamespaceConfig{Name: "ns"})
+		keys := span(0, 10_000)
+		c.Fail = func(method string) error {
+			if method == "Delete" {
+				time.Sleep(100 * time.Millisecond) // 64 at a time: 16 s in all
+			}
+			return nil
+		}
+		require.NoError(t, n.Invalidate(t.Context(), keys...))
+		require.Equal(t, len(keys), c.Calls("Delete"))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, n.Invalidate(ctx, keys...), context.DeadlineExceeded)
+		require.Less(t, c.Calls("Delete"), 2*len(keys), "it leaves the rest out when its context ends")
+	})
+}
