@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,4 +98,55 @@ func TestLoadMasterOfManyPanics(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A Refresh whose codec exits has no value.
+func TestRefreshBehindACodecThatExits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, fakecache.New(1), newOrigin("k", "1"), func(c *loader.Config[string]) { c.Codec = exits{} })
+		v, err := l.Refresh(t.Context(), "k")
+		require.Error(t, err, "%q", v)
+	})
+}
+
+type decodeExits struct{ loader.String }
+
+func (decodeExits) Decode([]byte) (string, error) { runtime.Goexit(); return "", nil }
+
+// A GetMulti whose codec exits in the midst of it leaves nobody behind: the flights it has begun land, and Close returns.
+func TestGetMultiBehindACodecThatExits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := fakecache.New(1)
+		keys := span(0, 20)
+		rows := newOrigin()
+		for i, k := range keys {
+			rows.set(k, "1")
+			if i%2 == 0 {
+				_, err := open(t, c, rows).Get(t.Context(), k)
+				require.NoError(t, err)
+			}
+		}
+		l := open(t, c, rows, func(c *loader.Config[string]) {
+			c.Codec = decodeExits{}
+			c.LoadMany = func(_ context.Context, keys []string) (map[string]string, error) {
+				vals := map[string]string{}
+				for _, k := range keys {
+					vals[k] = "1"
+				}
+				return vals, nil
+			}
+		})
+		var wg sync.WaitGroup
+		for range 20 { // the keys are in the order of a map: in most of them flights have begun
+			wg.Go(func() { _, _ = l.GetMulti(t.Context(), keys) })
+		}
+		wg.Wait()
+		closed := make(chan error, 1)
+		go func() { closed <- l.Close() }()
+		select {
+		case <-closed:
+		case <-time.After(time.Hour):
+			t.Error("Close hangs")
+		}
+	})
 }

@@ -126,6 +126,14 @@ func (l *Loader[V]) seekMulti(ctx context.Context, full map[string]string, take 
 	}
 	leases, errs := l.leaseMulti(ctx, asks)
 	var batch []member[V] // of one LoadMany
+	defer func() {        // even if the codec exits below: others may have joined them
+		switch {
+		case len(batch) == 1: // others may have gone to flights that waited
+			go l.fly(batch[0].s, batch[0].f, start{lease: batch[0].lease})
+		case len(batch) > 1:
+			go l.flyMany(context.WithoutCancel(ctx), batch)
+		}
+	}()
 	many := l.cfg.LoadMany != nil && wins(leases, errs) > 1
 	for i, f := range asks {
 		if err == nil && errs[i] != nil {
@@ -159,12 +167,6 @@ func (l *Loader[V]) seekMulti(ctx context.Context, full map[string]string, take 
 			l.count.waits.Add(1)
 		}
 		waits = append(waits, wanted[V]{keys[i], f, fl, joined})
-	}
-	switch {
-	case len(batch) == 1: // others may have gone to flights that waited
-		go l.fly(batch[0].s, batch[0].f, start{lease: batch[0].lease})
-	case len(batch) > 1:
-		go l.flyMany(context.WithoutCancel(ctx), batch)
 	}
 	if err != nil {
 		for _, w := range waits {

@@ -38,6 +38,7 @@ func (l *Loader[V]) Refresh(ctx context.Context, key string) (V, error) {
 	go func() {
 		defer l.wg.Done()
 		defer close(f.done)
+		f.res.err = errExited // for if the codec does
 		f.res.val, f.res.err = l.reload(f)
 	}()
 	select {
