@@ -24,10 +24,22 @@ const (
 // file is the storage of a log on a disk, which no other process has.
 type file struct {
 	*os.File
-	lock *flock.Flock
+	lock  *flock.Flock
+	named bool // it had a name when it was opened: some file systems count none
 }
 
-func (f file) Sync() error { return syncData(f.File) }
+var errRemoved = errors.New("the file has been removed, or another put in its place: nobody would find what it holds")
+
+// Sync fails if the file has lost its name: what is written to it then lasts until it is closed.
+func (f file) Sync() error {
+	if err := syncData(f.File); err != nil {
+		return err
+	}
+	if f.named && nameless(f.File) {
+		return errRemoved
+	}
+	return nil
+}
 
 func (f file) Close() error { return errors.Join(f.File.Close(), f.lock.Close()) }
 
@@ -104,7 +116,7 @@ func lockFile(path string) (file, error) {
 			return file{}, errors.Join(fmt.Errorf("journal: opening %s: another file was put in its place meanwhile", path), err, lerr, f.Close(), l.Close())
 		}
 	}
-	return file{f, l}, nil
+	return file{f, l, !nameless(f)}, nil
 }
 
 // create makes the file if there is none: whole, aside, and then under its name, so that

@@ -15,3 +15,9 @@ func syncData(f *os.File) error {
 		}
 	}
 }
+
+// nameless reports whether no name leads to f any more.
+func nameless(f *os.File) bool {
+	var st syscall.Stat_t
+	return syscall.Fstat(int(f.Fd()), &st) == nil && st.Nlink == 0
+}
