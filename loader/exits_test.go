@@ -150,3 +150,39 @@ func TestGetMultiBehindACodecThatExits(t *testing.T) {
 		}
 	})
 }
+
+// A slow Store that panics behind its write leaves a marker as one that fails does: the master may have the write, and the replica has it later.
+func TestRegionMarkerBehindAPanic(t *testing.T) {
+	for name, end := range map[string]func() error{
+		"error": func() error { return errOrigin },
+		"panic": func() error { panic("bug") },
+		"exit":  func() error { runtime.Goexit(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, r := fakecache.New(2), newLagging(4*time.Second, "k", "old")
+				l := open(t, c, r.origin, func(cfg *loader.Config[string]) {
+					cfg.Load = r.load
+					cfg.Region = loader.RegionConfig[string]{LoadMaster: r.loadMaster, MarkerTTL: 5 * time.Second}
+					cfg.Store = func(ctx context.Context, key, v string) error {
+						time.Sleep(4 * time.Second)
+						_ = r.store(ctx, key, v)
+						return end()
+					}
+				})
+				var put sync.WaitGroup
+				put.Add(1)
+				go func() {
+					defer put.Done()
+					defer func() { _ = recover() }()
+					_ = l.Put(t.Context(), "k", "new")
+				}()
+				put.Wait()
+				time.Sleep(3 * time.Second)
+				mustGet(t, l, "new")
+				time.Sleep(time.Minute)
+				mustGet(t, l, "new")
+			})
+		})
+	}
+}

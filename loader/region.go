@@ -117,21 +117,23 @@ func (l *Loader[V]) startRegion() {
 
 // between sets the markers of keys, calls write, and sets them again if that took so long that they may end too soon. Whether it failed
 // does not matter: the master may have it.
-func (l *Loader[V]) between(ctx context.Context, keys []string, write func() error) error {
+func (l *Loader[V]) between(ctx context.Context, keys []string, write func() error) (err error) {
 	ttl := l.cfg.Region.MarkerTTL
 	if err := l.markAll(ctx, keys, ttl+quickWrite); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoMarker, err)
 	}
 	began := time.Now()
-	err := write()
-	if time.Since(began) > quickWrite {
+	defer func() { // even if it panics or exits
+		if time.Since(began) <= quickWrite {
+			return
+		}
 		sctx, cancel := settle(ctx)
 		defer cancel()
 		if merr := l.markAll(sctx, keys, ttl); merr != nil {
 			err = errors.Join(err, fmt.Errorf("memherd: the marker could not be set again behind a slow write: %w", merr))
 		}
-	}
-	return err
+	}()
+	return write()
 }
 
 func (l *Loader[V]) markAll(ctx context.Context, keys []string, ttl time.Duration) error {
