@@ -248,3 +248,47 @@ func TestStaleIfErrorKeepsNoLease(t *testing.T) {
 		require.Zero(t, time.Since(begun))
 	})
 }
+
+// The pause behind a refresh that failed ends with its value: from then on somebody waits for a load, which may go well, or fail and so lead to the old value.
+func TestAFailedRefreshKeepsNobodyWaiting(t *testing.T) {
+	for name, mod := range map[string]func(*loader.Config[string]){
+		"soft":  func(c *loader.Config[string]) { c.Freshness.Soft = 9900 * time.Millisecond },
+		"early": func(c *loader.Config[string]) { c.Freshness.Beta = 100 }, // what the first load took is 100 ms
+	} {
+		for _, ends := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				c, o := fakecache.New(2), newOrigin("k", "1")
+				o.slow = 100 * time.Millisecond
+				a, b := open(t, c, o, ifError, mod), open(t, c, o, ifError, mod)
+				mustGet(t, a, "1")
+				o.slow = 0
+				var fails atomic.Int64
+				o.hook = func(string) error {
+					if ends && fails.Load() > 0 {
+						return nil
+					}
+					fails.Add(1)
+					return errDown
+				}
+				want := "1"
+				if ends {
+					o.set("k", "2")
+					want = "2"
+				}
+				time.Sleep(9950 * time.Millisecond)
+				for range 1000 { // until the dice say so
+					if mustGet(t, a, "1"); fails.Load() > 0 {
+						break
+					}
+				}
+				synctest.Wait()
+				require.EqualValues(t, 1, a.Counters().RefreshErrors, name)
+				time.Sleep(60 * time.Millisecond)
+				began := time.Now()
+				mustGet(t, b, want)
+				mustGet(t, a, want)
+				require.Less(t, time.Since(began), 200*time.Millisecond, name)
+			})
+		}
+	}
+}

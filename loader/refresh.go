@@ -10,7 +10,7 @@ import (
 )
 
 // refreshPause is how long the right to refresh is kept after a load that failed: as long
-// as the origin fails, the fleet tries each key once in that time, not at each read.
+// as the origin fails, the fleet tries each key once in that time, not at each read. It ends with the value, whose readers would wait for nothing.
 const refreshPause = 3 * time.Second
 
 // askPause is how long this process does not ask for the right to refresh a key again after it
@@ -68,7 +68,7 @@ func (l *Loader[V]) refreshSoon(ctx context.Context, s *shard[V], full string, l
 	f := &flight[V]{key: full, ctx: context.WithoutCancel(ctx)}
 	s.watch(full, &refreshing[V]{f: f})
 	l.count.refreshes.Add(1)
-	go l.fresher(s, f, o, e.written)
+	go l.fresher(s, f, o, e.written, time.Now().Add(e.hard-age))
 }
 
 // watch keeps k. The caller holds s.mu.
@@ -112,8 +112,8 @@ func (s *shard[V]) unclaim(f *flight[V]) {
 	}
 }
 
-// fresher refreshes the value written at was and reports how that went.
-func (l *Loader[V]) fresher(s *shard[V], f *flight[V], o item.LeaseOptions, was time.Time) {
+// fresher refreshes the value written at was, which is served until end, and reports how that went.
+func (l *Loader[V]) fresher(s *shard[V], f *flight[V], o item.LeaseOptions, was, end time.Time) {
 	defer l.wg.Done()
 	lease, ok := l.leaseRefresh(f, o, was)
 	if !ok {
@@ -133,7 +133,7 @@ func (l *Loader[V]) fresher(s *shard[V], f *flight[V], o item.LeaseOptions, was 
 	}
 	l.count.refreshErrors.Add(1)
 	if lease.State == item.LeaseRefresh {
-		t := time.NewTimer(refreshPause/2 + rand.N(refreshPause/2))
+		t := time.NewTimer(min(refreshPause/2+rand.N(refreshPause/2), time.Until(end)))
 		defer t.Stop()
 		select {
 		case <-t.C:
