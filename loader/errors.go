@@ -89,8 +89,12 @@ func (e *PanicError) Error() string {
 	return fmt.Sprintf("memherd: %s panicked: %v", cmp.Or(e.what, "Load"), e.Value)
 }
 
-// Unwrap returns the panic's value when that is an error.
+// Unwrap returns the panic's value when that is an error, and not one by which a function of Config says something of the key: it has
+// returned nothing.
 func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrSuperseded) {
+		return nil
+	}
 	return err
 }

@@ -2,10 +2,12 @@ package loader_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -185,4 +187,38 @@ func TestRegionMarkerBehindAPanic(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A Load that panics with what it could have returned has said nothing of the key, nor a Store of a newer version.
+func TestPanicsSayNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var panics atomic.Bool
+		panics.Store(true)
+		o := newOrigin("k", "1", "other", "1")
+		o.hook = func(string) error {
+			if panics.Load() {
+				panic(fmt.Errorf("no such row: %w", loader.ErrNotFound))
+			}
+			return nil
+		}
+		o.onStore = func(string, string) error {
+			if panics.Load() {
+				panic(fmt.Errorf("lost the race: %w", loader.ErrSuperseded))
+			}
+			return nil
+		}
+		l := open(t, fakecache.New(1), o, writeBack(newMemJournal()))
+		_, err := l.Get(t.Context(), "k")
+		require.ErrorAs(t, err, new(*loader.PanicError))
+		require.NotErrorIs(t, err, loader.ErrNotFound)
+		_, err = l.GetMulti(t.Context(), []string{"k", "other"})
+		require.ErrorAs(t, err, new(*loader.PanicError))
+		require.NoError(t, l.Put(t.Context(), "other", "2"))
+		synctest.Wait()
+		require.Zero(t, l.Counters().Back.Refused)
+		panics.Store(false)
+		mustGet(t, l, "1")
+		require.NoError(t, l.Flush(t.Context()))
+		require.Equal(t, "2", o.rows["other"])
+	})
 }
