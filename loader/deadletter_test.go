@@ -221,3 +221,28 @@ func TestATooOldWriteIsNotRead(t *testing.T) {
 		require.EqualValues(t, 1, l.Counters().Back.Parked)
 	})
 }
+
+// A Store whose own errors are a loader's, as those of a second tier are, has refused the write: it is not for the next start to read, but to be tried
+// again.
+func TestAStoreOverAnotherLoader(t *testing.T) {
+	for _, err := range []error{loader.ErrUnreadable, loader.ErrTooOld} {
+		synctest.Test(t, func(t *testing.T) {
+			o, j := newOrigin(), newMemJournal()
+			var works atomic.Bool
+			o.onStore = func(string, string) error {
+				if works.Load() {
+					return nil
+				}
+				return fmt.Errorf("second tier: %w", err)
+			}
+			l := open(t, fakecache.New(1), o, writeBack(j, func(b *loader.BackConfig[string]) { b.MaxAttempts = 1 }))
+			require.NoError(t, l.Put(t.Context(), "k", "new"))
+			synctest.Wait()
+			require.Zero(t, l.Counters().Back.Parked)
+			mustGet(t, l, "new")
+			works.Store(true)
+			require.NoError(t, l.Flush(t.Context()))
+			require.Equal(t, "new", o.rows["k"])
+		})
+	}
+}

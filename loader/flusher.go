@@ -116,7 +116,7 @@ func (l *Loader[V]) flushJobs(jobs []job) (took time.Duration) {
 		case j.p.stored:
 			l.settleAll([]settlement{{j, false}})
 		case err != nil:
-			l.bury(j, v, err)
+			l.bury(j, v, err, true)
 		case rec.Deleted:
 			l.concludeBack(j, v, l.origin(rec.Version, func(ctx context.Context) error { return l.cfg.Remove(ctx, l.userKey(rec.Key)) }))
 		default:
@@ -219,7 +219,7 @@ func (l *Loader[V]) concludeBack(j job, v V, err error) {
 		l.back.giveUp(j, 0) // closing: it stays in the journal
 	default:
 		if j.p.tries++; j.p.tries%l.cfg.Back.MaxAttempts == 0 {
-			l.bury(j, v, err)
+			l.bury(j, v, err, false)
 			return
 		}
 		l.back.giveUp(j, l.backoff(j.p.tries%l.cfg.Back.MaxAttempts))
@@ -238,9 +238,9 @@ func (l *Loader[V]) backoff(n int) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-// bury asks DeadLetter what to do with a write. A newer one of the key makes the question
-// moot.
-func (l *Loader[V]) bury(j job, v V, err error) {
+// bury asks DeadLetter what to do with a write; final says that this process can do nothing more for it. A newer one of the key makes
+// the question moot.
+func (l *Loader[V]) bury(j job, v V, err error, final bool) {
 	rec := j.p.rec
 	if !l.back.isNewest(j) {
 		l.back.giveUp(j, 0)
@@ -259,7 +259,6 @@ func (l *Loader[V]) bury(j job, v V, err error) {
 			verdict = KeepWrite
 		}
 	}
-	final := errors.Is(err, ErrTooOld) || errors.Is(err, ErrUnreadable)
 	l.back.tally(func(c *BackCounters) {
 		c.Dead++
 		switch {

@@ -37,7 +37,8 @@ type BackConfig[V any] struct {
 	StoreMany func(ctx context.Context, writes []Write[V]) error
 	// DeadLetter is asked what to do with a write that was refused MaxAttempts times, is
 	// older than MaxReplayAge, or cannot be read. It is called once at a time for each
-	// worker, with no lock held. Nil: they are all kept.
+	// worker, with no lock held. A write of the same key by another policy waits for it to return, and so must not be waited
+	// for by it; one by WriteBack need not. Nil: they are all kept.
 	DeadLetter func(DeadWrite[V]) Verdict
 	// MaxPending is how many keys may have a write that is not at the origin yet, and
 	// MaxPendingBytes how many bytes these may have. A second write of a key counts until it has taken the first one's
