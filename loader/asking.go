@@ -131,11 +131,9 @@ func (l *Loader[V]) seekAlone(ctx context.Context, s *shard[V], full string, fir
 	}
 	r.failed = st.err != nil
 	var ok bool
-	if r.v, r.err, ok = l.take(ctx, full, &st, first); ok {
-		return
+	if r.v, r.err, ok = l.take(ctx, full, &st, first); !ok {
+		l.enterAlone(ctx, s, full, &st, r)
 	}
-	l.enterAlone(ctx, s, full, &st, r)
-	return
 }
 
 // enterAlone enters a flight with what seekAlone has got. It is apart so that its frame is not on the stack of a caller who waits
