@@ -63,13 +63,14 @@ type Call struct {
 	Apart bool
 	quiet bool // one of a batch, whose last call alone wakes the caller and counts as in flight
 	// Sent says how far the request got, if there is an Err.
-	Sent   item.Sent
+	Sent item.Sent
+	// span is how many calls, from this one on, share a classic get; 0 if this is not the first of any. It is written under Conn.mu, before
+	// the call is handed to a flusher, and read by the reader, who has seen under it that it was: see hasLeft.
+	span   uint16
 	wake   chan signal // capacity 2: a role and the completion may both be under way
 	sentAt int64       // nanoseconds on the connection's clock
 	offset int64       // where in the outgoing stream the request starts, or about there if it may share
 	burst  *burst      // the keys, if they are many
-	// span is how many calls, from this one on, share a classic get, 1 if it went out alone; 0 if it is not out, or not the first.
-	span atomic.Int32
 
 	// Answer is the reply.
 	Answer
@@ -163,7 +164,7 @@ func (k *Call) Free() {
 	}
 	if k.Share {
 		k.Share = false
-		k.span.Store(0)
+		k.span = 0
 	}
 	k.Borrow, k.Classic, k.Apart, k.quiet = false, false, false, false
 	k.Settler, k.Value, k.Err = nil, nil, nil

@@ -34,33 +34,27 @@ func (o *outbox) share(k *Call) int {
 }
 
 // sealGets writes the reads that were waiting for more of their kind. A token costs as much as all the rest of it, so that only those
-// that go out as meta gets are given one. The spans are stored last: the reader, who may have taken the calls off the queue
-// already, loads them before he looks at a token.
+// that go out as meta gets are given one.
 func (o *outbox) sealGets() {
 	n := len(o.gets)
 	if n == 0 {
 		return
 	}
-	alone, span := o.gets, 1
+	alone := o.gets
 	if n >= o.least {
 		o.small = append(o.small, "get"...)
 		for _, k := range o.gets[:n-1] {
 			o.small = append(append(o.small, ' '), k.Req.Key...)
 		}
 		o.small = append(o.small, lineEnd...)
-		alone, span = o.gets[n-1:], n
+		alone = o.gets[n-1:]
+		o.gets[0].span = uint16(n)
 	}
 	for _, k := range alone {
 		k.Req.Opaque = o.token(k)
 		k.Req.Flags |= memproto.FlagO
 		o.small = k.Req.AppendLine(o.small)
 		k.Req.Opaque = nil
-		if span == 1 {
-			k.span.Store(1)
-		}
-	}
-	if span > 1 {
-		o.gets[0].span.Store(int32(span))
 	}
 	clear(o.gets)
 	o.gets, o.getsLen = o.gets[:0], 0
@@ -77,13 +71,8 @@ type shared struct {
 func (c *Conn) matchShared(k *Call) (bool, error) {
 	s, r := &c.group, &c.resp
 	if s.span == 0 {
-		switch n := int(k.span.Load()); n {
-		case 0:
-			return false, fmt.Errorf("%w: a reply to a request that has not been sent", item.ErrDesync)
-		case 1:
+		if s.span = int(k.span); s.span == 0 {
 			return c.matchMeta(k)
-		default:
-			s.span = n
 		}
 	}
 	switch {
