@@ -92,8 +92,7 @@ type Call struct {
 	Text string
 
 	// Req is the request. Opaque is set by Start; the other byte slices must stay
-	// unchanged until Start returns and are not kept, but for the key of a call with Share:
-	// that is written when others may share its command no more, and compared with the reply's.
+	// unchanged until Start returns and are not kept.
 	Req memproto.Request
 
 	bulk []byte // the whole request, if its value is large, until it is queued

@@ -130,10 +130,11 @@ type Conn struct {
 	luck luck // the flusher's
 
 	// What follows belongs to whoever has the reader's role.
-	mine     []*Call // calls taken off queue, in order
-	sharing  int     // which of mine, counted from the head, a classic get that bursts share is being answered to
-	group    shared  // the classic get under way that single reads share
-	steps    int64   // replies that have come, each key's of a burst
+	mine     []*Call  // calls taken off queue, in order
+	sharing  int      // which of mine, counted from the head, a classic get that bursts share is being answered to
+	readKeys [][]byte // memory for keys that the outbox may have back
+	group    shared   // the classic get under way that single reads share
+	steps    int64    // replies that have come, each key's of a burst
 	mhead    int
 	sent     int64 // taken, when the reader last looked
 	rbuf     []byte

@@ -24,7 +24,8 @@ type outbox struct {
 	open    []*burst             // behind small: those that share a classic get, which is not written yet
 	shared  int                  // the length of its keys
 	gets    []*Call              // behind small: reads that may share a classic get; open and these are never both there
-	getsLen int                  // the length of their keys
+	keys    []byte               // theirs, each behind a space; nil for none
+	oldKeys [][]byte             // memory for keys
 	least   int                  // how many of them at least share one: minShared but in tests
 	token   func(k *Call) []byte // gives a call a token
 	segs    net.Buffers          // what goes out before small, if anything large is queued

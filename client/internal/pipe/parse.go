@@ -209,6 +209,11 @@ func (c *Conn) finish(k, me *Call) {
 // noteHead records since when the oldest pending call waits, for the overdue timer.
 func (c *Conn) noteHead() {
 	c.mu.Lock()
+	if len(c.readKeys) > 0 {
+		c.out.reuseKeys(c.readKeys)
+		clear(c.readKeys)
+		c.readKeys = c.readKeys[:0]
+	}
 	c.headStep = c.steps
 	if len(c.ready) > 0 {
 		c.took[c.nTook%len(c.took)] = time.Duration(c.Now() - c.ready[0].sentAt)

@@ -1,6 +1,7 @@
 package pipe
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/memherd/memherd/client/item"
@@ -23,41 +24,80 @@ const minShared = 24
 // metaGetRoom is about how much longer than its key a meta get is.
 const metaGetRoom = 24
 
-// share queues a read that may share a classic get, and returns about what that adds.
+// share queues a read that may share a classic get, and returns about what that adds. Its key is copied here, by the caller who has it
+// at hand: neither the flusher nor the reader then looks at the calls of others for it.
 func (o *outbox) share(k *Call) int {
 	n := len(k.Req.Key) + 1
-	if o.getsLen+n > maxGetLine {
+	if len(o.keys)+n > maxGetLine {
 		o.sealGets()
 	}
-	o.gets, o.getsLen = append(o.gets, k), o.getsLen+n
+	if o.keys == nil {
+		o.keys = o.keysRoom()
+	}
+	o.keys = append(append(o.keys, ' '), k.Req.Key...)
+	o.gets = append(o.gets, k)
 	return n + metaGetRoom
 }
+
+// keysRoom returns memory for the keys of a command.
+func (o *outbox) keysRoom() []byte {
+	if n := len(o.oldKeys); n > 0 {
+		b := o.oldKeys[n-1]
+		o.oldKeys = o.oldKeys[:n-1]
+		return b
+	}
+	return make([]byte, 0, maxGetLine)
+}
+
+// reuseKeys takes memory for keys back.
+func (o *outbox) reuseKeys(old [][]byte) {
+	o.oldKeys = append(o.oldKeys, old[:min(len(old), mostOldKeys-min(len(o.oldKeys), mostOldKeys))]...)
+}
+
+// mostOldKeys is how many commands' memory for keys is kept for reuse.
+const mostOldKeys = 8
 
 // sealGets writes the reads that were waiting for more of their kind. A token costs as much as all the rest of it, so that only those
 // that go out as meta gets are given one.
 func (o *outbox) sealGets() {
 	n := len(o.gets)
-	if n == 0 {
+	switch {
+	case n == 0:
 		return
-	}
-	alone := o.gets
-	if n >= o.least {
-		o.small = append(o.small, "get"...)
-		for _, k := range o.gets[:n-1] {
-			o.small = append(append(o.small, ' '), k.Req.Key...)
+	case n < o.least:
+		keys := o.keys
+		for _, k := range o.gets {
+			k.Req.Key, keys = cutKey(keys)
+			o.alone(k)
 		}
-		o.small = append(o.small, lineEnd...)
-		alone = o.gets[n-1:]
-		o.gets[0].span = uint16(n)
-	}
-	for _, k := range alone {
-		k.Req.Opaque = o.token(k)
-		k.Req.Flags |= memproto.FlagO
-		o.small = k.Req.AppendLine(o.small)
-		k.Req.Opaque = nil
+		o.keys = o.keys[:0]
+	default:
+		first, last := o.gets[0], o.gets[n-1]
+		at := bytes.LastIndexByte(o.keys, ' ')
+		o.small = append(append(append(o.small, "get"...), o.keys[:at]...), lineEnd...)
+		last.Req.Key = o.keys[at+1:]
+		o.alone(last)
+		first.span, first.line, o.keys = uint16(n), o.keys[:at], nil
 	}
 	clear(o.gets)
-	o.gets, o.getsLen = o.gets[:0], 0
+	o.gets = o.gets[:0]
+}
+
+// alone writes a meta get.
+func (o *outbox) alone(k *Call) {
+	k.Req.Opaque = o.token(k)
+	k.Req.Flags |= memproto.FlagO
+	o.small = k.Req.AppendLine(o.small)
+	k.Req.Key, k.Req.Opaque = nil, nil
+}
+
+// cutKey returns the first of keys, each of which stands behind a space, and the others.
+func cutKey(keys []byte) (key, rest []byte) {
+	keys = keys[1:]
+	if i := bytes.IndexByte(keys, ' '); i >= 0 {
+		return keys[:i], keys[i:]
+	}
+	return keys, nil
 }
 
 // shared is where the reader is in a classic get that calls share; span is 0 if it is in none.
@@ -65,6 +105,7 @@ type shared struct {
 	span  int // how many calls, the one that proves it included
 	at    int // which of them, from the head, is answered next
 	ended bool
+	keys  []byte // those from at on, but for that of the proof
 }
 
 // matchShared is match for the head where that may share a classic get.
@@ -74,6 +115,7 @@ func (c *Conn) matchShared(k *Call) (bool, error) {
 		if s.span = int(k.span); s.span == 0 {
 			return c.matchMeta(k)
 		}
+		s.keys = k.line
 	}
 	switch {
 	case s.ended:
@@ -88,7 +130,8 @@ func (c *Conn) matchShared(k *Call) (bool, error) {
 		return false, misfit(r.Status, memproto.CmdGet)
 	}
 	for ; s.at < s.span-1; s.at++ {
-		if k := c.behind(s.at); string(k.Req.Key) == string(r.Key) {
+		var key []byte
+		if key, s.keys = cutKey(s.keys); string(key) == string(r.Key) {
 			r.Status = memproto.StatusVA
 			return true, nil
 		}
@@ -109,6 +152,7 @@ func (c *Conn) completeShared() {
 		return
 	}
 	all := c.mine[c.mhead : c.mhead+s.span]
+	c.readKeys, all[0].line = append(c.readKeys, all[0].line[:0]), nil
 	c.ready = append(c.ready, all...)
 	clear(all)
 	c.mhead += s.span

@@ -21,7 +21,7 @@ const unansweredBlock = 48 << 10
 
 // Start queues k and sends it, together with whatever others have queued, unless
 // somebody else is sending already. The value and the key have been copied when it
-// returns, but for the key of a call with Share, which must not change before the call is freed. It fails, with k not sent, if the connection is dead, if MaxInFlight is reached,
+// returns. It fails, with k not sent, if the connection is dead, if MaxInFlight is reached,
 // or with ErrNoBurst or ErrStamp; k then still belongs to the caller.
 func (c *Conn) Start(ctx context.Context, k *Call) error {
 	err := c.queueOne(k)
@@ -169,9 +169,7 @@ func (c *Conn) enqueue(k *Call) {
 	c.appended += int64(c.out.add(k))
 	c.queued.Store(int32(c.out.calls))
 	// The bytes are in out: let go of the caller's memory.
-	if !k.Share {
-		k.Req.Key, k.Req.Opaque = nil, nil
-	}
+	k.Req.Key, k.Req.Opaque = nil, nil
 	if k.cmd != memproto.CmdMetaGet {
 		k.Req.More, k.Req.Value, k.Req.Args = nil, nil, nil
 	}
