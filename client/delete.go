@@ -104,6 +104,11 @@ func (c *Client) DeleteMulti(ctx context.Context, keys []string) ([]item.Outcome
 		return nil, c.checkCall(ctx, op)
 	}
 	c.counters.deletes.Add(uint64(len(keys)))
+	return c.deleteKeys(ctx, op, keys)
+}
+
+// deleteKeys is DeleteMulti of keys that have been checked, for any op.
+func (c *Client) deleteKeys(ctx context.Context, op string, keys []string) ([]item.Outcome, error) {
 	t := c.top.Load()
 	for _, key := range keys {
 		c.near.Drop(t.ring.Hash(key), key)

@@ -76,16 +76,9 @@ func (c *Client) setSomeExpired(ctx context.Context, op string, items []item.Ite
 // endMulti is setExpired for many keys, each of them once.
 func (c *Client) endMulti(ctx context.Context, op string, keys []string) ([]item.Outcome, error) {
 	c.counters.sets.Add(uint64(len(keys)))
-	t := c.top.Load()
-	for _, key := range keys {
-		c.near.Drop(t.ring.Hash(key), key)
+	outs, err := c.deleteKeys(ctx, op, keys)
+	for i := range outs {
+		outs[i].Found = false
 	}
-	d := newBatchDelete(c, op, t, keys)
-	c.tellSpares(ctx, op, keys)
-	d.run(ctx)
-	for i, key := range keys {
-		c.wrote(t.ring.Hash(key), key)
-		d.outcomes[i].Found = false
-	}
-	return d.outcomes, c.acksError(op, d.outcomes, d.failed)
+	return outs, err
 }

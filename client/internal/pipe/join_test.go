@@ -231,20 +231,7 @@ func TestBurstsOfManyCallers(t *testing.T) {
 							continue
 						}
 						cancel()
-						require.NoError(t, k.Err)
-						answers := []Answer{k.Answer}
-						if k.burst != nil {
-							answers = k.Answers()
-						}
-						require.Len(t, answers, len(asked))
-						for i, a := range answers {
-							want, value := memproto.StatusEN, ""
-							if there[asked[i]] {
-								want, value = memproto.StatusVA, "value of "+asked[i]
-							}
-							require.Equal(t, want, a.Resp.Status)
-							require.Equal(t, value, string(a.Value))
-						}
+						g.served(k, there, asked)
 						k.Free()
 					}
 				})
@@ -257,6 +244,24 @@ func TestBurstsOfManyCallers(t *testing.T) {
 		})
 	}
 	require.Positive(t, joined, "no two bursts shared a command: this tests nothing")
+}
+
+// served sees to it that k, which asked for these keys, was told what the peer of serve has.
+func (g *rig) served(k *Call, there map[string]bool, asked []string) {
+	require.NoError(g.t, k.Err)
+	answers := []Answer{k.Answer}
+	if k.burst != nil {
+		answers = k.Answers()
+	}
+	require.Len(g.t, answers, len(asked))
+	for i, a := range answers {
+		want, value := memproto.StatusEN, ""
+		if there[asked[i]] {
+			want, value = memproto.StatusVA, "value of "+asked[i]
+		}
+		require.Equal(g.t, want, a.Resp.Status)
+		require.Equal(g.t, value, string(a.Value))
+	}
 }
 
 // serve answers reads until the connection ends, late and in pieces.

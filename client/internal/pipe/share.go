@@ -51,7 +51,8 @@ func (o *outbox) keysRoom() []byte {
 
 // reuseKeys takes memory for keys back.
 func (o *outbox) reuseKeys(old [][]byte) {
-	o.oldKeys = append(o.oldKeys, old[:min(len(old), mostOldKeys-min(len(o.oldKeys), mostOldKeys))]...)
+	room := mostOldKeys - len(o.oldKeys)
+	o.oldKeys = append(o.oldKeys, old[:min(len(old), room)]...)
 }
 
 // mostOldKeys is how many commands' memory for keys is kept for reuse.

@@ -310,19 +310,7 @@ func TestSharedGetsOfManyCallers(t *testing.T) {
 						if !stayed {
 							continue
 						}
-						require.NoError(t, k.Err)
-						answers := []Answer{k.Answer}
-						if k.burst != nil {
-							answers = k.Answers()
-						}
-						for i, a := range answers {
-							want, value := memproto.StatusEN, ""
-							if there[asked[i]] {
-								want, value = memproto.StatusVA, "value of "+asked[i]
-							}
-							require.Equal(t, want, a.Resp.Status)
-							require.Equal(t, value, string(a.Value))
-						}
+						g.served(k, there, asked)
 						k.Free()
 					}
 				})
