@@ -81,12 +81,7 @@ func TestNamespaceAfterALostCopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, o := fakecache.New(2), newOrigin("k", "old")
 		n, other := namespace(t, c, o, loader.NamespaceConfig{Name: "ns"}), namespace(t, c, o, loader.NamespaceConfig{Name: "ns"})
-		get := func(n *loader.Namespace[string], want string) {
-			t.Helper()
-			v, err := n.Get(t.Context(), "k")
-			require.NoError(t, err)
-			require.Equal(t, want, v)
-		}
+		get := namespaceGets(t)
 		get(n, "old")
 		get(other, "old")
 		c.Evict(1, "app:gen:ns")

@@ -17,6 +17,16 @@ import (
 	"github.com/memherd/memherd/loader/internal/fakecache"
 )
 
+// namespaceGets returns a Get of "k" that must bring want.
+func namespaceGets(t *testing.T) func(n *loader.Namespace[string], want string) {
+	return func(n *loader.Namespace[string], want string) {
+		t.Helper()
+		v, err := n.Get(t.Context(), "k")
+		require.NoError(t, err)
+		require.Equal(t, want, v)
+	}
+}
+
 func namespace(t *testing.T, c loader.Cache, o *origin, ns loader.NamespaceConfig) *loader.Namespace[string] {
 	t.Helper()
 	n, err := loader.NewNamespace(c, loader.Config[string]{
@@ -95,12 +105,7 @@ func TestWritesFollowTheGeneration(t *testing.T) {
 			c, o := fakecache.New(2), newOrigin("k", "old")
 			a := namespace(t, c, o, loader.NamespaceConfig{Name: "ns", MaxAge: time.Hour})
 			b := namespace(t, c, o, loader.NamespaceConfig{Name: "ns", MaxAge: time.Hour})
-			get := func(n *loader.Namespace[string], want string) {
-				t.Helper()
-				v, err := n.Get(t.Context(), "k")
-				require.NoError(t, err)
-				require.Equal(t, want, v)
-			}
+			get := namespaceGets(t)
 			get(a, "old")
 			change := func() {
 				require.NoError(t, b.InvalidateAll(t.Context()))
@@ -251,12 +256,7 @@ func TestNamespaceAfterAnOutage(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c, o := fakecache.New(2), newOrigin("k", "old")
 				n, other := namespace(t, c, o, loader.NamespaceConfig{Name: "ns"}), namespace(t, c, o, loader.NamespaceConfig{Name: "ns"})
-				get := func(n *loader.Namespace[string], want string) {
-					t.Helper()
-					v, err := n.Get(t.Context(), "k")
-					require.NoError(t, err)
-					require.Equal(t, want, v)
-				}
+				get := namespaceGets(t)
 				get(n, "old")
 				get(other, "old")
 				c.SetDown(0, true)
