@@ -2,6 +2,7 @@ package loader
 
 import (
 	"context"
+	"time"
 
 	"github.com/memherd/memherd/client/item"
 )
@@ -123,21 +124,29 @@ func (l *Loader[V]) seekTogether(ctx context.Context, s *shard[V], full string, 
 }
 
 func (l *Loader[V]) seekAlone(ctx context.Context, s *shard[V], full string, first bool, r *found[V]) {
-	var st start
-	st.lease, st.err = l.cache.Lease(ctx, full, item.LeaseOptions{TTL: l.cfg.LeaseTTL})
-	if st.err != nil && ctx.Err() != nil {
+	lease, err := l.cache.Lease(ctx, full, item.LeaseOptions{TTL: l.cfg.LeaseTTL})
+	if err == nil && lease.State == item.LeaseHit {
+		seen, ok := time.Duration(0), false
+		if r.v, r.err, ok = l.takeHit(ctx, full, &lease, first, &seen); !ok {
+			l.enterAlone(ctx, s, full, &start{ask: true, seen: seen}, r)
+		}
+		return
+	}
+	l.seekMissed(ctx, s, full, &lease, err, r)
+}
+
+// seekMissed is seekAlone once the cache has answered with something else than a hit. As in client.Client.Get, it is apart so that
+// what it needs is not on the stack of a caller who waits for the cache.
+func (l *Loader[V]) seekMissed(ctx context.Context, s *shard[V], full string, lease *item.Lease, err error, r *found[V]) {
+	if err != nil && ctx.Err() != nil {
 		r.err = ctx.Err()
 		return
 	}
-	r.failed = st.err != nil
-	var ok bool
-	if r.v, r.err, ok = l.take(ctx, full, &st, first); !ok {
-		l.enterAlone(ctx, s, full, &st, r)
-	}
+	r.failed = err != nil
+	l.enterAlone(ctx, s, full, &start{lease: *lease, err: err}, r)
 }
 
-// enterAlone enters a flight with what seekAlone has got. It is apart so that its frame is not on the stack of a caller who waits
-// for the cache: see client.Client.Get.
+// enterAlone enters a flight with what seekAlone has got.
 func (l *Loader[V]) enterAlone(ctx context.Context, s *shard[V], full string, st *start, r *found[V]) {
 	if r.f, r.joined, r.fresh, r.err = l.enter(ctx, s, full, st, l.flyAlone); r.err != nil && st.won() {
 		l.release(ctx, st.lease)

@@ -37,7 +37,7 @@ func hits[V any](b *testing.B, codec loader.Codec[V], prefix string, value V) *l
 	require.NoError(b, fill.Close())
 	e, ok := c.Peek(0, prefix+"user:42")
 	require.True(b, ok)
-	l, err := loader.New(&fixed{lease: item.Lease{State: item.LeaseHit, Level: item.FromNode, Item: item.Item{Value: e.Value}}}, cfg)
+	l, err := loader.New(&fixed{lease: item.Lease{State: item.LeaseHit, Level: item.FromNode, Item: item.Item{Value: e.Value, TTL: 600 * time.Second}}}, cfg)
 	require.NoError(b, err)
 	b.Cleanup(func() { _ = l.Close() })
 	return l

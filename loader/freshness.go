@@ -109,9 +109,10 @@ func (e *envelope) gone(ttl time.Duration) time.Duration {
 
 // surelyFresh reports whether judge would find a value fresh whatever the clock says: ageOf
 // makes it no older than by its node's reckoning and a second. It is for hits, which mostly are
-// far from their end: it saves them the clock.
+// far from their end: it saves them the clock, and the exact reckoning, which is not beyond gone here.
 func (l *Loader[V]) surelyFresh(e *envelope, ttl time.Duration) bool {
-	return e.hard == 0 || ttl > 0 && max(e.gone(ttl)+time.Second, 0) < l.freshFor(e, 0)
+	gone := max(e.keep+time.Second, 2*time.Second) - ttl
+	return e.hard == 0 || ttl > 0 && max(gone+time.Second, 0) < l.freshFor(e, 0)
 }
 
 // left is what the caller of a lease knows of what is left of a value's life on its

@@ -15,27 +15,27 @@ import (
 // Loader reads values of type V through a cache. It is safe for concurrent use and
 // starts goroutines only while loads run, but for the workers of write-back and the audit. Make one with New.
 type Loader[V any] struct {
+	// What a hit looks at stands together: after a caller's wait for a node most of it is in no cache of its processor.
 	cache Cache
 	// checkKey refuses what the cache would not take as a key.
-	checkKey func(key string) error
-	cfg      Config[V]
-	table    table[V]
-	doors    *doors        // what loads pass through
-	seq      atomic.Uint64 // points in time, see result
-	count    counters
-	bounds   bounds        // of requests of flights
-	pace     pace          // how long loads take, and who waits for one of them pauses
-	closing  chan struct{} // closed by Close: flights that wait give up
-	back     *flusher[V]   // nil without Back.Journal
-	audit    *auditor      // nil without Audit.Share
-	near     NearReader    // nil if decoded values are not kept: see startNear
-	holder   NearHolder    // nil if near is, or the cache does not tell
-
+	checkKey  func(key string) error
+	near      NearReader              // nil if decoded values are not kept: see startNear
+	holder    NearHolder              // nil if near is, or the cache does not tell
+	back      *flusher[V]             // nil without Back.Journal
+	audit     *auditor                // nil without Audit.Share
 	decodeOwn func([]byte) (V, error) // see there; nil for most codecs
+	closed    atomic.Bool             // the same as closing, cheaper to read
+	cfg       Config[V]
 
-	closed atomic.Bool // the same as closing, cheaper to read
-	mu     sync.Mutex  // orders begin against Close; taken inside a shard's mutex
-	wg     sync.WaitGroup
+	doors   *doors        // what loads pass through
+	bounds  bounds        // of requests of flights
+	pace    pace          // how long loads take, and who waits for one of them pauses
+	closing chan struct{} // closed by Close: flights that wait give up
+	mu      sync.Mutex    // orders begin against Close; taken inside a shard's mutex
+	wg      sync.WaitGroup
+	seq     atomic.Uint64 // points in time, see result
+	table   table[V]
+	count   counters
 }
 
 // New returns a loader over c. It checks and copies cfg and does no I/O, but for reading
@@ -141,36 +141,44 @@ func (l *Loader[V]) take(ctx context.Context, full string, st *start, first bool
 	if st.err != nil || st.lease.State != item.LeaseHit {
 		return v, nil, false
 	}
-	ttl := st.lease.Item.TTL
-	var e envelope
-	if v, err = l.openHit(full, &st.lease, &e); err == nil {
-		age, verdict := time.Duration(0), isFresh
-		if !l.surelyFresh(&e, ttl) {
-			age = l.ageOf(&e, ttl)
-			verdict = l.judge(&e, age)
-		}
-		if verdict == isDue || verdict == isEarly {
-			l.refreshSoon(ctx, l.table.shard(full), full, &st.lease, &e, age)
-		}
-		if verdict != isExpired {
-			if first {
-				l.count.hit(st.lease.Level, e.kind, rand.Uint32())
-				// Past its soft time a value is allowed to differ from the origin.
-				if verdict != isDue {
-					l.sample(full)
-				}
-			}
-			if e.kind == kindAbsent {
-				return v, ErrNotFound, true
-			}
-			return v, nil, true
-		}
-		st.seen = e.left(ttl, age)
+	if v, err, ok = l.takeHit(ctx, full, &st.lease, first, &st.seen); !ok {
+		// Past its time, foreign or corrupt: the flight looks again, since these bytes may be
+		// replaced by now.
+		st.ask, st.lease = true, item.Lease{}
 	}
-	// Past its time, foreign or corrupt: the flight looks again, since these bytes may be
-	// replaced by now.
-	st.ask, st.lease = true, item.Lease{}
-	return v, nil, false
+	return v, err, ok
+}
+
+// takeHit is take of a hit. seen is set where ok is false.
+func (l *Loader[V]) takeHit(ctx context.Context, full string, lease *item.Lease, first bool, seen *time.Duration) (v V, err error, ok bool) {
+	ttl := lease.Item.TTL
+	var e envelope
+	if v, err = l.openHit(full, lease, &e); err != nil {
+		return v, nil, false
+	}
+	age, verdict := time.Duration(0), isFresh
+	if !l.surelyFresh(&e, ttl) {
+		age = l.ageOf(&e, ttl)
+		verdict = l.judge(&e, age)
+	}
+	if verdict == isExpired {
+		*seen = e.left(ttl, age)
+		return v, nil, false
+	}
+	if verdict != isFresh {
+		l.refreshSoon(ctx, l.table.shard(full), full, lease, &e, age)
+	}
+	if first {
+		l.count.hit(lease.Level, e.kind, rand.Uint32())
+		// Past its soft time a value is allowed to differ from the origin.
+		if verdict != isDue {
+			l.sample(full)
+		}
+	}
+	if e.kind == kindAbsent {
+		return v, ErrNotFound, true
+	}
+	return v, nil, true
 }
 
 // Close refuses new calls with ErrClosed, lets Gets that wait for another process's
