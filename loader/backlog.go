@@ -71,7 +71,7 @@ type entry struct {
 }
 
 // pending is one write of an entry. Its fields change only in the worker's hands, but for
-// round and told, which backlog.mu guards.
+// round, told and aside, which backlog.mu guards.
 type pending struct {
 	rec      Record
 	cost     int64 // of bytes
@@ -79,6 +79,7 @@ type pending struct {
 	told     bool // the copies have heard of it, as far as they could; guarded by backlog.mu
 	replayed bool
 	old      bool // too old to be replayed: for DeadLetter only; does not change
+	aside    bool // this process has given it up, and the next start is to have it; guarded by backlog.mu
 	stored   bool // the origin has it, or it is not to get it: only the copies are left
 	dropped  bool // the origin refused it, or DeadLetter took it
 	untold   bool // the copies could not be told of that just now
@@ -265,7 +266,7 @@ func (b *backlog) newest(key string) (Record, bool) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.entries[key]; e != nil && e.newest != nil && !e.newest.old {
+	if e := b.entries[key]; e != nil && e.newest != nil && !e.newest.old && !e.newest.aside {
 		return e.newest.rec, true
 	}
 	return Record{}, false

@@ -62,6 +62,52 @@ func TestAParkedWriteLeavesTheCopies(t *testing.T) {
 	})
 }
 
+// A cache that is out of reach when a write is left to the next start is told later: others must not read until the TTL what the
+// origin never got. Meanwhile this process goes on as if the write were not there.
+func TestAParkedWriteLeavesTheCopiesLate(t *testing.T) {
+	for _, closes := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c, o, j := fakecache.New(2), newOrigin("k", "old"), newMemJournal()
+			var down atomic.Bool
+			c.Fail = func(string) error {
+				if down.Load() {
+					return errors.New("cache is down")
+				}
+				return nil
+			}
+			taken := make(chan struct{})
+			l := open(t, c, o, writeBack(j, func(b *loader.BackConfig[string]) {
+				b.DeadLetter = func(loader.DeadWrite[string]) loader.Verdict {
+					down.Store(true)
+					close(taken)
+					return loader.KeepWrite
+				}
+			}), func(c *loader.Config[string]) { c.Codec = forgetful{} })
+			require.NoError(t, l.Put(t.Context(), "k", "new"))
+			<-taken
+			synctest.Wait()
+			require.Equal(t, 1, j.left())
+			_, ok := c.Peek(0, "k")
+			require.True(t, ok, "nobody could tell the copies")
+			if closes {
+				require.NoError(t, l.Close(), "it is the next start's")
+				require.Equal(t, 1, j.left())
+				return
+			}
+			down.Store(false)
+			require.NoError(t, l.Flush(t.Context()))
+			for i := range 2 {
+				_, ok := c.Peek(i, "k")
+				require.False(t, ok, "copy %d", i)
+			}
+			n := l.Counters().Back
+			require.EqualValues(t, 1, n.Parked)
+			require.Zero(t, n.Untold)
+			require.Equal(t, 1, j.left())
+		})
+	}
+}
+
 // How often the origin has failed says nothing of the cache, which is tried MaxAttempts times of its own.
 func TestTheCachesFailuresAreItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

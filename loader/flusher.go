@@ -69,7 +69,7 @@ func (l *Loader[V]) stopBack() error {
 		f.stop()
 		f.cancel()
 		f.workers.Wait()
-		if n := f.count.Load(); n > 0 {
+		if n := f.unfinished(); n > 0 {
 			f.stopErr = fmt.Errorf("%w: of %d keys", ErrPending, n)
 		}
 	})
@@ -273,22 +273,12 @@ func (l *Loader[V]) bury(j job, v V, err error, final bool) {
 		j.p.dropped = true
 		l.settleAll([]settlement{{j, false}})
 	case final:
-		l.park(j)
+		// It is left in the journal and to the next start. What this process may have put into the cache for it goes.
+		l.back.setAside(j)
+		l.settleAll([]settlement{{j, false}})
 	default:
 		l.back.giveUp(j, l.cfg.Back.MaxBackoff)
 	}
-}
-
-// park leaves a write in the journal and to the next start. What this process may have
-// put into the cache for it goes.
-func (l *Loader[V]) park(j job) {
-	j.e.copies <- struct{}{}
-	defer func() { <-j.e.copies }()
-	if l.back.isNewest(j) {
-		_ = l.invalidate(l.back.ctx, j.p.rec.Key)
-		l.back.park(j.p.rec)
-	}
-	l.back.finish(j)
 }
 
 // unpark has the journal forget what is parked of a key: the origin has a later write of it by another policy, which the next start

@@ -130,10 +130,21 @@ func (b *backlog) await(ctx context.Context, key string) error {
 	}
 }
 
-// park keeps a write that this process has given up and the next one is to have.
-func (b *backlog) park(rec Record) {
+// setAside has a write that this process gives up, and the next one is to have, be read no more.
+func (b *backlog) setAside(j job) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	j.p.aside = true
+}
+
+// park keeps a write that was set aside, once the copies have been seen to, but for one that a newer one has taken the place of.
+func (b *backlog) park(j job) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if j.e.newest != j.p {
+		return
+	}
+	rec := j.p.rec
 	if b.parked == nil {
 		b.parked = make(map[string]Record)
 	}
@@ -164,6 +175,18 @@ func (b *backlog) stop() {
 	b.ended = make(chan struct{})
 	b.wake.Broadcast()
 	b.full.Broadcast()
+}
+
+// unfinished is how many keys have a write that this process has not brought to the origin, nor left to the next start.
+func (b *backlog) unfinished() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.entries {
+		if e.newest != nil && !e.newest.aside {
+			n++
+		}
+	}
+	return n
 }
 
 // tally changes the counters.

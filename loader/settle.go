@@ -127,13 +127,22 @@ func (l *Loader[V]) forgetBack(j job) {
 			p.tries = 0 // the origin's failures are no failures of the cache
 		}
 		p.untold, p.stored = false, true
-		if p.tries++; p.tries < l.cfg.Back.MaxAttempts || l.back.ctx.Err() != nil {
+		p.tries++
+		again := p.tries < l.cfg.Back.MaxAttempts
+		if l.back.ctx.Err() != nil {
+			again = !p.aside // so that the next start sees to the copies; it has all to do of one that was set aside
+		}
+		if again {
 			l.back.giveUp(j, l.backoff(p.tries))
 			return
 		}
 		// No copy can be told, nor booked as owed, for that long: the TTL bounds it.
 		l.back.tally(func(c *BackCounters) { c.Untold++ })
 	}
-	l.cfg.Back.Journal.Forget(j.p.rec)
+	if j.p.aside {
+		l.back.park(j)
+	} else {
+		l.cfg.Back.Journal.Forget(j.p.rec)
+	}
 	l.back.finish(j)
 }
