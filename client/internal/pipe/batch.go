@@ -7,6 +7,7 @@ import "context"
 func (c *Conn) StartBatch(ctx context.Context, ks []*Call) error {
 	for i, k := range ks {
 		k.quiet = i < len(ks)-1
+		k.Share = false // those that are held aside would be answered last
 	}
 	return c.StartAll(ctx, ks)
 }

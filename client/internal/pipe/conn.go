@@ -292,6 +292,7 @@ func (c *Conn) failAll() {
 		c.timer.Stop()
 	}
 	c.armed = true // never arm again
+	c.queueHeld(c.appended)
 	cause, taken := c.cause, c.taken
 	all := append(c.mine[c.mhead:len(c.mine):len(c.mine)], c.queue...)
 	c.mine, c.mhead, c.queue = nil, 0, nil

@@ -29,12 +29,6 @@ func (o *outbox) join(b *burst) int {
 	return len(b.line)
 }
 
-// seal writes what was waiting for more of its kind.
-func (o *outbox) seal() {
-	o.sealBursts()
-	o.sealGets()
-}
-
 // sealBursts writes the command that bursts share, and their meta gets behind it.
 func (o *outbox) sealBursts() {
 	if len(o.open) == 0 {

@@ -23,7 +23,7 @@ type outbox struct {
 	spare   []byte               // the buffer for small requests that the flusher is not using
 	open    []*burst             // behind small: those that share a classic get, which is not written yet
 	shared  int                  // the length of its keys
-	gets    []*Call              // behind small: reads that may share a classic get; open and these are never both there
+	gets    []*Call              // reads that may share a classic get, and are not in the queue yet: see share.go
 	keys    []byte               // theirs, each behind a space; nil for none
 	oldKeys [][]byte             // memory for keys
 	least   int                  // how many of them at least share one: minShared but in tests
@@ -37,16 +37,11 @@ type outbox struct {
 // add queues an encoded request and returns its length.
 func (o *outbox) add(k *Call) int {
 	o.calls++
-	switch {
-	case k.burst != nil:
+	if k.burst != nil {
 		o.calls += len(k.burst.keys) - 1
-		o.sealGets()
 		return o.join(k.burst)
-	case k.Share:
-		o.sealBursts()
-		return o.share(k)
 	}
-	o.seal()
+	o.sealBursts()
 	if k.bulk == nil {
 		before := len(o.small)
 		o.small = append(o.small, k.line...)
@@ -78,9 +73,9 @@ type parcel struct {
 	bulk  [][]byte    // likewise
 }
 
-// take hands everything queued to a flusher. There is one parcel at a time.
+// take hands everything queued to a flusher, but for reads that are held aside. There is one parcel at a time.
 func (o *outbox) take() parcel {
-	o.seal()
+	o.sealBursts()
 	p := parcel{small: o.small, bulk: o.bulk}
 	if len(o.segs) == 0 {
 		o.one[0] = o.small

@@ -96,8 +96,7 @@ func (c *Conn) head() *Call {
 	return c.mine[c.mhead]
 }
 
-// hasLeft reports whether the request of k has been handed to a flusher. Until then nobody may have its call for another
-// one: reads that share a command are written from their calls.
+// hasLeft reports whether the request of k has been handed to a flusher.
 func (c *Conn) hasLeft(k *Call) bool {
 	c.mu.Lock()
 	c.sent = c.taken
@@ -228,6 +227,8 @@ func (c *Conn) noteHead() {
 		c.headSent, c.headAt = c.mine[c.mhead].sentAt, c.mine[c.mhead].offset
 	case len(c.queue) > 0:
 		c.headSent, c.headAt = c.queue[0].sentAt, c.queue[0].offset
+	case len(c.out.gets) > 0:
+		c.headSent, c.headAt = c.out.gets[0].sentAt, c.appended
 	default:
 		c.headSent, c.headAt = 0, c.appended
 	}

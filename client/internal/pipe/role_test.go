@@ -77,9 +77,17 @@ func (s *stuck) Read([]byte) (int, error)    { <-s.read; return 0, io.EOF }
 func (s *stuck) Close() error                { return nil }
 
 // The connection is killed while one request is in Write and another is queued behind
-// it. The write comes back, with success, before the reader learns of the death: the
+// it, or held aside. The write comes back, with success, before or after the reader learns of the death: the
 // second request was not sent for all that.
 func TestQueuedBehindAWriteWhenKilledIsNotSent(t *testing.T) {
+	for _, held := range []bool{false, true} {
+		for _, readerFirst := range []bool{false, true} {
+			killedBehindAWrite(t, held, readerFirst)
+		}
+	}
+}
+
+func killedBehindAWrite(t *testing.T, held, readerFirst bool) {
 	synctest.Test(t, func(t *testing.T) {
 		nc := &stuck{wrote: make(chan struct{}), write: make(chan struct{}), read: make(chan struct{})}
 		var calls Pool
@@ -89,6 +97,10 @@ func TestQueuedBehindAWriteWhenKilledIsNotSent(t *testing.T) {
 		start := func(i int) {
 			ks[i] = calls.New()
 			ks[i].Req = memproto.Request{Cmd: memproto.CmdMetaNoop}
+			if held && i == 2 {
+				ks[i].Req = get()
+				ks[i].Req.Key, ks[i].Share = []byte("k"), true
+			}
 			require.NoError(t, c.Start(t.Context(), ks[i]))
 		}
 		go func() { <-nc.wrote; nc.write <- struct{}{} }()
@@ -99,9 +111,15 @@ func TestQueuedBehindAWriteWhenKilledIsNotSent(t *testing.T) {
 		<-nc.wrote
 		start(2)
 		c.Kill(item.ErrConnLost)
+		if readerFirst {
+			close(nc.read)
+			synctest.Wait() // all have been told
+		}
 		nc.write <- struct{}{}
 		synctest.Wait() // the flusher has come back from Write
-		close(nc.read)
+		if !readerFirst {
+			close(nc.read)
+		}
 		wg.Wait()
 		for i, want := range []item.Sent{item.SentUnknown, item.SentUnknown, item.NotSent} {
 			if i > 0 {

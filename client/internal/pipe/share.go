@@ -10,7 +10,10 @@ import (
 
 // Reads of single keys that go out together share one classic get, too: memcached answers a get of sixty keys with half the work of sixty
 // meta gets. Which of them do is decided when they are handed to the flusher, for only then it is known how many
-// there are: fewer than minShared go out as they are, as meta gets.
+// there are: fewer than minShared go out as they are, as meta gets. Until then they are held aside and not in the queue, which has the
+// order in which replies will come: they go out behind what others have queued meanwhile, writes among it, and
+// not in runs between them that would be too short to share anything. Who asked before a write was queued may so be told what it
+// wrote; both were under way at that moment.
 //
 // The last of those that share is a meta get behind the classic one, and nothing that the classic one has brought is
 // handed to anybody before that one's reply has come with its token: whatever had been lost, doubled or mixed in would
@@ -21,22 +24,41 @@ import (
 // system call of its own, so that few cost more than they save.
 const minShared = 24
 
-// metaGetRoom is about how much longer than its key a meta get is.
-const metaGetRoom = 24
-
-// share queues a read that may share a classic get, and returns about what that adds. Its key is copied here, by the caller who has it
+// share holds a read aside that may share a classic get. mu is held. Its key is copied here, by the caller who has it
 // at hand: neither the flusher nor the reader then looks at the calls of others for it.
-func (o *outbox) share(k *Call) int {
-	n := len(k.Req.Key) + 1
-	if len(o.keys)+n > maxGetLine {
-		o.sealGets()
+func (c *Conn) share(k *Call) {
+	o := &c.out
+	if len(o.keys)+len(k.Req.Key)+1 > maxGetLine {
+		c.sealGets()
 	}
 	if o.keys == nil {
 		o.keys = o.keysRoom()
 	}
 	o.keys = append(append(o.keys, ' '), k.Req.Key...)
 	o.gets = append(o.gets, k)
-	return n + metaGetRoom
+	o.calls++
+}
+
+// sealGets queues the reads that are held aside, and writes them. mu is held.
+func (c *Conn) sealGets() {
+	if len(c.out.gets) == 0 {
+		return
+	}
+	c.out.sealBursts() // they are in the queue already
+	at := c.appended
+	c.appended += int64(c.out.sealGets())
+	c.queueHeld(at)
+}
+
+// queueHeld puts the reads that are held aside into the queue, with offset as theirs. mu is held.
+func (c *Conn) queueHeld(offset int64) {
+	o := &c.out
+	for _, k := range o.gets {
+		k.offset = offset
+	}
+	c.queue = append(c.queue, o.gets...)
+	clear(o.gets)
+	o.gets = o.gets[:0]
 }
 
 // keysRoom returns memory for the keys of a command.
@@ -58,21 +80,18 @@ func (o *outbox) reuseKeys(old [][]byte) {
 // mostOldKeys is how many commands' memory for keys is kept for reuse.
 const mostOldKeys = 8
 
-// sealGets writes the reads that were waiting for more of their kind. A token costs as much as all the rest of it, so that only those
-// that go out as meta gets are given one.
-func (o *outbox) sealGets() {
-	n := len(o.gets)
-	switch {
-	case n == 0:
-		return
-	case n < o.least:
+// sealGets writes the reads that are held aside, and returns how long that is. A token costs as much as all the rest of it, so that only
+// those that go out as meta gets are given one.
+func (o *outbox) sealGets() int {
+	n, before := len(o.gets), len(o.small)
+	if n < o.least {
 		keys := o.keys
 		for _, k := range o.gets {
 			k.Req.Key, keys = cutKey(keys)
 			o.alone(k)
 		}
 		o.keys = o.keys[:0]
-	default:
+	} else {
 		first, last := o.gets[0], o.gets[n-1]
 		at := bytes.LastIndexByte(o.keys, ' ')
 		o.small = append(append(append(o.small, "get"...), o.keys[:at]...), lineEnd...)
@@ -80,8 +99,7 @@ func (o *outbox) sealGets() {
 		o.alone(last)
 		first.span, first.line, o.keys = uint16(n), o.keys[:at], nil
 	}
-	clear(o.gets)
-	o.gets = o.gets[:0]
+	return len(o.small) - before
 }
 
 // alone writes a meta get.

@@ -16,7 +16,7 @@ import (
 func TestSharedGetsFillTheirLine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var calls Pool
-		out := outbox{least: minShared, token: func(*Call) []byte { return []byte("t") }}
+		c := holding(minShared, func(*Call) []byte { return []byte("t") })
 		longest := rapid.IntRange(1, 90).Draw(t, "longest")
 		left, room, spans := 0, 0, []int(nil)
 		for range rapid.IntRange(1, 2*maxGetLine/longest).Draw(t, "calls") {
@@ -27,10 +27,10 @@ func TestSharedGetsFillTheirLine(t *testing.T) {
 				spans, room, left = append(spans, left), maxGetLine, 0
 			}
 			room, left = room-len(k.Req.Key)-1, left+1
-			out.add(k)
+			c.enqueue(k)
 		}
 		spans = slices.DeleteFunc(append(spans, left), func(n int) bool { return n < minShared })
-		p := out.take()
+		p := c.takeOut()
 		for line := range strings.Lines(string(slices.Concat(p.bufs...))) {
 			keys, is := strings.CutPrefix(line, "get ")
 			if !is {

@@ -145,7 +145,10 @@ func (c *Conn) giveRead() (mustFail bool) {
 
 // passRead hands the reader's role to a parked caller, if there is one. mu is held.
 func (c *Conn) passRead() bool {
-	k := newestWaiting(c.queue)
+	k := newestWaiting(c.out.gets)
+	if k == nil {
+		k = newestWaiting(c.queue)
+	}
 	if k == nil {
 		k = newestWaiting(c.mine[c.mhead:])
 	}

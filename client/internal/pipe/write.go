@@ -165,15 +165,22 @@ func (c *Conn) enqueue(k *Call) {
 	if !c.cfg.Without.Overdue {
 		c.note(k)
 	}
-	k.offset = c.appended
-	c.appended += int64(c.out.add(k))
+	if k.Share {
+		c.share(k)
+	} else {
+		if k.bulk != nil {
+			c.sealGets() // they do not wait for a large value to be out
+		}
+		k.offset = c.appended
+		c.appended += int64(c.out.add(k))
+		c.queue = append(c.queue, k)
+	}
 	c.queued.Store(int32(c.out.calls))
 	// The bytes are in out: let go of the caller's memory.
 	k.Req.Key, k.Req.Opaque = nil, nil
 	if k.cmd != memproto.CmdMetaGet {
 		k.Req.More, k.Req.Value, k.Req.Args = nil, nil, nil
 	}
-	c.queue = append(c.queue, k)
 	c.started += uint64(k.weight())
 	c.pending.Add(1)
 }
@@ -301,6 +308,7 @@ func (c *Conn) takeOut() *parcel {
 	switch {
 	case c.dead.Load():
 		// Not taken: what is still here has not been sent, and its calls may be told.
+		c.queueHeld(c.appended)
 		c.out.drop()
 		c.rest = parcel{}
 		return nil
@@ -310,6 +318,7 @@ func (c *Conn) takeOut() *parcel {
 	case c.out.empty():
 		return nil
 	}
+	c.sealGets()
 	c.taken = c.appended
 	if !c.cfg.Without.Overdue {
 		c.stamp = c.Now()
@@ -324,16 +333,18 @@ func (c *Conn) endFlush() { c.flushing, c.flusher = false, nil }
 // giveFlush hands the flusher's role to a caller parked in Wait, if there is one. The
 // newest is asked: its own bytes are surely among those still queued. mu is held.
 func (c *Conn) giveFlush() bool {
-	for i := len(c.queue) - 1; i >= 0; i-- {
-		if k := c.queue[i]; k.waiting.Load() {
-			k.waiting.Store(false)
-			k.role = sigFlush
-			c.flusher = k
-			k.wake <- sigFlush
-			return true
-		}
+	k := newestWaiting(c.out.gets)
+	if k == nil {
+		k = newestWaiting(c.queue)
 	}
-	return false
+	if k == nil {
+		return false
+	}
+	k.waiting.Store(false)
+	k.role = sigFlush
+	c.flusher = k
+	k.wake <- sigFlush
+	return true
 }
 
 // interrupt gets the caller of k out of a blocking Read or Write: its context ended.
