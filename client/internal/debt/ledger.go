@@ -87,6 +87,13 @@ func (l *Ledger) tell(key string, owed bool) {
 	}
 }
 
+// booked notes that something is owed since now. What is taken over from another ledger may be older than the last that was. mu is held.
+func (l *Ledger) booked(now time.Time) {
+	if now.After(l.last) {
+		l.last = now
+	}
+}
+
 // overflown marks debt as lost. mu is held.
 func (l *Ledger) overflown() {
 	if !l.overflow.Swap(true) {
@@ -108,7 +115,7 @@ func (l *Ledger) Owe(key string, now time.Time, secondAfter time.Duration) bool 
 	if !e.owed {
 		if l.owed >= l.limit {
 			l.overflown()
-			l.last = now
+			l.booked(now)
 			return false
 		}
 		if l.owed == 0 {
@@ -122,7 +129,7 @@ func (l *Ledger) Owe(key string, now time.Time, secondAfter time.Duration) bool 
 	e.pause = max(e.pause, secondAfter, e.due.Sub(now))
 	l.seq++
 	e.seq, e.due, e.second = l.seq, now, false
-	l.last = now
+	l.booked(now)
 	l.m[key] = e
 	if !ok {
 		l.entries.Add(1)
@@ -295,7 +302,7 @@ func (l *Ledger) Distrust(at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.overflown()
-	l.last = at
+	l.booked(at)
 }
 
 // Inherit takes over what another ledger has, which is given up: the same memory may answer
