@@ -23,8 +23,8 @@ type DebtRecord struct {
 	Node, Key string
 	// Paid says that it is owed no longer.
 	Paid bool
-	// At is when it was owed, to a second: a process that was started later owes nothing of it. The
-	// zero time if that is unknown. Not set in what is paid.
+	// At is when it was owed last, to a second: a process that was started later owes nothing of it. What is owed
+	// anew is written again, with a later one. The zero time if that is unknown. Not set in what is paid.
 	At time.Time
 }
 
@@ -97,6 +97,7 @@ func (w *journaling) adopt(n *node, late bool) {
 	}
 	known.Store(true)
 	lost := marked || late
+	until := last.Add(time.Second) // which At may be too early by
 	for _, r := range owed {
 		// Twice: what the process before left in its connections' buffers may still run.
 		if r.Key != "" && !n.debt.Owe(r.Key, last, w.c.replayPause()) {
@@ -104,7 +105,7 @@ func (w *journaling) adopt(n *node, late bool) {
 		}
 	}
 	if lost {
-		n.debt.Distrust(last)
+		n.debt.Distrust(until)
 	}
 	known.Store(false)
 	switch {
@@ -113,7 +114,7 @@ func (w *journaling) adopt(n *node, late bool) {
 		fallthrough
 	case lost:
 		// Who ran there then nobody knows; but one that was started after that came up empty.
-		n.distrust(nil, last)
+		n.distrust(nil, until)
 	default:
 		n.mend()
 	}

@@ -25,6 +25,7 @@ type Ledger struct {
 	owed  int
 	last  time.Time // when a key was last owed
 	since time.Time // when a key was first owed after none was
+	told  int64     // when watch was last told that debt was lost, in Unix seconds
 	// watch is told of every key that is owed, or no longer, under mu; an empty one stands for
 	// the overflow. nil for nobody.
 	watch func(key string, owed bool)
@@ -36,6 +37,7 @@ type entry struct {
 	pause  time.Duration // pay a second time so long after the first, 0 for no second time
 	second bool          // it has been paid once, and due is the second time
 	paid   time.Time     // when that was
+	told   int64         // when watch was last told that it is owed, in Unix seconds
 	owed   bool
 	flight int32 // writes under way that nobody waits for
 }
@@ -43,8 +45,8 @@ type entry struct {
 // New returns a Ledger of at most limit keys.
 func New(limit int) *Ledger { return &Ledger{limit: limit, m: make(map[string]entry)} }
 
-// Watch has f told of what is owed, what comes to be owed, and what is no longer; nil for nobody. f is
-// called with the ledger locked.
+// Watch has f told of what is owed, what comes to be owed, and what is no longer; nil for nobody. Of what is owed
+// already and comes to be owed anew it is told once a second. f is called with the ledger locked.
 func (l *Ledger) Watch(f func(key string, owed bool)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,9 +96,12 @@ func (l *Ledger) booked(now time.Time) {
 	}
 }
 
-// overflown marks debt as lost. mu is held.
-func (l *Ledger) overflown() {
-	if !l.overflow.Swap(true) {
+// lost marks debt of that time as lost. Like a key that is owed anew it is told again, once a second: who is told is to know when that was last, since
+// a process that was started later has missed nothing. mu is held.
+func (l *Ledger) lost(at time.Time) {
+	l.booked(at)
+	if !l.overflow.Swap(true) || at.Unix() > l.told {
+		l.told = at.Unix()
 		l.tell("", true)
 	}
 }
@@ -112,10 +117,10 @@ func (l *Ledger) Owe(key string, now time.Time, secondAfter time.Duration) bool 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e, ok := l.m[key]
-	if !e.owed {
+	fresh := !e.owed
+	if fresh {
 		if l.owed >= l.limit {
-			l.overflown()
-			l.booked(now)
+			l.lost(now)
 			return false
 		}
 		if l.owed == 0 {
@@ -123,6 +128,9 @@ func (l *Ledger) Owe(key string, now time.Time, secondAfter time.Duration) bool 
 		}
 		l.owed++
 		e.owed = true
+	}
+	if fresh || now.Unix() > e.told {
+		e.told = now.Unix()
 		l.tell(key, true)
 	}
 	// A key that waits for its second payment has it after the new first one, all the same.
@@ -301,8 +309,7 @@ func (l *Ledger) Overflow() bool { return l.overflow.Load() }
 func (l *Ledger) Distrust(at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.overflown()
-	l.booked(at)
+	l.lost(at)
 }
 
 // Inherit takes over what another ledger has, which is given up: the same memory may answer
