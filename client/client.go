@@ -129,7 +129,8 @@ func New(cfg Config) (*Client, error) {
 // Close ends every connection and waits for all goroutines the client started. Calls
 // under way fail with ErrClosed. Debt that was not paid is lost with the client, unless there
 // is a DebtJournal, whose failure to take the last of it is Close's only error; it is
-// bounded by the items' TTL. Closing twice is harmless.
+// bounded by the items' TTL. What a call under way comes to owe is in the journal when that
+// returns: close the journal after the last of them. Closing twice is harmless.
 func (c *Client) Close() error {
 	c.topMu.Lock()
 	already := c.closed

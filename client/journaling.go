@@ -181,6 +181,17 @@ func (w *journaling) stop() {
 	w.running = false
 }
 
+// late writes what is noted once the client is closed: by a call that was under way then, which hears of it in its own time, and
+// whoever fails others' calls.
+func (w *journaling) late() {
+	if w.j == nil || w.c.ctx.Err() == nil {
+		return
+	}
+	if err := w.flush(); err != nil {
+		w.c.cfg.Hooks.journalFailed(err)
+	}
+}
+
 // stillOwed reports whether another address of the name is owed it, too: it is noted as paid when that one
 // has heard of it.
 func (w *journaling) stillOwed(r DebtRecord) bool {

@@ -21,6 +21,7 @@ import (
 // connDied is what a connection calls when it has died and its calls have failed.
 func (n *node) connDied(k *pipe.Conn, cause error) {
 	n.endLife()
+	n.c.journal.late() // what became of calls whose callers had left
 	if errors.Is(cause, item.ErrClosed) || errors.Is(cause, errLeft) {
 		return
 	}

@@ -84,10 +84,11 @@ func (c *Client) SetMulti(ctx context.Context, items []item.Item) ([]item.Outcom
 		s.setAgain(ctx, b)
 		s.setSpares(ctx, t, reqs)
 	}
+	err := s.finish()
 	for _, it := range items {
 		c.wrote(t.ring.Hash(it.Key), it.Key)
 	}
-	return s.outcomes, s.finish()
+	return s.outcomes, err
 }
 
 type multiSet struct {

@@ -252,6 +252,7 @@ func (c *Client) fillScattered(ctx context.Context, op string, n *node, p *suffi
 // answer this client's reads with what was there before.
 func (c *Client) wrote(hash uint64, key string) {
 	c.near.Drop(hash, key)
+	c.journal.late()
 	s := c.scattered(key)
 	if s == nil {
 		return
