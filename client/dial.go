@@ -67,7 +67,7 @@ func (n *node) open(ctx context.Context) (net.Conn, error) {
 
 func (n *node) secure(ctx context.Context, nc net.Conn) (net.Conn, error) {
 	if cfg := n.c.cfg.TLS; cfg != nil {
-		if cfg.ServerName == "" && !cfg.InsecureSkipVerify {
+		if cfg.ServerName == "" && n.network == "tcp" { // also if it is a function of the caller's that verifies it
 			cfg = cfg.Clone()
 			cfg.ServerName = hostOf(n.Addr)
 		}

@@ -28,14 +28,14 @@ import (
 	"github.com/memherd/memherd/ring"
 )
 
-// certificate makes a self-signed certificate for 127.0.0.1 and the pool that trusts it.
+// certificate makes a self-signed certificate for 127.0.0.1 and node.example, and the pool that trusts it.
 func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "node"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"node.example"}, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
 	require.NoError(t, err)
@@ -84,6 +84,44 @@ func TestTLS(t *testing.T) {
 	} {
 		bad := newClient(t, client.Config{Nodes: ring.Addrs(addr), TLS: cfg, DialTimeout: 5 * time.Second})
 		require.Error(t, bad.Ping(context.Background()), name)
+	}
+}
+
+// A caller may verify what it is shown by itself, as crypto/tls has it: by the name of the host that was dialled, unless it gives another.
+func TestTLSVerifiedByTheCaller(t *testing.T) {
+	cert, pool := certificate(t)
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
+	require.NoError(t, err)
+	srv, err := nodeserver.New(nodeserver.Config{})
+	require.NoError(t, err)
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	defer func() {
+		require.NoError(t, srv.Close())
+		require.ErrorIs(t, <-served, nodeserver.ErrServerClosed)
+	}()
+	verify := func(cs tls.ConnectionState) error {
+		_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: cs.ServerName, Roots: pool})
+		return err
+	}
+	for _, one := range []struct {
+		host, name string
+		right      bool
+	}{
+		{"node.example", "", true}, {"other.example", "", false},
+		{"other.example", "node.example", true}, {"node.example", "other.example", false},
+	} {
+		c := newClient(t, client.Config{
+			Nodes: ring.Addrs(one.host), TLS: &tls.Config{InsecureSkipVerify: true, VerifyConnection: verify, ServerName: one.name},
+			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, ln.Addr().String())
+			},
+		})
+		if err := c.Ping(context.Background()); one.right {
+			require.NoError(t, err, one)
+		} else {
+			require.ErrorContains(t, err, "not other.example", one)
+		}
 	}
 }
 

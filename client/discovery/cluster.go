@@ -146,7 +146,7 @@ func (c *Cluster) dial(ctx context.Context, addr string) (net.Conn, error) {
 		return conn, err
 	}
 	cfg := c.TLS
-	if cfg.ServerName == "" && !cfg.InsecureSkipVerify {
+	if cfg.ServerName == "" && network == "tcp" { // also if it is a function of the caller's that verifies it
 		cfg = cfg.Clone()
 		if cfg.ServerName, _, err = net.SplitHostPort(addr); err != nil {
 			cfg.ServerName = addr

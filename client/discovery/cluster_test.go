@@ -199,6 +199,18 @@ func TestClusterTLS(t *testing.T) {
 	_, err = c.Nodes(ctx)
 	var verify *tls.CertificateVerificationError
 	require.ErrorAs(t, err, &verify)
+
+	// A function of the caller's that verifies it is told the name, too.
+	dialled := ""
+	c = &Cluster{Addrs: []string{"endpoint.test"}, TLS: &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(cs tls.ConnectionState) error {
+		dialled = cs.ServerName
+		return nil
+	}}, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, e.addr())
+	}}
+	_, err = c.Nodes(ctx)
+	require.NoError(t, err)
+	require.Equal(t, "endpoint.test", dialled)
 }
 
 // An endpoint that accepts and says nothing costs Timeout, a cancelled question nothing.
