@@ -25,7 +25,8 @@ type Auth struct {
 	Password item.Secret
 }
 
-// ErrAuth: the node refused Config.Auth, or asked for none and could not take it.
+// ErrAuth: the node refused Config.Auth, or asked for none and could not take it. A node that went away before it answered,
+// or takes no more connections, did neither.
 var ErrAuth = errors.New("memherd: authentication failed")
 
 // check refuses what the node could not read back: the pair travels as one data
@@ -102,8 +103,14 @@ func authenticate(ctx context.Context, nc net.Conn, a *Auth) error {
 		Cmd: memproto.CmdSet, Key: []byte("memherd-auth:" + rand.Text()), Exptime: memproto.ExptimeExpired,
 		Value: []byte(a.Username + " " + string(a.Password)),
 	}
+	fail := func(err error) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("memherd: while logging in: %w", err)
+	}
 	if _, err := nc.Write(req.Append(nil)); err != nil {
-		return authError(ctx, err)
+		return fail(err)
 	}
 	// Byte by byte: nothing but this answer may be under way, but what would follow it
 	// must not be swallowed.
@@ -111,7 +118,7 @@ func authenticate(ctx context.Context, nc net.Conn, a *Auth) error {
 	for len(line) < 512 {
 		var b [1]byte
 		if _, err := nc.Read(b[:]); err != nil {
-			return authError(ctx, err)
+			return fail(err)
 		}
 		line = append(line, b[0])
 		if b[0] == '\n' {
@@ -123,17 +130,14 @@ func authenticate(ctx context.Context, nc net.Conn, a *Auth) error {
 		return fmt.Errorf("%w: the node's answer is no reply", ErrAuth)
 	}
 	if resp.Status != memproto.StatusStored {
-		return fmt.Errorf("%w: the node says %s", ErrAuth, strconv.Quote(resp.Status.String()+" "+string(resp.Message)))
+		cause := ErrAuth
+		if resp.Status == memproto.StatusError { // it has yet to look at what was sent: see readProbe
+			cause = item.ErrServer
+		}
+		return fmt.Errorf("%w: the node says %s", cause, strconv.Quote(resp.Status.String()+" "+string(resp.Message)))
 	}
 	if !stop() {
 		return ctx.Err()
 	}
 	return nil
-}
-
-func authError(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return fmt.Errorf("%w: %w", ErrAuth, err)
 }

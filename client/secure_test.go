@@ -9,13 +9,16 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -152,6 +155,34 @@ func TestAuth(t *testing.T) {
 
 	none := newClient(t, client.Config{Nodes: nodes})
 	require.Error(t, none.Ping(context.Background()), "a server with -Y takes nobody in without")
+}
+
+// A node that goes away in the middle of a log-in, or takes no more connections, has refused nobody.
+func TestNoLogInIsNoRefusal(t *testing.T) {
+	for answer, want := range map[string]error{
+		"": io.EOF, "STO": io.EOF, "ERROR Too many open connections\r\n": client.ErrServer,
+		"CLIENT_ERROR authentication failure\r\n": client.ErrAuth, "SERVER_ERROR out of memory storing object\r\n": client.ErrAuth,
+	} {
+		var wg sync.WaitGroup
+		c := newClient(t, client.Config{
+			Nodes: ring.Addrs("node"), Auth: &client.Auth{Username: "herd", Password: "canary"},
+			DialContext: func(context.Context, string, string) (net.Conn, error) {
+				ours, theirs := net.Pipe()
+				wg.Go(func() {
+					defer theirs.Close()
+					_, _ = theirs.Read(make([]byte, 256))
+					_, _ = io.WriteString(theirs, answer)
+				})
+				return ours, nil
+			},
+		})
+		err := c.Ping(context.Background())
+		require.ErrorIs(t, err, client.ErrNodeDown, answer)
+		require.ErrorIs(t, err, want, answer)
+		require.Equal(t, want == client.ErrAuth, errors.Is(err, client.ErrAuth), answer)
+		require.NoError(t, c.Close())
+		wg.Wait()
+	}
 }
 
 // A server that asks for no password must not keep it as an item.
