@@ -63,7 +63,7 @@ func (c *Client) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Out
 // tokens are those the copies gave when they stored it. A Fill or FillKeep under it, at
 // any time later, stores on every copy if nobody has changed or evicted the key on any of
 // them since, and deletes it on all of them otherwise (consistency rule 8, write-back).
-// A copy that tells no token (a server older than 1.6.13) has none in it, so that the
+// A copy that tells no token (a server older than 1.6.18) has none in it, so that the
 // next fill deletes. Such a lease holds nobody up and need not be given back. After an
 // error it is the zero Lease.
 func (c *Client) FillKeep(ctx context.Context, l item.Lease, it item.Item) (item.Lease, item.Outcome, error) {

@@ -24,9 +24,9 @@ const (
 	// TierUnknown: the node has not been connected to yet.
 	TierUnknown Tier = iota
 	// Tier0: no meta commands, or those of the years in which they still changed: all
-	// before 1.6.13. The classic commands of 1.5.3 are needed.
+	// before 1.6.18. The classic commands of 1.5.3 are needed.
 	Tier0
-	// Tier1: 1.6.13 to 1.6.19, and any server that has meta commands and a version we
+	// Tier1: 1.6.18 and 1.6.19, and any server that has meta commands and a version we
 	// can't read.
 	Tier1
 	// Tier2: 1.6.20 to 1.6.26: N and s in ms, watch deletions.
@@ -61,7 +61,7 @@ var errNotMemcached = errors.New("memherd: what answers there is no memcached")
 
 // errAnyKeys is why a node is not used whose server has no flag b: what stands for a
 // binary key would be a plain key there, perhaps another's.
-var errAnyKeys = errors.New("memherd: the node's server is older than memcached 1.6.13 and can't keep Config.Keys = AnyKeys; upgrade it or use PlainKeys")
+var errAnyKeys = errors.New("memherd: the node's server is older than memcached 1.6.18 and can't keep Config.Keys = AnyKeys; upgrade it or use PlainKeys")
 
 // maxProbeReply bounds the answer to the probe, in bytes.
 const maxProbeReply = 1 << 10
@@ -126,7 +126,8 @@ func printable(b []byte) string {
 
 // tierOf is the tier of a server that has meta commands. Their first years don't count
 // (memcached's release notes): 1.5.19 brought them as an experiment, 1.6.10 changed
-// the syntax of ms and OK to HD, and 1.6.13 mended md and the CAS that replies show.
+// the syntax of ms and OK to HD, 1.6.13 mended md and the CAS that replies show, and only since
+// 1.6.18 a miss has the opaque token that proves whose it is.
 func tierOf(version string) Tier {
 	var n [3]int
 	rest := version
@@ -144,7 +145,7 @@ func tierOf(version string) Tier {
 	switch {
 	case n[0] > 1 || n[0] == 1 && n[1] > 6:
 		return Tier4
-	case n[0] < 1 || n[1] < 6 || n[2] < 13:
+	case n[0] < 1 || n[1] < 6 || n[2] < 18:
 		return Tier0
 	case n[2] < 20:
 		return Tier1

@@ -2,9 +2,11 @@ package client_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"net"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -67,7 +69,7 @@ func TestProbe(t *testing.T) {
 		{"VERSION 1.5.16\r\nERROR\r\n", "T0", "1.5.16", ""},
 		{"VERSION 1.5.22\r\nMN\r\n", "T0", "1.5.22", ""}, // its meta commands were an experiment
 		{"VERSION 1.6.12\r\nMN\r\n", "T0", "1.6.12", ""},
-		{"VERSION 1.6.13\r\nMN\r\n", "T1", "1.6.13", ""},
+		{"VERSION 1.6.17\r\nMN\r\n", "T0", "1.6.17", ""}, // its misses prove nothing
 		{"VERSION 1.6.18\r\nMN\r\n", "T1", "1.6.18", ""},
 		{"VERSION 1.6.18\nMN\n", "T1", "1.6.18", ""},
 		{"VERSION 1.6.18\r\nERROR\r\n", "T0", "1.6.18", ""}, // a proxy that knows no meta commands
@@ -171,6 +173,41 @@ func TestANodeChangesItsTier(t *testing.T) {
 	defer mu.Unlock()
 	require.Equal(t, []client.Tier{client.Tier1, client.Tier0, client.Tier4}, tiers, "news only")
 	require.Equal(t, client.Tier4, c.Nodes()[0].Tier)
+}
+
+// A memcached before 1.6.18 tells no opaque token with a miss (ReleaseNotes1618: "reflect O/k on EN"). Misses are no reason to give its
+// connections up.
+func TestMissesOfAnOlderMemcached(t *testing.T) {
+	f := newProfiledFleet(t, nodeserver.Profile1618)
+	c, err := client.New(client.Config{Nodes: f.nodes(),
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := f.dial(ctx, network, addr)
+			return older{nc}, err
+		},
+		Hooks: client.Hooks{ConnLost: func(_ string, cause error) { t.Error(cause) }},
+	})
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = c.Get(t.Context(), "k")
+	require.ErrorIs(t, err, client.ErrCacheMiss)
+	_, err = c.GetMulti(t.Context(), []string{"k", "l"})
+	require.NoError(t, err)
+	_, err = c.Gets(t.Context(), "k")
+	require.ErrorIs(t, err, client.ErrCacheMiss)
+	set(t, c, "k", "v")
+	require.Equal(t, "v", get(t, c, "k"))
+	require.Equal(t, client.Tier0, c.Nodes()[0].Tier)
+}
+
+// older makes 1.6.17 of 1.6.18.
+type older struct{ net.Conn }
+
+var missed = regexp.MustCompile(`(?m)^EN .*\r$`)
+
+func (c older) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	q := bytes.Replace(p[:n], []byte("VERSION 1.6.18"), []byte("VERSION 1.6.17"), 1)
+	return copy(p, missed.ReplaceAll(q, []byte("EN\r"))), err
 }
 
 // The probe is one round trip: both questions in one write.
