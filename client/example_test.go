@@ -135,7 +135,6 @@ func ExampleHooks() {
 	// true true
 }
 
-// Two programs that change one value: whoever comes second begins again.
 // A node is replaced: its successor is announced first, and reads go over to it when all
 // clients have heard of it.
 func ExampleClient_SetNodes() {
@@ -166,6 +165,7 @@ func ExampleClient_SetNodes() {
 	// 10.0.0.4 joins
 }
 
+// Two programs that change one value: whoever comes second begins again.
 func ExampleClient_CompareAndSwap() {
 	nodes, stop := start()
 	defer stop()
