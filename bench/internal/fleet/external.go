@@ -71,7 +71,7 @@ func Network(addr string) string {
 }
 
 // CheckLocal returns an error that wraps ErrRemote and names the first of the addresses that is not of this machine, if
-// there is one: of its loopback, by number or as localhost, or a Unix socket.
+// there is one: of its loopback, by number or as localhost, with a port or without, or a Unix socket.
 func CheckLocal(ctx context.Context, addrs ...string) error {
 	for _, addr := range addrs {
 		if !local(ctx, addr) {
@@ -87,8 +87,8 @@ func local(ctx context.Context, addr string) bool {
 		return true
 	}
 	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
+	if err != nil { // it has no port
+		host = strings.Trim(addr, "[]")
 	}
 	if ip := net.ParseIP(host); ip != nil {
 		return ip.IsLoopback()

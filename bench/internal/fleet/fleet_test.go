@@ -117,6 +117,7 @@ func TestExternal(t *testing.T) {
 func TestLocal(t *testing.T) {
 	for addr, want := range map[string]bool{
 		"127.0.0.1:11211": true, "127.9.9.9:1": true, "[::1]:11211": true, "localhost:11211": true, "/run/memcached.sock": true,
+		"127.0.0.1": true, "::1": true, "[::1]": true, "localhost": true, "10.0.0.1": false, "2001:db8::1": false, "example.com": false,
 		"0.0.0.0:11211": false, "10.0.0.1:11211": false, "192.168.1.1:1": false, "[2001:db8::1]:1": false, "example.com:1": false, "x": false,
 	} {
 		assert.Equal(t, want, local(context.Background(), addr), addr)
