@@ -148,6 +148,7 @@ func TestBadItemsAreRefused(t *testing.T) {
 	require.ErrorIs(t, c.Touch(context.Background(), "k", -time.Second), client.ErrBadTTL)
 	_, err := c.CompareAndSwap(context.Background(), client.Item{Key: "k"})
 	require.ErrorIs(t, err, client.ErrCASConflict, "no token")
+	require.ErrorContains(t, err, "Gets", "what would have one")
 }
 
 func TestBadConfigsAreRefused(t *testing.T) {

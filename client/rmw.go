@@ -49,10 +49,20 @@ func (c *Client) CompareAndSwap(ctx context.Context, it item.Item) (item.Outcome
 	const op = "cas"
 	if it.CAS == 0 {
 		// 0 means "no compare" on the wire: it would overwrite whatever is there.
-		return item.Outcome{}, &item.Error{Op: op, Sent: item.NotSent, Err: item.ErrCASConflict}
+		return item.Outcome{}, &item.Error{Op: op, Sent: item.NotSent, Err: noToken{}}
 	}
 	return c.store(ctx, op, it, 0, it.CAS)
 }
+
+// noToken is the ErrCASConflict of an item that came without a token: whoever reads it again in the same
+// way would have it for ever.
+type noToken struct{}
+
+func (noToken) Error() string {
+	return "memherd: the item has no CAS token: read it by Gets, GetsMulti or GetWith, which ask for one"
+}
+
+func (noToken) Is(target error) bool { return target == item.ErrCASConflict }
 
 func (c *Client) store(ctx context.Context, op string, it item.Item, mode memproto.Mode, cas uint64) (item.Outcome, error) {
 	var req memproto.Request
