@@ -62,6 +62,9 @@ func parseAddr(s string) (address, error) {
 		}
 		return address{path: s}, nil
 	}
+	if strings.IndexByte(s, ',') >= 0 {
+		return bad("it has a comma, and each server is an address of its own")
+	}
 	// An IPv6 address without a port is told from host:port by parsing it.
 	if ip, ok := parseIP(s); ok {
 		return address{host: ip.String(), port: DefaultPort}, nil

@@ -49,6 +49,8 @@ func TestCanonicalRefuses(t *testing.T) {
 		"cache1:+80":                 "port",
 		"cache1:memcache":            "port",
 		"a:b:c":                      "not host:port",
+		"cache1:1,cache2:1":          "has a comma",
+		"cache1,cache2":              "has a comma",
 		"[::1":                       "not host:port",
 		"[cache1]:11211":             "no IPv6",
 		"[]":                         "no IPv6",
