@@ -164,6 +164,8 @@ func TestBadConfigsAreRefused(t *testing.T) {
 		"unknown placement":    {client.Config{Nodes: one, Placement: 77}, ring.ErrBadPlacement},
 		"bad address":          {client.Config{Nodes: ring.Addrs("no such host:x")}, ring.ErrBadAddress},
 		"negative timeout":     {client.Config{Nodes: one, Timeout: -1}, client.ErrConfig},
+		"no unit":              {client.Config{Nodes: one, Timeout: 250}, client.ErrConfig},
+		"no unit for a dial":   {client.Config{Nodes: one, DialTimeout: 250}, client.ErrConfig},
 		"negative copies":      {client.Config{Nodes: one, ReplicationFactor: -1}, client.ErrConfig},
 		"more acks than":       {client.Config{Nodes: one, MinWriteAcks: 2}, client.ErrConfig},
 		"too many connections": {client.Config{Nodes: one, ConnsPerNode: 1000}, client.ErrConfig},

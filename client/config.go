@@ -49,10 +49,10 @@ type Config struct {
 	// node would not take. Placement hashes the caller's key under either.
 	Keys KeyForm
 
-	// Timeout bounds each try on a node, 0 means 250 ms. A sooner deadline of the
+	// Timeout bounds each try on a node, 0 means 250 ms; 10 µs is the least. A sooner deadline of the
 	// context wins. A node whose reply is overdue by it counts as down.
 	Timeout time.Duration
-	// DialTimeout bounds connecting; 0 means 250 ms.
+	// DialTimeout bounds connecting; 0 means 250 ms, 10 µs is the least.
 	DialTimeout time.Duration
 	// ConnsPerNode is the most connections to a node, 0 means 2. The second is
 	// opened when the first is crowded.
@@ -169,6 +169,9 @@ const (
 
 	// maxTimeout is as good as none, and several times as long is a duration still.
 	maxTimeout = 365 * 24 * time.Hour
+	// minTimeout is less than any node takes, and more than what is meant in seconds or milliseconds comes to
+	// without its unit.
+	minTimeout = 10 * time.Microsecond
 )
 
 // NoRejoinDelay as Config.RejoinDelay has nodes read as soon as this client owes them
@@ -222,6 +225,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	orInt(&cfg.DebtLimit, DefaultDebtLimit)
 	orDuration(&cfg.Timeout, DefaultTimeout)
 	orDuration(&cfg.DialTimeout, DefaultDialTimeout)
+	if short := min(cfg.Timeout, cfg.DialTimeout); short < minTimeout {
+		return cfg, configError("Timeout or DialTimeout is %v, in which no node answers: a number alone counts nanoseconds, give it a unit, as 250*time.Millisecond", short)
+	}
 	cfg.Timeout, cfg.DialTimeout = min(cfg.Timeout, maxTimeout), min(cfg.DialTimeout, maxTimeout)
 	orDuration(&cfg.LeaseTTL, DefaultLeaseTTL)
 	orDuration(&cfg.RejoinDelay, DefaultRejoinDelay)

@@ -25,6 +25,8 @@ const (
 const (
 	minLease = 2 * time.Second
 	maxLease = 60 * time.Second
+	// minTime is what times are kept to, and more than what is meant in seconds comes to without its unit.
+	minTime = time.Millisecond
 	// mostTimeout is as good as none.
 	mostTimeout = 100 * 365 * 24 * time.Hour
 )
@@ -186,6 +188,14 @@ func (cfg Config[V]) withDefaults() (Config[V], error) {
 	}{{"TTL", cfg.TTL}, {"LoadTimeout", cfg.LoadTimeout}, {"LeaseTTL", cfg.LeaseTTL}} {
 		if f.d < 0 {
 			return cfg, fmt.Errorf("memherd: loader.Config.%s is negative (%v): use 0 for the default", f.name, f.d)
+		}
+	}
+	for _, f := range []struct {
+		name string
+		d    time.Duration
+	}{{"TTL", cfg.TTL}, {"LoadTimeout", cfg.LoadTimeout}, {"Freshness.Soft", cfg.Freshness.Soft}, {"Freshness.IfError", cfg.Freshness.IfError}} {
+		if f.d > 0 && f.d < minTime {
+			return cfg, fmt.Errorf("memherd: loader.Config.%s is %v, and %v is the least: a number alone counts nanoseconds, give it a unit, as 10*time.Minute", f.name, f.d, minTime)
 		}
 	}
 	if cfg.MaxLoads < 0 {

@@ -17,14 +17,18 @@ import (
 func TestNewRefusesBadConfigs(t *testing.T) {
 	load := func(context.Context, string) (int, error) { return 0, nil }
 	for field, cfg := range map[string]loader.Config[int]{
-		"Load":          {},
-		"TTL":           {Load: load, TTL: -1},
-		"LoadTimeout":   {Load: load, LoadTimeout: -1},
-		"LeaseTTL":      {Load: load, LeaseTTL: -1},
-		"MaxLoads":      {Load: load, MaxLoads: -1},
-		"MaxValueBytes": {Load: load, MaxValueBytes: -1},
-		"Write":         {Load: load, Write: 7},
-		"Prefix":        {Load: load, Prefix: "a b"},
+		"Load":                     {},
+		"TTL":                      {Load: load, TTL: -1},
+		"LoadTimeout":              {Load: load, LoadTimeout: -1},
+		"LeaseTTL":                 {Load: load, LeaseTTL: -1},
+		"TTL is 600ns":             {Load: load, TTL: 600},
+		"LoadTimeout is 5ns":       {Load: load, LoadTimeout: 5},
+		"Freshness.Soft is 60ns":   {Load: load, Freshness: loader.Freshness{Soft: 60}},
+		"Freshness.IfError is 1µs": {Load: load, Freshness: loader.Freshness{IfError: time.Microsecond}},
+		"MaxLoads":                 {Load: load, MaxLoads: -1},
+		"MaxValueBytes":            {Load: load, MaxValueBytes: -1},
+		"Write":                    {Load: load, Write: 7},
+		"Prefix":                   {Load: load, Prefix: "a b"},
 	} {
 		_, err := loader.New(fakecache.New(1), cfg)
 		require.ErrorContains(t, err, "Config."+field)
