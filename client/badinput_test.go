@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -166,6 +167,8 @@ func TestBadConfigsAreRefused(t *testing.T) {
 		"negative timeout":     {client.Config{Nodes: one, Timeout: -1}, client.ErrConfig},
 		"no unit":              {client.Config{Nodes: one, Timeout: 250}, client.ErrConfig},
 		"no unit for a dial":   {client.Config{Nodes: one, DialTimeout: 250}, client.ErrConfig},
+		"TLS, but no name":     {client.Config{Nodes: ring.Addrs("/run/m.sock"), TLS: &tls.Config{}}, client.ErrConfig},
+		"TLS in the gutter":    {client.Config{Nodes: one, Gutter: ring.Addrs("/run/m.sock"), TLS: &tls.Config{}}, client.ErrConfig},
 		"negative copies":      {client.Config{Nodes: one, ReplicationFactor: -1}, client.ErrConfig},
 		"more acks than":       {client.Config{Nodes: one, MinWriteAcks: 2}, client.ErrConfig},
 		"too many connections": {client.Config{Nodes: one, ConnsPerNode: 1000}, client.ErrConfig},

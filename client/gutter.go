@@ -36,6 +36,9 @@ func (c *Client) openGutter() error {
 	if err != nil {
 		return configError("Gutter: %w", err)
 	}
+	if err := c.canVerify(r); err != nil {
+		return err
+	}
 	c.gutter = &placement{ring: r}
 	for _, rn := range r.Nodes() {
 		n := newNode(c, rn)

@@ -3,6 +3,7 @@ package client
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/memherd/memherd/ring"
@@ -88,6 +89,9 @@ func (c *Client) newPlacement(nodes []ring.Node, known []*node) (*placement, err
 		KeyTag:       c.cfg.KeyTag,
 		Copies:       copies,
 	})
+	if err == nil {
+		err = c.canVerify(r)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +109,19 @@ func (c *Client) newPlacement(nodes []ring.Node, known []*node) (*placement, err
 		p.nodes = append(p.nodes, n)
 	}
 	return p, nil
+}
+
+// canVerify refuses nodes whose certificates could be held against nothing.
+func (c *Client) canVerify(r *ring.Ring) error {
+	if t := c.cfg.TLS; t == nil || t.ServerName != "" || t.InsecureSkipVerify {
+		return nil
+	}
+	for _, n := range r.Nodes() {
+		if strings.HasPrefix(n.Addr, "/") {
+			return configError("TLS.ServerName is empty, and the node %q is a Unix socket, which has no host for its certificate to name: set it", n.Name)
+		}
+	}
+	return nil
 }
 
 // enter is what follows for the nodes of a list that is taken. known are those from before. topMu is held.
