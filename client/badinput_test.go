@@ -82,6 +82,9 @@ func TestMalformedKeysAreRefusedBeforeAByteIsWritten(t *testing.T) {
 			if len(key) > 2 {
 				require.NotContains(t, err.Error(), key)
 			}
+			if key != "" {
+				require.ErrorContains(t, err, "AnyKeys", "%s with %s", name, what)
+			}
 		}
 	}
 	require.ErrorIs(t, c.Release(context.Background(), client.Lease{Key: "a b"}), client.ErrMalformedKey)

@@ -2,6 +2,7 @@ package client
 
 import (
 	"crypto/sha256"
+	"fmt"
 
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
@@ -69,8 +70,14 @@ func (c *Client) CheckKey(key string) error {
 	if c.cfg.Keys == AnyKeys && key != "" {
 		return nil
 	}
-	return item.CheckKey(key)
+	if err := item.CheckKey(key); err == nil || key == "" {
+		return err
+	}
+	return errNotPlain
 }
+
+// errNotPlain is the ErrMalformedKey of a key that AnyKeys would take.
+var errNotPlain = fmt.Errorf("%w; or set Config.Keys to client.AnyKeys, which takes any", item.ErrMalformedKey)
 
 // isPlain reports whether key travels as it is.
 func (c *Client) isPlain(key string) bool {
