@@ -47,12 +47,20 @@ func (a address) fold() address {
 	return a
 }
 
+func badAddress(s, why string) error {
+	return fmt.Errorf("%w %q: %s; want host, host:port or the absolute path of a Unix socket", ErrBadAddress, s, why)
+}
+
+// brokenIPv4 tells a mistyped IPv4 address, which no name server has, from the name of a host.
+func (a address) brokenIPv4() bool {
+	_, ok := parseIP(a.host)
+	return !ok && strings.Contains(a.host, ".") && strings.Trim(a.host, "0123456789.") == ""
+}
+
 // parseAddr reads every form that Node.Addr documents. It doesn't change the
 // case of a host name: that is right for an address, not for a label.
 func parseAddr(s string) (address, error) {
-	bad := func(why string) (address, error) {
-		return address{}, fmt.Errorf("%w %q: %s; want host, host:port or the absolute path of a Unix socket", ErrBadAddress, s, why)
-	}
+	bad := func(why string) (address, error) { return address{}, badAddress(s, why) }
 	if s == "" {
 		return bad("it is empty")
 	}

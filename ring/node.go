@@ -74,6 +74,9 @@ func (n Node) Canonical() (Node, error) {
 	if err != nil {
 		return Node{}, err
 	}
+	if addr.brokenIPv4() {
+		return Node{}, badAddress(given, "the host is no IPv4 address, and no name either")
+	}
 	addr = addr.fold()
 	n.Addr = addr.long()
 	if labelled {
