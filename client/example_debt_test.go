@@ -2,7 +2,10 @@ package client_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"net/http/httptest"
 	"sync"
 
 	"github.com/memherd/memherd/client"
@@ -72,6 +75,30 @@ func ExampleAuth() {
 	}
 	defer srv.Close()
 	c, err := client.New(client.Config{Nodes: ring.Addrs(srv.Addr().String()), Auth: &client.Auth{Username: "app", Password: "correct-horse"}})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	fmt.Println(c.Ping(context.Background()))
+	// Output: <nil>
+}
+
+// Nodes that speak TLS, memcached's -Z, with certificates of an authority of one's own.
+func ExampleConfig_tls() {
+	web := httptest.NewTLSServer(nil) // has a certificate for 127.0.0.1
+	defer web.Close()
+	srv, err := nodeserver.Start(nodeserver.Config{TLS: &tls.Config{Certificates: web.TLS.Certificates}})
+	if err != nil {
+		panic(err)
+	}
+	defer srv.Close()
+
+	authority := x509.NewCertPool()
+	authority.AddCert(web.Certificate()) // in a program: AppendCertsFromPEM of its file
+	c, err := client.New(client.Config{
+		Nodes: ring.Addrs(srv.Addr().String()), // the certificate is verified against the host
+		TLS:   &tls.Config{RootCAs: authority},
+	})
 	if err != nil {
 		panic(err)
 	}
