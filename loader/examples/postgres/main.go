@@ -1,6 +1,7 @@
 // Command postgres serves users from a PostgreSQL table over HTTP, out of memcached as long as
 // they are there. One that is missing is queried once, however many ask for it, and in however
-// many processes; a change is written to the table and then to memcached.
+// many processes; a change is written to the table and then to memcached. In loader/examples, which is a
+// module of its own:
 //
 //	go run ./postgres -db "host=db user=app dbname=app" -nodes 10.0.0.1:11211,10.0.0.2:11211
 //

@@ -2,7 +2,7 @@
 // memcached as long as they are there. A change is written to a journal beside the database and to
 // memcached, and goes to the database in the background, many in one transaction: what was
 // answered survives the process. A row keeps the version of its last write, so that a
-// late write changes nothing.
+// late write changes nothing. In loader/examples, which is a module of its own:
 //
 //	go run ./sqlite -db pages.db -nodes 10.0.0.1:11211,10.0.0.2:11211
 //
