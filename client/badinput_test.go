@@ -196,7 +196,13 @@ func TestPingNamesTheNodesThatAreNotThere(t *testing.T) {
 	err := c.Ping(context.Background())
 	require.ErrorIs(t, err, client.ErrNodeDown)
 	require.ErrorContains(t, err, "gone")
+	require.ErrorContains(t, err, "connection refused")
 	require.NotContains(t, err.Error(), "node0")
+	// Nor does who asks later have to guess why.
+	err = c.Ping(context.Background())
+	require.ErrorIs(t, err, client.ErrNodeDown)
+	require.True(t, client.SafeToRetry(err))
+	require.ErrorContains(t, err, "connection refused")
 }
 
 // The in-flight cap fails fast, with nothing sent.

@@ -145,7 +145,7 @@ func (n *node) distrust(proc *process, since time.Time) {
 	}
 	tripped := n.breaker.Trip()
 	if tripped {
-		n.foundDead = time.Time{} // the mender will see
+		n.foundDead, n.ill = time.Time{}, nil // the mender will see
 	}
 	n.mu.Unlock()
 	if tripped || n.breaker.State() == health.Down {

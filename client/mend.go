@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -43,7 +44,7 @@ func (n *node) trip(cause error) {
 	tripped := n.breaker.Trip()
 	if tripped {
 		n.downSince = time.Now()
-		n.foundDead = n.downSince
+		n.foundDead, n.ill = n.downSince, cause
 	}
 	n.mu.Unlock()
 	if !tripped {
@@ -53,6 +54,16 @@ func (n *node) trip(cause error) {
 	n.c.cfg.Hooks.nodeDown(n.Name, cause)
 	n.killConns(item.ErrConnLost)
 	n.mend()
+}
+
+// down is ErrNodeDown, with why it went down if that is known.
+func (n *node) down() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ill == nil {
+		return item.ErrNodeDown
+	}
+	return fmt.Errorf("%w: %w", item.ErrNodeDown, n.ill)
 }
 
 // owe books a delete of key as debt. secondPass says that a write of it may still lie

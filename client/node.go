@@ -68,7 +68,7 @@ type node struct {
 	downSince   time.Time  // when the breaker opened last
 	foundDead   time.Time  // since when it has not answered; zero while it is down only because it has missed something (distrust)
 	quarantined time.Time  // until when reads keep away after a replay
-	gone        error      // why it is closed
+	gone, ill   error      // why it is closed; why the breaker opened last, nil if distrust opened it
 	dialing     []*dialing // by connection index, nil when no dial is under way
 	mending     bool       // the mender's goroutine runs
 	agreement   agreement  // see agree.go

@@ -77,7 +77,8 @@ func tellOf[V any](c *Client, out map[string]V, n *node, answer V) {
 
 // Ping asks every node for a sign of life, dialling those not yet connected, and those that join: call it
 // after New or SetNodes to learn at once of a wrong address. The error joins the failures of all
-// nodes that did not answer. A node whose breaker is open is asked nothing and fails.
+// nodes that did not answer. A node whose breaker is open is asked nothing and fails, with what opened it: of other calls
+// only those that found it so have that in their errors.
 func (c *Client) Ping(ctx context.Context) error {
 	_, err := c.everyNode(ctx, "ping", c.listed(), memproto.Request{Cmd: memproto.CmdMetaNoop}, func(*node, *pipe.Call) {})
 	return err
@@ -93,7 +94,7 @@ func (c *Client) everyNode(ctx context.Context, op string, nodes []*node, req me
 	var wg sync.WaitGroup
 	for i, n := range nodes {
 		if !n.breaker.Writable() {
-			errs[i] = &item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrNodeDown}
+			errs[i] = &item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: n.down()}
 			continue
 		}
 		// One goroutine a node, joined below: the dials of nodes not yet connected
