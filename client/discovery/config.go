@@ -65,7 +65,7 @@ const (
 )
 
 // Hooks observe a Follower, for logs and metrics. Any of them may be nil. They are
-// called from the follower's goroutine, one at a time and without locks held; they may
+// called from the follower's goroutine, or NewClient's caller's, one at a time and without locks held; they may
 // call State, not Close. The lists they get are theirs.
 type Hooks struct {
 	// Applied: the client took a new list. The names of nodes that came, that left, and

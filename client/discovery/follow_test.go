@@ -261,6 +261,23 @@ func TestBadConfig(t *testing.T) {
 	require.ErrorIs(t, err, ErrConfig)
 }
 
+func TestNewClientTellsWhatItWaitsFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &script{}
+		src.say(errLookup)
+		time.AfterFunc(2*time.Second, func() { src.say(nil, "a") })
+		var told []error
+		c, f, err := NewClient(t.Context(), client.Config{}, src, Config{Hooks: Hooks{Failed: func(err error) { told = append(told, err) }}})
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		require.NoError(t, c.Close())
+		require.NotEmpty(t, told)
+		for _, err := range told {
+			require.ErrorIs(t, err, errLookup)
+		}
+	})
+}
+
 func TestFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// It waits for an answer.

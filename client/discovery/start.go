@@ -24,6 +24,11 @@ const (
 // then the error has the last failure. A source that is set up wrongly (ErrConfig) or
 // says what no fleet can be (ErrMalformed) is not asked twice.
 func First(ctx context.Context, src Source) ([]ring.Node, error) {
+	return first(ctx, src, func(error) {})
+}
+
+// first is First that tells of what it asks again for.
+func first(ctx context.Context, src Source, failed func(error)) ([]ring.Node, error) {
 	if src == nil {
 		return nil, badConfig("First needs a Source")
 	}
@@ -40,6 +45,7 @@ func First(ctx context.Context, src Source) ([]ring.Node, error) {
 		if errors.Is(err, ErrConfig) || errors.Is(err, ErrMalformed) {
 			return nil, err
 		}
+		failed(err)
 		t := time.NewTimer(pause)
 		select {
 		case <-t.C:
@@ -69,7 +75,8 @@ func firstAnswer(ctx context.Context, src Source) ([]ring.Node, error) {
 func announceAfter(interval time.Duration) time.Duration { return 2 * (interval + interval/10) }
 
 // NewClient asks the source for the fleet (see First), makes a client of it with cfg,
-// whose Nodes are to be empty, and follows the source. Config.Announce, if 0, is a little more
+// whose Nodes are to be empty, and follows the source. Until there is a list Hooks.Failed hears of each question that
+// found none. Config.Announce, if 0, is a little more
 // than twice the interval at which the source is asked, for a Watcher the client's default. Close the follower, then the
 // client.
 func NewClient(ctx context.Context, cfg client.Config, src Source, follow Config) (*client.Client, *Follower, error) {
@@ -80,7 +87,11 @@ func NewClient(ctx context.Context, cfg client.Config, src Source, follow Config
 	if err != nil {
 		return nil, nil, err
 	}
-	nodes, err := First(ctx, src)
+	failed := follow.Hooks.Failed
+	if failed == nil {
+		failed = func(error) {}
+	}
+	nodes, err := first(ctx, src, failed)
 	if err != nil {
 		return nil, nil, err
 	}
