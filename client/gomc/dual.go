@@ -36,7 +36,8 @@ const (
 	// NewFirst reads the new placement, and what that misses from the old one, from where it
 	// is copied; it writes to the new one, and deletes from the old one.
 	NewFirst
-	// NewOnly is the new placement alone.
+	// NewOnly reads and writes the new placement alone. It deletes from the old one what is written,
+	// for those who are a stage behind, and does not mind if that one is gone already.
 	NewOnly
 )
 
@@ -229,6 +230,8 @@ func (d *Dual) Set(it *memcache.Item) error {
 		if err := d.deleteOld(it.Key); err != nil {
 			return err
 		}
+	case NewOnly:
+		d.deleteOld(it.Key) // or who is a stage behind finds there what was before, once the new one has lost this
 	}
 	return d.new.Set(it)
 }
@@ -236,11 +239,12 @@ func (d *Dual) Set(it *memcache.Item) error {
 // Delete removes key from both placements, memcache.ErrCacheMiss if neither had it.
 func (d *Dual) Delete(key string) error {
 	s := d.Stage()
-	old := memcache.ErrCacheMiss
-	if s != NewOnly {
-		if old = d.old.Delete(key); old != nil && old != memcache.ErrCacheMiss {
+	old := d.old.Delete(key)
+	if old != nil && old != memcache.ErrCacheMiss {
+		if s != NewOnly {
 			return errors.Join(old, d.deleteNew(key))
 		}
+		old = memcache.ErrCacheMiss // it may be gone
 	}
 	err := d.new.Delete(key)
 	if err == memcache.ErrCacheMiss {

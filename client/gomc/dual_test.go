@@ -19,7 +19,12 @@ import (
 
 // newDual is gomemcache's placement and memherd's on the same servers.
 func newDual(t testing.TB, servers []string, copies int, stage Stage) *Dual {
-	old := memcache.New(servers...)
+	return newDualOf(t, servers, servers, copies, stage)
+}
+
+// newDualOf is gomemcache's placement on some servers and memherd's on others.
+func newDualOf(t testing.TB, before, servers []string, copies int, stage Stage) *Dual {
+	old := memcache.New(before...)
 	old.Timeout = 10 * time.Second
 	c, err := New(Config{Client: patient(client.Config{Nodes: ring.Addrs(servers...), ReplicationFactor: copies})})
 	require.NoError(t, err)
