@@ -64,7 +64,9 @@ type DualConfig struct {
 // Between neighbouring stages no Get that begins after a Set or Delete has returned gives what was there
 // before, from whichever process, while all nodes are up: copies are made under a
 // lease, which every write to the new placement voids. What a node of the old placement did
-// not hear because it was down, nobody owes it; that is as it was before.
+// not hear because it was down, nobody owes it; that is as it was before. And a Set at OldFirst of a key that the new
+// placement has, because somebody is ahead or a node is the key's in both, makes sure of it in the old one when it has deleted it: a Delete that
+// another makes in between is taken to come first.
 type Dual struct {
 	old     Placement
 	new     *Client
@@ -216,11 +218,11 @@ func (d *Dual) Set(it *memcache.Item) error {
 		if err := d.old.Set(it); err != nil {
 			return errors.Join(err, d.deleteNew(it.Key))
 		}
-		if err := d.deleteNew(it.Key); err != nil {
-			return err
+		if err := d.new.Delete(it.Key); err != nil {
+			return found(err) // most often there was nothing, and what has just been set is where it was
 		}
 		// Where a node is the key's in both placements, that was the value just set. Whoever has
-		// deleted or set it meanwhile keeps his way.
+		// set it meanwhile keeps his way.
 		if err := d.old.Add(it); err != nil && err != memcache.ErrNotStored {
 			return err
 		}

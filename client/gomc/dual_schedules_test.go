@@ -49,3 +49,50 @@ func TestDualNewOnlyNeedsNoOldPlacement(t *testing.T) {
 		require.Equal(t, memcache.ErrCacheMiss, d.Delete("k"))
 	})
 }
+
+// paced is a placement on which something else happens after its Set and after its Delete.
+type paced struct {
+	Placement
+	set, deleted func()
+}
+
+func (p paced) Set(it *memcache.Item) error {
+	defer p.set()
+	return p.Placement.Set(it)
+}
+
+func (p paced) Delete(key string) error {
+	defer p.deleted()
+	return p.Placement.Delete(key)
+}
+
+// TestDualSetBringsNothingBack: a Set at OldFirst that another process overtakes, once its value is in the old placement, does not put
+// that there again.
+func TestDualSetBringsNothingBack(t *testing.T) {
+	onBoth(t, func(t *testing.T, addr func() string) {
+		before, servers := []string{addr()}, []string{addr(), addr()}
+		for _, stage := range []Stage{OldFirst, NewFirst} {
+			slow, other := newDualOf(t, before, servers, 2, OldFirst), newDualOf(t, before, servers, 2, stage)
+			key, overtaken := stage.String(), slow.old
+			slow.old = paced{Placement: overtaken, set: func() { require.NoError(t, other.Delete(key)) }}
+			require.NoError(t, slow.Set(&memcache.Item{Key: key, Value: []byte("slow")}))
+			require.Equal(t, memcache.ErrCacheMiss.Error(), text(slow.Get(key)), "deleted by one at %v", stage)
+
+			// One after whose delete the slow one goes on.
+			in, out := make(chan struct{}), make(chan struct{})
+			slow.old = paced{Placement: overtaken, set: func() { in <- struct{}{}; <-in }}
+			other.old = paced{Placement: other.old, deleted: func() { in <- struct{}{}; <-out }}
+			go func() {
+				defer close(out)
+				if err := slow.Set(&memcache.Item{Key: key, Value: []byte("slow")}); err != nil {
+					t.Error(err)
+				}
+			}()
+			<-in
+			require.NoError(t, other.SetStage(NewFirst))
+			require.NoError(t, other.Set(&memcache.Item{Key: key, Value: []byte("last")}))
+			require.Equal(t, "last 0", text(other.Get(key)))
+			require.Equal(t, memcache.ErrCacheMiss.Error(), text(slow.Get(key)), "a load, no value from before")
+		}
+	})
+}
