@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,7 +68,7 @@ func New(cfg Config) (*Handler, error) {
 }
 
 // ServeHTTP answers GET and HEAD: data.json at any path that ends so, the page at any that ends with a slash or
-// has no dot in its last part.
+// has no dot in its last part, and at the empty one, which http.StripPrefix may leave.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -82,7 +83,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case last == "data.json":
 		head.Set("Content-Type", "application/json")
 		h.writeData(w)
-	case path.Ext(last) == "" || r.URL.Path[len(r.URL.Path)-1] == '/':
+	case path.Ext(last) == "" || r.URL.Path == "" || strings.HasSuffix(r.URL.Path, "/"):
 		head.Set("Content-Type", "text/html; charset=utf-8")
 		head.Set("Content-Security-Policy", policy)
 		w.Write(page) // the browser has gone if it fails

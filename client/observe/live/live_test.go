@@ -155,6 +155,18 @@ func TestPage(t *testing.T) {
 	require.Equal(t, "GET, HEAD", resp.Header.Get("Allow"))
 }
 
+// TestBehindStripPrefix: nothing is left of the path then, or not even a slash.
+func TestBehindStripPrefix(t *testing.T) {
+	_, source := fleet(t)
+	h, err := New(Config{Source: source})
+	require.NoError(t, err)
+	for _, path := range []string{"/debug/memherd", "/debug/memherd/", "/debug/memherd/data.json"} {
+		w := httptest.NewRecorder()
+		http.StripPrefix("/debug/memherd", h).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		require.Equal(t, 200, w.Code, path)
+	}
+}
+
 func TestConfig(t *testing.T) {
 	_, source := fleet(t)
 	for want, cfg := range map[string]Config{
