@@ -16,23 +16,36 @@ func (d *Dual) fromOld(key string) (*memcache.Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !readable(it) {
+	if !d.readable(it) {
 		return nil, memcache.ErrCacheMiss
 	}
 	return it, nil
 }
 
 // readable makes an item of the old placement what the program stored; false if it is
-// a placeholder.
-func readable(it *memcache.Item) bool {
+// a placeholder, which a Client never returns.
+func (d *Dual) readable(it *memcache.Item) bool {
+	it.CasID = 0
+	if _, ours := d.old.(*Client); ours {
+		return true
+	}
 	if it.Flags == 0 && len(it.Value) == 0 {
 		return false
 	}
 	if it.Flags == item.FlagZero {
 		it.Flags = 0
 	}
-	it.CasID = 0
 	return true
+}
+
+// forOld is it as gomemcache's client is to store it: an empty value with flags 0 would be taken for a placeholder.
+func (d *Dual) forOld(it *memcache.Item) *memcache.Item {
+	if _, theirs := d.old.(*memcache.Client); !theirs || it.Flags != 0 || len(it.Value) > 0 {
+		return it
+	}
+	marked := *it
+	marked.Flags = item.FlagZero
+	return &marked
 }
 
 func (d *Dual) fromNew(it client.Item, err error) (*memcache.Item, error) {

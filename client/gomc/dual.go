@@ -153,7 +153,7 @@ func (d *Dual) GetMulti(keys []string) (map[string]*memcache.Item, error) {
 	case OldFirst:
 		items, err := d.old.GetMulti(keys)
 		for key, it := range items {
-			if !readable(it) {
+			if !d.readable(it) {
 				delete(items, key)
 			}
 		}
@@ -196,7 +196,7 @@ func (d *Dual) getBoth(ctx context.Context, keys []string) (map[string]*memcache
 	found, err := d.old.GetMulti(rest)
 	for i, key := range keys {
 		it := found[key]
-		if it != nil && readable(it) {
+		if it != nil && d.readable(it) {
 			out[key] = it
 		}
 		if errs[i] != nil || leases[i].State != item.LeaseWon {
@@ -215,7 +215,8 @@ func (d *Dual) getBoth(ctx context.Context, keys []string) (map[string]*memcache
 func (d *Dual) Set(it *memcache.Item) error {
 	switch d.Stage() {
 	case OldFirst:
-		if err := d.old.Set(it); err != nil {
+		old := d.forOld(it)
+		if err := d.old.Set(old); err != nil {
 			return errors.Join(err, d.deleteNew(it.Key))
 		}
 		if err := d.new.Delete(it.Key); err != nil {
@@ -223,7 +224,7 @@ func (d *Dual) Set(it *memcache.Item) error {
 		}
 		// Where a node is the key's in both placements, that was the value just set. Whoever has
 		// set it meanwhile keeps his way.
-		if err := d.old.Add(it); err != nil && err != memcache.ErrNotStored {
+		if err := d.old.Add(old); err != nil && err != memcache.ErrNotStored {
 			return err
 		}
 		return nil

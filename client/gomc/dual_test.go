@@ -169,6 +169,39 @@ func TestDualShowsNothingOld(t *testing.T) {
 	}
 }
 
+// TestDualKeepsEmptyValues: what a Dual has stored it finds, at every stage, be it empty and with flags 0 as a placeholder is; and so
+// what a Client has stored that is the old placement.
+func TestDualKeepsEmptyValues(t *testing.T) {
+	onBoth(t, func(t *testing.T, addr func() string) {
+		servers := []string{addr(), addr()}
+		for who, old := range []func() Placement{
+			func() Placement { return memcache.New(servers...) },
+			func() Placement {
+				c, err := New(Config{Client: patient(client.Config{Nodes: ring.Addrs(servers...), Placement: ring.Ketama})})
+				require.NoError(t, err)
+				return c
+			},
+		} {
+			d := newDual(t, servers, 1, OldFirst)
+			require.NoError(t, d.old.Close())
+			d.old = old()
+			for i := range 10 {
+				key := fmt.Sprintf("k%d:%d", who, i)
+				require.NoError(t, d.SetStage(OldFirst))
+				require.NoError(t, d.Set(&memcache.Item{Key: key}))
+				for s := OldFirst; s <= NewOnly; s++ {
+					require.NoError(t, d.SetStage(s))
+					require.Equal(t, " 0", text(d.Get(key)), "%v, old placement %d", s, who)
+					found, err := d.GetMulti([]string{key})
+					require.NoError(t, err)
+					require.Contains(t, found, key, s)
+					require.Equal(t, " 0", text(found[key], nil), s)
+				}
+			}
+		}
+	})
+}
+
 func TestDualChecksItsConfig(t *testing.T) {
 	c, err := NewServers("127.0.0.1:1")
 	require.NoError(t, err)
