@@ -2,6 +2,7 @@ package gomc
 
 import (
 	"context"
+	"errors"
 
 	"github.com/bradfitz/gomemcache/memcache"
 
@@ -82,6 +83,15 @@ func found(err error) error {
 		return nil
 	}
 	return err
+}
+
+// both is what has failed on the old placement, and perhaps on the new one, too: as it is if there is nothing to join,
+// for those who compare it.
+func both(old, new error) error {
+	if new == nil || old == memcache.ErrMalformedKey {
+		return old
+	}
+	return errors.Join(old, new)
 }
 
 // distinct returns keys without repetitions.

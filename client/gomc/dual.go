@@ -217,7 +217,7 @@ func (d *Dual) Set(it *memcache.Item) error {
 	case OldFirst:
 		old := d.forOld(it)
 		if err := d.old.Set(old); err != nil {
-			return errors.Join(err, d.deleteNew(it.Key))
+			return both(err, d.deleteNew(it.Key))
 		}
 		if err := d.new.Delete(it.Key); err != nil {
 			return found(err) // most often there was nothing, and what has just been set is where it was
@@ -245,7 +245,7 @@ func (d *Dual) Delete(key string) error {
 	old := d.old.Delete(key)
 	if old != nil && old != memcache.ErrCacheMiss {
 		if s != NewOnly {
-			return errors.Join(old, d.deleteNew(key))
+			return both(old, d.deleteNew(key))
 		}
 		old = memcache.ErrCacheMiss // it may be gone
 	}

@@ -220,6 +220,22 @@ func TestStagesHaveNames(t *testing.T) {
 	require.Equal(t, "OldFirst NewFirst NewOnly Stage(9)", fmt.Sprint(OldFirst, " ", NewFirst, " ", NewOnly, " ", Stage(9)))
 }
 
+// TestDualErrorsAreGomemcaches, at every stage, as programs compare them.
+func TestDualErrorsAreGomemcaches(t *testing.T) {
+	d := newDual(t, []string{start(t, nodeserver.Config{}).Addr().String()}, 1, OldFirst)
+	for s := OldFirst; s <= NewOnly; s++ {
+		require.NoError(t, d.SetStage(s))
+		require.Equal(t, memcache.ErrMalformedKey, d.Set(&memcache.Item{Key: "no key"}), s)
+		require.Equal(t, memcache.ErrMalformedKey, d.Delete("no key"), s)
+		_, err := d.Get("no key")
+		require.Equal(t, memcache.ErrMalformedKey, err, s)
+	}
+	failed := &memcache.ConnectTimeoutError{}
+	d.old = gone{d.old, failed}
+	require.NoError(t, d.SetStage(NewFirst))
+	require.Equal(t, error(failed), d.Delete("k"))
+}
+
 // TestDualGivesBackBesideABadKey: a GetMulti with a malformed key in it keeps nobody from filling the others.
 func TestDualGivesBackBesideABadKey(t *testing.T) {
 	d := newDual(t, []string{start(t, nodeserver.Config{}).Addr().String()}, 1, NewFirst)
