@@ -125,9 +125,11 @@ func (c *Client) leaseMissed(ctx context.Context, op string, t *topology, hash u
 		if found {
 			l.State, l.Item, l.Level, l.Tokens = item.LeaseHit, it, item.FromNode, nil
 			c.counters.nodeHits.Add(1)
-			c.counters.misses.Add(^uint64(0)) // it was counted as one
 			return nil
 		}
+	}
+	if l.State != item.LeaseRefresh {
+		c.counters.misses.Add(1) // not before: a counter never goes down
 	}
 	if l.State == item.LeaseWon || l.State == item.LeaseRefresh {
 		c.counters.leasesWon.Add(1)
@@ -163,7 +165,7 @@ func (n *node) askLease(ctx context.Context, op, key string, o readOptions) (fli
 	return f, err
 }
 
-// readLease reads the home copy's answer.
+// readLease reads the home copy's answer. A miss is counted by the caller, who may look elsewhere.
 func (c *Client) readLease(l *item.Lease, f *flight, hash uint64, o *item.LeaseOptions) {
 	k := f.call
 	won := k.Resp.Flags.Has(memproto.FlagW)
@@ -218,7 +220,6 @@ func (c *Client) readLease(l *item.Lease, f *flight, hash uint64, o *item.LeaseO
 		l.Held = f.n.casClock.age(f.life, k.Resp.CAS, time.Since(c.born))
 	}
 	c.detector.Observe(hash, l.Key, 0)
-	c.counters.misses.Add(1)
 }
 
 // tokenOf is the token that a copy's answer to a lease's request gives.

@@ -91,6 +91,9 @@ func (m *multiLease) ask() {
 		if l.State == item.LeaseWon || l.State == item.LeaseRefresh {
 			m.won = append(m.won, t)
 		}
+		if l.State != item.LeaseHit && l.State != item.LeaseRefresh {
+			c.counters.misses.Add(1)
+		}
 	}, func(t target, err error) {
 		m.singles = append(m.singles, t.i)
 		if !item.SafeToRetry(err) {
