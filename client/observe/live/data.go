@@ -29,9 +29,10 @@ type Data struct {
 	Loaders map[string]map[string]uint64 `json:"loaders"`
 }
 
-// Node is one node as the client sees it: see client.Status.
+// Node is one node as the client sees it: see client.Status. While one moves to another address there are two of its name.
 type Node struct {
 	Name             string  `json:"name"`
+	Addr             string  `json:"addr"`
 	State            string  `json:"state"`
 	Share            float64 `json:"share"`
 	Zone             string  `json:"zone,omitempty"`
@@ -112,7 +113,7 @@ func (h *Handler) Data() Data {
 	}
 	for _, n := range r.Nodes {
 		d.Nodes = append(d.Nodes, Node{
-			Name: n.Node.Name, State: n.State, Share: shares[n.Node.Name], Zone: n.Node.Zone, Version: n.Version, Requests: n.Ops, Failures: n.Failures,
+			Name: n.Node.Name, Addr: n.Node.Addr, State: n.State, Share: shares[placeOf(n.Node)], Zone: n.Node.Zone, Version: n.Version, Requests: n.Ops, Failures: n.Failures,
 			InFlight: n.InFlight, Connections: n.Conns, Debt: n.Debt, DebtAgeSeconds: n.DebtAge.Seconds(), DebtOverflow: n.DebtOverflow,
 			Slow: n.Slow, Joining: n.Joining, Leaving: n.Leaving, Gutter: n.Gutter, Quarantined: n.Quarantined, PlacementDiffers: n.PlacementDiffers,
 		})

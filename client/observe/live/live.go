@@ -48,7 +48,7 @@ type Handler struct {
 
 	mu     sync.Mutex // guards what follows
 	ring   *ring.Ring
-	shares map[string]float64 // of ring, by the node's name
+	shares map[place]float64 // of ring
 }
 
 // New checks cfg and returns a Handler.
@@ -92,17 +92,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// share is each node's part of the keys, by name: computed once for each ring, since it takes a millisecond.
-func (h *Handler) share() map[string]float64 {
+// place is what tells nodes apart: one that moves to another address is there at both for a while, under one name.
+type place struct{ name, addr string }
+
+func placeOf(n ring.Node) place { return place{n.Name, n.Addr} }
+
+// share is each node's part of the keys: computed once for each ring, since it takes a millisecond.
+func (h *Handler) share() map[place]float64 {
 	now := h.cfg.Source.Client.Ring()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ring == now {
 		return h.shares
 	}
-	shares := map[string]float64{}
+	shares := map[place]float64{}
 	for i, s := range now.Shares() {
-		shares[now.Node(uint16(i)).Name] = s
+		shares[placeOf(now.Node(uint16(i)))] = s
 	}
 	h.ring, h.shares = now, shares
 	return shares

@@ -107,6 +107,28 @@ func TestData(t *testing.T) {
 	require.Positive(t, data(t, srv).Nodes[0].Failures)
 }
 
+// TestANodeThatMoves: while a node of one name is in its fleet at two addresses its share is shown once, and the two
+// can be told apart.
+func TestANodeThatMoves(t *testing.T) {
+	mem := nodeserver.NewMemNetwork()
+	c, err := client.New(client.Config{Nodes: []ring.Node{{Name: "cache1", Addr: "old:1"}, {Name: "cache2", Addr: "stays:1"}}, DialContext: mem.DialContext})
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.SetNodes([]ring.Node{{Name: "cache1", Addr: "new:1"}, {Name: "cache2", Addr: "stays:1"}}))
+	h, err := New(Config{Source: metrics.Source{Client: c}})
+	require.NoError(t, err)
+	share, at := 0.0, map[string]bool{}
+	nodes := h.Data().Nodes
+	for _, n := range nodes {
+		require.Equal(t, n.Addr != "new:1", n.Share > 0, n.Addr)
+		share += n.Share
+		at[n.Addr] = true
+	}
+	require.InDelta(t, 1, share, 1e-9)
+	require.Len(t, nodes, 3)
+	require.Len(t, at, 3)
+}
+
 // TestKeysAreHidden unless they are to be shown.
 func TestKeysAreHidden(t *testing.T) {
 	_, source := fleet(t)

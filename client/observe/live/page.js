@@ -38,7 +38,7 @@ function rate(get, i = hist.length - 1, n = 4) {
   const x = get(a), y = get(b);
   return b.t > a.t && x != null && y != null ? Math.max(0, (y - x) / (b.t - a.t)) : 0;
 }
-const node = name => d => (d.nodes.find(n => n.name === name) || {}).requests;
+const node = q => d => (d.nodes.find(n => n.name === q.name && n.addr === q.addr) || {}).requests;
 const reads = d => d.reads.near_hit + d.reads.node_hit + d.reads.miss + d.reads.failed;
 
 function draw() {
@@ -81,9 +81,9 @@ function ring(d) {
 }
 
 function nodes(d) {
-  const top = Math.max(1, ...d.nodes.map(n => rate(node(n.name))));
+  const top = Math.max(1, ...d.nodes.map(n => rate(node(n))));
   put("nodes", `<table><tr><th>node</th><th>state</th><th class="narrow">share</th><th>requests/s</th><th class="narrow"></th><th class="narrow">in flight</th><th>failures</th><th>owed</th><th class="narrow">server</th></tr>` + d.nodes.map((n, i) => {
-    const v = rate(node(n.name)), notes = [n.slow && "slow", n.joining && "joining", n.leaving && "leaving", n.gutter && "gutter", n.debt_overflow && "debt overflow", n.placement_differs && "placement differs", n.quarantined && "quarantined"].filter(Boolean).join(", ");
+    const v = rate(node(n)), notes = [n.slow && "slow", n.joining && "joining", n.leaving && "leaving", n.gutter && "gutter", n.debt_overflow && "debt overflow", n.placement_differs && "placement differs", n.quarantined && "quarantined"].filter(Boolean).join(", ");
     return `<tr class="${n.state}" data-node="${esc(n.name)}" data-state="${n.state}"><td><span class="swatch" style="background:${colours[i % colours.length]}"></span>${esc(n.name)}</td><td><span class="badge ${n.state}">${n.state}</span> ${notes}</td><td class="narrow">${pct(n.share)}</td><td>${num(v)}</td><td class="narrow" style="text-align:left"><span class="bar" style="width:${(80 * v / top).toFixed(0)}px"></span></td><td class="narrow">${n.in_flight}</td><td>${num(n.failures)}</td><td>${num(n.debt)}</td><td class="narrow">${esc(n.version || "–")}</td></tr>`;
   }).join("") + "</table>");
 }
@@ -123,11 +123,11 @@ function chart(id, series, fmt, stacked) {
 const lines = 20;
 
 function load(d) {
-  let busy = d.nodes.map((n, i) => ({n: n.name, c: colours[i % colours.length]}));
+  let busy = d.nodes.map((n, i) => ({n: n.name, of: node(n), c: colours[i % colours.length]}));
   if (busy.length > lines)
-    busy = busy.map(q => ({...q, r: rate(node(q.n), hist.length - 1, keep)})).sort((a, b) => b.r - a.r).slice(0, lines);
+    busy = busy.map(q => ({...q, r: rate(q.of, hist.length - 1, keep)})).sort((a, b) => b.r - a.r).slice(0, lines);
   $("load-note").textContent = busy.length < d.nodes.length ? `: the ${lines} busiest of ${d.nodes.length}` : "";
-  chart("load", busy.map(q => ({...q, v: hist.map((_, j) => rate(node(q.n), j))})), num);
+  chart("load", busy.map(q => ({...q, v: hist.map((_, j) => rate(q.of, j))})), num);
 }
 
 function hits() {
