@@ -33,6 +33,7 @@ type Config struct {
 type Client struct {
 	c        *client.Client
 	noTokens bool
+	near     bool // there may be a near-cache, whose values are not to be written to
 	lives    lives
 }
 
@@ -42,7 +43,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{c: c, noTokens: cfg.NoTokens}, nil
+	return &Client{c: c, noTokens: cfg.NoTokens, near: cfg.Client.HotKeys != nil}, nil
 }
 
 // NewServers is New with gomemcache's own argument: addresses as memcache.New takes them, "host:port"
@@ -102,7 +103,7 @@ func (c *Client) Get(key string) (*memcache.Item, error) {
 	if err != nil {
 		return nil, translate(err)
 	}
-	return c.item(it), nil
+	return c.item(c.owned(it)), nil
 }
 
 // GetMulti returns the items of keys that are there, by key. The map is never nil without an error; beside
@@ -115,6 +116,9 @@ func (c *Client) GetMulti(keys []string) (map[string]*memcache.Item, error) {
 	items := make(map[string]*memcache.Item, len(keys))
 	mem := make([]memcache.Item, 0, len(keys)) // one piece of memory, which never moves
 	err := get(context.Background(), keys, func(it client.Item) {
+		if c.noTokens {
+			it = c.owned(it)
+		}
 		mem = append(mem, c.itemValue(it))
 		items[it.Key] = &mem[len(mem)-1]
 	})

@@ -116,6 +116,41 @@ func TestNoTokens(t *testing.T) {
 	}
 }
 
+// TestValuesAreTheCallers: what is written to the value of a read, which gomemcache allows, nobody else reads.
+func TestValuesAreTheCallers(t *testing.T) {
+	mem := nodeserver.NewMemNetwork()
+	for _, n := range []string{"a", "old"} {
+		start(t, nodeserver.Config{Network: mem, Addr: n + ":11211"})
+	}
+	c, err := New(Config{NoTokens: true, Client: patient(client.Config{
+		Nodes: ring.Addrs("a"), DialContext: mem.DialContext, HotKeys: &hotkey.Config{Staleness: time.Hour, NearAll: true}})})
+	require.NoError(t, err)
+	old := memcache.New("old:11211")
+	old.DialContext = mem.DialContext
+	d, err := NewDual(DualConfig{Old: old, New: c})
+	require.NoError(t, err)
+	defer d.Close()
+	require.NoError(t, c.Set(&memcache.Item{Key: "k", Value: []byte("v")}))
+	many := func(get func([]string) (map[string]*memcache.Item, error)) func(string) (*memcache.Item, error) {
+		return func(key string) (*memcache.Item, error) {
+			found, err := get([]string{key})
+			return found[key], err
+		}
+	}
+	for s := NewFirst; s <= NewOnly; s++ {
+		require.NoError(t, d.SetStage(s))
+		for i, get := range []func(string) (*memcache.Item, error){c.Get, many(c.GetMulti), d.Get, many(d.GetMulti)} {
+			for range 3 {
+				it, err := get("k")
+				require.NoError(t, err)
+				require.Equal(t, "v", string(it.Value), "way %d", i)
+				it.Value[0] = 'x'
+			}
+		}
+	}
+	require.Positive(t, c.Memherd().Counters().NearHits)
+}
+
 // TestTokensEndWithTheirNode: what was read before a restart changes nothing after it, though the node counts its
 // tokens from the start again. gomemcache's client would.
 func TestTokensEndWithTheirNode(t *testing.T) {

@@ -1,6 +1,7 @@
 package gomc
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -49,6 +50,14 @@ func (c *Client) itemValue(it client.Item) memcache.Item {
 		it.Value = []byte{}
 	}
 	return memcache.Item{Key: it.Key, Value: it.Value, Flags: it.Flags, CasID: c.lives.join(it.CAS, it.Version)}
+}
+
+// owned is it, of a read that memory may have served, with a value that nobody else has: a program may write to what gomemcache gave it.
+func (c *Client) owned(it client.Item) client.Item {
+	if c.near {
+		it.Value = bytes.Clone(it.Value)
+	}
+	return it
 }
 
 // outcomes are what a node may answer and what is refused before it is sent, each with gomemcache's

@@ -54,7 +54,7 @@ func (d *Dual) fromNew(it client.Item, err error) (*memcache.Item, error) {
 		return nil, translate(err)
 	}
 	it.CAS = 0
-	return d.new.item(it), nil
+	return d.new.item(d.new.owned(it)), nil
 }
 
 // copy fills a lease with what the old placement has. That it may fail is no concern of the
