@@ -81,8 +81,9 @@ func TestCheck(t *testing.T) {
 	}
 	for want, s := range map[string]Source{
 		"Client is missing": {}, "Timing is over another": {Client: a, Timing: timed}, "101 loaders": {Client: a, Loaders: many},
-		`["x"] is nil`: {Client: a, Loaders: map[string]func() any{"x": nil}},
-		"no struct":    {Client: a, Loaders: map[string]func() any{"x": func() any { return 7 }}},
+		"not valid UTF-8": {Client: a, Loaders: map[string]func() any{"caf\xe9": func() any { return loader.Counters{} }}},
+		`["x"] is nil`:    {Client: a, Loaders: map[string]func() any{"x": nil}},
+		"no struct":       {Client: a, Loaders: map[string]func() any{"x": func() any { return 7 }}},
 	} {
 		require.ErrorContains(t, s.Check(), want)
 	}

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/memherd/memherd/client"
 	"github.com/memherd/memherd/client/observe/timing"
@@ -41,6 +42,9 @@ func (s Source) Check() error {
 		return fmt.Errorf("observe: Source.Loaders has %d loaders, and %d are the most", len(s.Loaders), MaxLoaders)
 	}
 	for name, counters := range s.Loaders {
+		if !utf8.ValidString(name) {
+			return fmt.Errorf("observe: Source.Loaders[%q]: the name is not valid UTF-8, as a label has to be", name)
+		}
 		if counters == nil {
 			return fmt.Errorf("observe: Source.Loaders[%q] is nil", name)
 		}
