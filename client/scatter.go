@@ -167,6 +167,12 @@ func (c *Client) chooseSuffix(hash uint64, key string) (*suffixCopy, *node) {
 	if reads, ok := c.near.Recent(hash, key); ok && reads >= worthReads {
 		return nil, nil // memory serves it, and is filled from the home copy
 	}
+	// Who reaches a copy on which this client owes a delete of the key goes on filling suffix copies with what is there (consistency rule 7).
+	for _, at := range t.ring.LookupHash(hash) {
+		if owed := t.nodes[at].debt; owed.Blocks(key) || owed.Overflow() {
+			return nil, nil
+		}
+	}
 	p := &s.parts[rand.IntN(len(s.parts))]
 	n := c.home(t, p.hash, p.key)
 	q := &s.parts[rand.IntN(len(s.parts))]
