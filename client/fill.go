@@ -53,6 +53,8 @@ func (c *Client) Fill(ctx context.Context, l item.Lease, it item.Item) (item.Out
 		return item.Outcome{}, &item.Error{Op: op, Sent: item.NotSent, Err: err}
 	}
 	c.counters.fills.Add(1)
+	// Suffix copies may have what was there before: all along, if this refreshes it, or if another client, which does not scatter the key, has deleted it.
+	defer c.leaveSuffixes(l.Key)
 	if l.Gutter != "" && c.gutter != nil {
 		return c.fillSpare(ctx, op, l, req)
 	}

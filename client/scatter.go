@@ -259,6 +259,11 @@ func (c *Client) fillScattered(ctx context.Context, op string, n *node, p *suffi
 func (c *Client) wrote(hash uint64, key string) {
 	c.near.Drop(hash, key)
 	c.journal.late()
+	c.leaveSuffixes(key)
+}
+
+// leaveSuffixes is wrote without memory, for a fill: that replaces what memory holds.
+func (c *Client) leaveSuffixes(key string) {
 	s := c.scattered(key)
 	if s == nil {
 		return
