@@ -150,8 +150,9 @@ func (c *Client) storeUnderToken(ctx context.Context, op string, n *node, tok it
 // restoreMany is restore for the keys at these positions of a GetMulti, a few at a time.
 func (g *multiGet) restoreMany(ctx context.Context) {
 	const atATime = 16
-	var mu sync.Mutex // guards next, and has g.give called by one at a time
+	var mu sync.Mutex // guards next, found, and what g counts
 	next := 0
+	var found []item.Item // given by the caller's own goroutine: a panic of who takes it is the caller's
 	work := func() {
 		for {
 			mu.Lock()
@@ -172,7 +173,7 @@ func (g *multiGet) restoreMany(ctx context.Context) {
 			switch {
 			case ok:
 				it.TTL = 0
-				g.give(it)
+				found = append(found, it)
 				g.hits++
 				g.misses--
 			case left != nil:
@@ -188,4 +189,7 @@ func (g *multiGet) restoreMany(ctx context.Context) {
 		wg.Go(work)
 	}
 	wg.Wait()
+	for _, it := range found {
+		g.give(it)
+	}
 }
