@@ -31,7 +31,7 @@ func (c *Client) handBack(ctx context.Context, f *flight, a *pipe.Answer, key st
 	conn, cas, stub := f.conn, a.Resp.CAS, isStub(a)
 	if !a.Resp.HasCAS {
 		k := f.n.newCall()
-		k.Req = tokenRequest(key)
+		k.Req, k.Apart = tokenRequest(key), true // callers may have taken all places since the win was drawn
 		k.Settler, k.SettleKey = lateHandBack{}, key
 		g := f.n.launch(ctx, f.op, k)
 		if _, err := g.wait(ctx); err != nil {

@@ -159,3 +159,31 @@ func TestANodeThatIsBusyIsMended(t *testing.T) {
 		require.Zero(t, c.Nodes()[0].InFlight)
 	})
 }
+
+// A win that a read draws by accident is given back, though callers have taken all places by then.
+func TestAWinIsGivenBackThoughAllPlacesAreTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 1)
+		l.decide(func(_ string, r *memproto.Request) (v nodeserver.Verdict) {
+			if string(r.Key) == "slow" {
+				v.Delay = 500 * time.Millisecond
+			}
+			return v
+		})
+		c := l.client(client.Config{MaxInFlight: 1, Timeout: time.Second})
+		defer l.closeAll(c)
+		set(t, c, "first", "v")
+		set(t, c, "stale", "v")
+		l.markStale("node0", "stale")
+		done := make(chan struct{})
+		require.NoError(t, c.GetMultiFunc(t.Context(), []string{"first", "stale"}, func(it client.Item) {
+			if it.Key == "first" { // the answer that brings the win comes behind it
+				go func() { defer close(done); _, _ = c.Get(t.Context(), "slow") }()
+				synctest.Wait()
+			}
+		}))
+		<-done
+		synctest.Wait()
+		require.Contains(t, l.line("node0", "mg stale t\r\n"), " W", "whoever comes next wins")
+	})
+}
