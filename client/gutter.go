@@ -176,7 +176,7 @@ func (c *Client) getSpare(ctx context.Context, op string, hash uint64, key strin
 	}
 	c.counters.nodeHits.Add(1)
 	it = itemOf(key, &a)
-	it.CAS = 0
+	it.CAS, it.TTL = 0, 0 // its life there is cut short
 	return it, true, nil
 }
 

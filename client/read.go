@@ -28,7 +28,7 @@ func (c *Client) Get(ctx context.Context, key string) (it item.Item, err error) 
 }
 
 // GetTTL is Get, and asks for Item.TTL: the remaining life in whole seconds, 0 if it has no end, or where that can't be told: by a
-// node of Tier0, the near-cache, or a copy of a scattered key. Gets that callers make at one moment are asked for together, which costs a node half as
+// node of Tier0, the near-cache, a gutter node, or a copy of a scattered key. Gets that callers make at one moment are asked for together, which costs a node half as
 // much; GetTTLs are not, since that tells no TTL.
 func (c *Client) GetTTL(ctx context.Context, key string) (it item.Item, err error) {
 	err = c.get(ctx, key, nil, true, &it)
