@@ -33,8 +33,11 @@ func (c *Client) restoreIfLacking(ctx context.Context, op string, hash uint64, k
 func (c *Client) readRestored(ctx context.Context, op string, hash uint64, key string, o readOptions) (flight, error) {
 	var f flight
 	err := c.readHome(ctx, op, hash, key, &o, &f)
-	if err != nil || f.call.Resp.Status != memproto.StatusEN || c.cold.nodes.Load() == 0 {
+	if err != nil || c.cold.nodes.Load() == 0 {
 		return f, err
+	}
+	if f.call.Resp.Status != memproto.StatusEN {
+		return c.orBeside(ctx, op, hash, key, &o, f)
 	}
 	if _, ok := c.restoreIfLacking(ctx, op, hash, key, f.n); !ok {
 		if err = c.leftUnclear(ctx, op, hash, f.n); err != nil {
@@ -43,8 +46,51 @@ func (c *Client) readRestored(ctx context.Context, op string, hash uint64, key s
 		return f, err
 	}
 	f.call.Free()
-	err = c.readHome(ctx, op, hash, key, &o, &f)
+	if err = c.readHome(ctx, op, hash, key, &o, &f); err != nil {
+		return f, err
+	}
+	return c.orBeside(ctx, op, hash, key, &o, f)
+}
+
+// orBeside is f, or, if that home copy has nothing yet of what is being brought to it, a read of another node that has it: see besideStub. A touch
+// is none: it has been to the others.
+func (c *Client) orBeside(ctx context.Context, op string, hash uint64, key string, o *readOptions, f flight) (flight, error) {
+	t, home := c.top.Load(), f.n
+	if showsItem(&f) || o.flags.Has(memproto.FlagT) || !t.lacks(hash, home) || home.debt.Blocks(key) {
+		return f, nil
+	}
+	drop := func(f *flight) {
+		f.call.SettleKey = key
+		o.settler().Settle(f.conn, f.call) // as if it had come late
+		f.call.Free()
+	}
+	var mem [2 * maxCopies]*node
+	for _, n := range t.everywhere(hash, false, mem[:0]) {
+		if !n.source(home, key) {
+			continue
+		}
+		var g flight
+		n.ask(ctx, op, key, o, &g)
+		if _, err := g.wait(ctx); err != nil {
+			continue
+		}
+		if showsItem(&g) && !g.call.Resp.Flags.Has(memproto.FlagX) {
+			drop(&f)
+			return g, nil
+		}
+		drop(&g)
+	}
+	err := c.leftUnclear(ctx, op, hash, home)
+	if err != nil {
+		drop(&f)
+	}
 	return f, err
+}
+
+// showsItem reports whether a reply, with or without its value, is of an item that is no stub.
+func showsItem(f *flight) bool {
+	s := f.call.Resp.Status
+	return (s == memproto.StatusVA || s == memproto.StatusHD) && tokenKind(&f.call.Answer) != item.TokenStub
 }
 
 // leftUnclear is the error of a read whose caller has left before it was known whether another copy has what home lacks; nil if he has not.
