@@ -102,7 +102,7 @@ func (c *Client) detour(t *topology, hash uint64, key string) int {
 	list := t.ring.LookupHash(hash)
 	owner := t.nodes[list[0]]
 	slow := owner.slow.Load() && rand.IntN(slowProbe) > 0
-	away := zone != "" && owner.Zone != zone
+	away := zone != "" && t.ring.Node(list[0]).Zone != zone // by the list in force: the node may have been in another one before
 	if !slow && !away {
 		return -1
 	}
@@ -112,7 +112,7 @@ func (c *Client) detour(t *topology, hash uint64, key string) int {
 		if n.slow.Load() || !c.mayAsk(t, n, hash, key) {
 			continue
 		}
-		if zone == "" || n.Zone == zone {
+		if zone == "" || t.ring.Node(at).Zone == zone {
 			return int(at)
 		}
 		if slow && best < 0 {

@@ -158,6 +158,42 @@ func TestReadsPreferTheirZone(t *testing.T) {
 	require.ErrorContains(t, err, "west")
 }
 
+// Zones are those of the list in force: nodes may be given others.
+func TestReadsFollowTheirZone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 2, nodeserver.Config{})
+		zoned := func(zones ...string) []ring.Node {
+			nodes := f.nodes()
+			for i := range nodes {
+				nodes[i].Zone = zones[i]
+			}
+			return nodes
+		}
+		c := f.client(client.Config{Nodes: zoned("east", "west"), ReplicationFactor: 2, ReadZone: "west"})
+		reads := func() map[string]uint64 {
+			for _, key := range keys("k") {
+				set(t, c, key, "v")
+			}
+			out := map[string]uint64{}
+			for _, s := range c.Nodes() {
+				out[s.Node.Zone] -= s.Ops
+			}
+			for _, key := range keys("k") {
+				require.Equal(t, "v", get(t, c, key))
+			}
+			for _, s := range c.Nodes() {
+				out[s.Node.Zone] += s.Ops
+			}
+			return out
+		}
+		require.Equal(t, map[string]uint64{"east": 0, "west": uint64(len(keys("k")))}, reads())
+		require.NoError(t, c.SetNodes(zoned("west", "east")))
+		time.Sleep(client.DefaultAnnounce + client.DefaultMigration + 3*client.DefaultAnnounce)
+		require.Equal(t, map[string]uint64{"east": 0, "west": uint64(len(keys("k")))}, reads())
+		closeFleet(t, f, c)
+	})
+}
+
 // With FailoverRMW the next copy stands in for an owner that is down; without it nobody does.
 func TestFailoverRMW(t *testing.T) {
 	for _, failover := range []bool{false, true} {
