@@ -101,6 +101,18 @@ func (c *Client) returned() {
 	}
 }
 
+// tellReturned has the hook hear, when topMu is free, of the nodes that have come back and are not read. topMu is held.
+func (c *Client) tellReturned() {
+	if back := c.members.back; len(back) > 0 {
+		c.members.back = nil
+		c.group.Go(func() {
+			for _, name := range back {
+				c.cfg.Hooks.overflowed(name)
+			}
+		})
+	}
+}
+
 // readmitted takes in a node that has missed what happened since it left. topMu is held.
 func (c *Client) readmitted(n *node, dep departure) {
 	n.kept = true // what it missed it has missed, whether this list comes into force or not

@@ -78,6 +78,7 @@ func (c *Client) inform(l listing, age time.Duration) {
 	c.topMu.Lock()
 	defer c.topMu.Unlock()
 	m := &c.members
+	defer c.tellReturned()
 	at := l.find(m.now.print)
 	if at < 0 || c.closed {
 		return

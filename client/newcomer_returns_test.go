@@ -52,3 +52,29 @@ func TestRule17ANewcomerHearsFirstOfANodeThatReturns(t *testing.T) {
 		})
 	}
 }
+
+// A process that learns from the others' lists which nodes have come back and are not read says so itself, then, and not when the fleet changes next.
+func TestRule17ANewcomerTellsWhatIsNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const window = time.Minute
+		f := newMemFleet(t, 3, nodeserver.Config{})
+		c := f.client(client.Config{MigrationWindow: window})
+		require.NoError(t, c.Ping(t.Context()))
+		require.NoError(t, c.SetNodes(f.nodes()[1:]))
+		time.Sleep(client.DefaultAnnounce + 10*window)
+		require.NoError(t, c.SetNodes(f.nodes()))
+		time.Sleep(client.DefaultAnnounce + window/2)
+		require.True(t, c.Nodes()[0].DebtOverflow)
+		told := make(chan string, 10)
+		starts := f.client(client.Config{MigrationWindow: window, Hooks: client.Hooks{DebtOverflow: func(node string) { told <- node }}})
+		_ = starts.Ping(t.Context())
+		time.Sleep(time.Second)
+		require.True(t, starts.Nodes()[0].DebtOverflow)
+		require.Len(t, told, 1)
+		require.Equal(t, "node0", <-told)
+		require.NoError(t, starts.Readmit("node0"))
+		require.NoError(t, starts.SetNodes(f.nodes()[:2]))
+		require.Empty(t, told, "it is read again")
+		closeFleet(t, f, c, starts)
+	})
+}
