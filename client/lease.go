@@ -70,8 +70,8 @@ func (c *Client) lease(ctx context.Context, l *item.Lease, o *item.LeaseOptions)
 
 // leaseNear answers from the near-cache; false if that can't.
 func (c *Client) leaseNear(hash uint64, l *item.Lease) bool {
-	v, ok := c.near.Get(hash, l.Key)
-	if !ok || v.Missing {
+	v, ok := c.near.Value(hash, l.Key)
+	if !ok {
 		return false
 	}
 	c.detector.Observe(hash, l.Key, len(v.Bytes))

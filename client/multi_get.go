@@ -89,7 +89,7 @@ func (g *multiGet) admit(keys []string) {
 		if *slot != 0 {
 			continue
 		}
-		if v, ok := g.c.near.Get(hash, key); ok && !g.tokens {
+		if v, ok := g.held(hash, key); ok {
 			if v.Missing {
 				_ = g.c.remembered(hash, key)
 			} else {

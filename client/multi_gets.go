@@ -5,6 +5,7 @@ import (
 
 	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/hotkey"
 )
 
 // GetsMulti is GetMulti with CAS tokens: Item.CAS and Item.Version of each item are fit for
@@ -90,6 +91,14 @@ func (c *Client) readEach(ctx context.Context, op string, keys []string, tokens 
 	// Not deferred: a panic of give leaves behind what is under way, which no other call may find in this memory.
 	g.free()
 	return err
+}
+
+// held is what memory has of key. It has no token, and is not asked where one is wanted.
+func (g *multiGet) held(hash uint64, key string) (hotkey.Value, bool) {
+	if g.tokens {
+		return hotkey.Value{}, false
+	}
+	return g.c.near.Get(hash, key)
 }
 
 // askSkipped asks, as for one key, copies that were passed over because they were down: they may be up now.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -70,4 +71,22 @@ func TestGetsMultiAsksTheOwnerInAnotherZone(t *testing.T) {
 		_, err := c.CompareAndSwap(t.Context(), it)
 		require.NoError(t, err, key)
 	}
+}
+
+// Memory does not answer GetsMulti, so it is not said to have.
+func TestGetsMultiCountsNoNearHits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 1, nodeserver.Config{})
+		c := f.client(client.Config{HotKeys: hot()})
+		set(t, c, "k", "v")
+		heat(t, c, "k")
+		before := c.Counters()
+		found, err := c.GetsMulti(t.Context(), []string{"k"})
+		require.NoError(t, err)
+		require.NotZero(t, found["k"].CAS)
+		after := c.Counters()
+		require.Equal(t, before.NearHits, after.NearHits)
+		require.Equal(t, before.Gets+1, after.Gets)
+		closeFleet(t, f, c)
+	})
 }

@@ -64,7 +64,7 @@ func (m *multiLease) ask() {
 		hash := m.t.ring.Hash(key)
 		m.hashes[i] = hash
 		if !m.o.NoNear && !m.o.Home && m.o.Refresh == 0 {
-			if v, ok := c.near.Get(hash, key); ok && !v.Missing {
+			if v, ok := c.near.Value(hash, key); ok {
 				c.detector.Observe(hash, key, len(v.Bytes))
 				l.Level = item.FromNear
 				l.Item = item.Item{Key: key, Value: v.Bytes, Flags: v.Flags}

@@ -64,6 +64,40 @@ func TestRule19AFillEndsARememberedMiss(t *testing.T) {
 	})
 }
 
+// A remembered miss answers nobody who may load: it is not counted for who asks the node in spite of it.
+func TestLeasesCountNoRememberedMisses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFleet(t, 1, nodeserver.Config{})
+		a := f.client(client.Config{HotKeys: &hotkey.Config{Budget: -1, Staleness: time.Second}})
+		defer closeFleet(t, f, a)
+		for range 9000 {
+			_, _ = a.Get(t.Context(), "k")
+		}
+		for name, lease := range map[string]func(o client.LeaseOptions) (client.Lease, error){
+			"Lease": func(o client.LeaseOptions) (client.Lease, error) { return a.Lease(t.Context(), "k", o) },
+			"LeaseMulti": func(o client.LeaseOptions) (client.Lease, error) {
+				ls, errs := a.LeaseMulti(t.Context(), []string{"k"}, o)
+				return ls[0], errs[0]
+			},
+		} {
+			misses := a.NearStats().Misses
+			_, err := a.Get(t.Context(), "k")
+			require.ErrorIs(t, err, client.ErrCacheMiss)
+			require.Equal(t, misses+1, a.NearStats().Misses, "the miss is remembered")
+			before := a.Counters()
+			l, err := lease(client.LeaseOptions{})
+			require.NoError(t, err)
+			require.Equal(t, "won", l.State.String())
+			after := a.Counters()
+			require.Equal(t, before.Gets+1, after.Gets, name)
+			require.Equal(t, before.Misses+1, after.Misses, name)
+			require.Equal(t, misses+1, a.NearStats().Misses, name)
+			require.NoError(t, a.Release(t.Context(), l))
+			synctest.Wait()
+		}
+	})
+}
+
 // A miss of a hot key that another copy makes good is not remembered: who has just been given the value is not told that there is none.
 func TestRule19AMissThatIsMadeGoodIsNotHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

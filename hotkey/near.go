@@ -106,6 +106,15 @@ func (n *Near) Get(hash uint64, key string) (Value, bool) {
 	return e.value, true
 }
 
+// Value is Get for readers to whom a remembered miss is no answer: it finds none, and counts none.
+func (n *Near) Value(hash uint64, key string) (Value, bool) {
+	e, _ := n.read(hash, key)
+	if e == nil || e.value.Missing {
+		return Value{}, false
+	}
+	return e.value, true
+}
+
 // read returns the entry that answers a read of key which starts now, and the time by since; nil if there is none.
 func (n *Near) read(hash uint64, key string) (*entry, int64) {
 	if n == nil {
