@@ -9,6 +9,9 @@
 //	go run ./bench nodes -n 3 -p 21211  nodes to play with by telnet or memccat
 //	go run ./bench compare              memherd beside gomemcache, grafana/gomemcache and rueidis on Redis; -on memcached,memnode
 //	go run ./bench scenario -list       what is promised when something breaks; scenario NAME or all plays it
+//	go run ./bench fault, loads, hot    a group of these each, with settings and figures of its own
+//	go run ./bench top -servers ADDR    what a running fleet is asked for most
+//	go run ./bench node, hitratio       memnode beside memcached: speed and memory, hit ratios on a trace
 //
 // Flags may be written with one dash or two. The exit status is 0 if all went
 // well, 1 if a caller saw an error or a wrong value or the run failed, and 2 if it
