@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -80,6 +81,8 @@ func NewDual(cfg DualConfig) (*Dual, error) {
 	switch {
 	case cfg.Old == nil:
 		return nil, errors.New("gomc: DualConfig.Old is missing")
+	case reflect.ValueOf(cfg.Old).Kind() == reflect.Pointer && reflect.ValueOf(cfg.Old).IsNil():
+		return nil, errors.New("gomc: DualConfig.Old is a nil pointer: look at the error of what should have made it")
 	case cfg.New == nil:
 		return nil, errors.New("gomc: DualConfig.New is missing")
 	case cfg.CopyTTL != 0 && cfg.CopyTTL < 2*time.Second:

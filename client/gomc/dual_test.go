@@ -207,7 +207,7 @@ func TestDualChecksItsConfig(t *testing.T) {
 	require.NoError(t, err)
 	defer c.Close()
 	for want, cfg := range map[string]DualConfig{
-		"Old is missing": {New: c}, "New is missing": {Old: c},
+		"Old is missing": {New: c}, "New is missing": {Old: c}, "Old is a nil pointer": {Old: (*memcache.Client)(nil), New: c},
 		"CopyTTL is 1s": {Old: c, New: c, CopyTTL: time.Second}, "stage 7": {Old: c, New: c, Stage: 7},
 	} {
 		_, err := NewDual(cfg)
