@@ -111,8 +111,9 @@ func (e *envelope) gone(ttl time.Duration) time.Duration {
 // makes it no older than by its node's reckoning and a second. It is for hits, which mostly are
 // far from their end: it saves them the clock, and the exact reckoning, which is not beyond gone here.
 func (l *Loader[V]) surelyFresh(e *envelope, ttl time.Duration) bool {
-	gone := max(e.keep+time.Second, 2*time.Second) - ttl
-	return e.hard == 0 || ttl > 0 && max(gone+time.Second, 0) < l.freshFor(e, 0)
+	// One second for what the client rounds up, one for ageOf's: taken off here, since keep may be as long as there is.
+	fresh := l.freshFor(e, 0)
+	return e.hard == 0 || ttl > 0 && fresh > 0 && max(e.keep, time.Second)-ttl < fresh-2*time.Second
 }
 
 // left is what the caller of a lease knows of what is left of a value's life on its

@@ -2,6 +2,7 @@ package loader
 
 import (
 	"context"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +52,24 @@ func TestSurelyFreshIsFresh(t *testing.T) {
 	require.False(t, l.surelyFresh(&e, time.Second))
 	require.False(t, l.surelyFresh(&e, 0), "nobody says how old it is")
 	require.NoError(t, l.Close())
+}
+
+// Of a value that is kept for as long as there is the clock is read: sums of that don't overflow.
+func TestSurelyFreshForAsLongAsThereIs(t *testing.T) {
+	for name, keep := range map[string]struct {
+		ttl time.Duration
+		f   Freshness
+	}{
+		"due":          {math.MaxInt64, Freshness{Soft: time.Minute}},
+		"past its TTL": {time.Hour, Freshness{IfError: math.MaxInt64 - time.Hour}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := aged(t, keep.f, keep.ttl)
+			e := envelope{life: l.lifeOf(0)}
+			require.False(t, l.surelyFresh(&e, 10*365*24*time.Hour), "a node keeps nothing beyond January 2038, and so says nothing of its age")
+			require.NoError(t, l.Close())
+		})
+	}
 }
 
 // Raw bytes are their reader's own, whether they are made of what a node sent or copied: who writes to them, or behind
