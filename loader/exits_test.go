@@ -58,6 +58,32 @@ func TestPutMultiStorePanics(t *testing.T) {
 	require.NoError(t, err, "%.1500s", out)
 }
 
+// What the others have stored by then is no longer cached when one Store of a PutMulti panics.
+func TestPutMultiWhoseStorePanicsForOne(t *testing.T) {
+	policies(t, func(t *testing.T, policy func(*loader.Config[string])) {
+		c, o := fakecache.New(2), newOrigin("a", "old", "b", "old", "c", "old")
+		l, other := open(t, c, o, policy), open(t, c, o)
+		for _, key := range []string{"a", "b", "c"} {
+			mustGetKey(t, l, key, "old")
+		}
+		o.onStore = func(key, _ string) error {
+			if key == "b" {
+				panic("bug")
+			}
+			return nil
+		}
+		func() {
+			defer func() { require.Equal(t, "bug", recover()) }()
+			_ = l.PutMulti(t.Context(), map[string]string{"a": "new", "b": "new", "c": "new"})
+		}()
+		for key, want := range map[string]string{"a": "new", "b": "old", "c": "new"} {
+			require.Equal(t, want, o.rows[key])
+			mustGetKey(t, l, key, want)
+			mustGetKey(t, other, key, want)
+		}
+	})
+}
+
 type exits struct{ loader.String }
 
 func (exits) Encode([]byte, string) ([]byte, error) { runtime.Goexit(); return nil, nil }

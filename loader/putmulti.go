@@ -102,6 +102,7 @@ func each(n int, fn func(i int)) {
 // putAroundMany writes all to the origin, then deletes those that are there. One whose
 // write failed has been deleted by then.
 func (l *Loader[V]) putAroundMany(ctx context.Context, keys, full []string, values map[string]V, errs []error) {
+	defer l.invalidateWritten(ctx, full, errs) // even if one of the writes panics: the others are there
 	each(len(keys), func(i int) {
 		err := l.afterBack(ctx, full[i])
 		errs[i] = errExited // for if it does
@@ -110,6 +111,10 @@ func (l *Loader[V]) putAroundMany(ctx context.Context, keys, full []string, valu
 		}
 		errs[i] = err
 	})
+}
+
+// invalidateWritten is invalidate for those of full that have no error; errs gets what it returns.
+func (l *Loader[V]) invalidateWritten(ctx context.Context, full []string, errs []error) {
 	var written []string
 	var at []int
 	for i, err := range errs {
