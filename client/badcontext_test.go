@@ -194,6 +194,7 @@ func TestRMWWaitsNoLongerThanItsContext(t *testing.T) {
 	for name, op := range map[string]func(ctx context.Context, c *client.Client) error{
 		"Increment": func(ctx context.Context, c *client.Client) error { _, err := c.Increment(ctx, "k", 1); return err },
 		"Gets":      func(ctx context.Context, c *client.Client) error { _, err := c.Gets(ctx, "k"); return err },
+		"GetsOrGet": func(ctx context.Context, c *client.Client) error { _, err := c.GetsOrGet(ctx, "k"); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -28,6 +28,7 @@ func calls(c *client.Client, ctx context.Context, key string) map[string]func() 
 		"GetTTL":         func() error { return got(c.GetTTL(ctx, key)) },
 		"GetInto":        func() error { return got(c.GetInto(ctx, key, nil)) },
 		"Gets":           func() error { return got(c.Gets(ctx, key)) },
+		"GetsOrGet":      func() error { return got(c.GetsOrGet(ctx, key)) },
 		"GetMulti":       func() error { _, err := c.GetMulti(ctx, []string{"good", key}); return err },
 		"GetsMulti":      func() error { _, err := c.GetsMulti(ctx, []string{"good", key}); return err },
 		"GetMultiFunc":   func() error { return c.GetMultiFunc(ctx, []string{"good", key}, func(client.Item) {}) },

@@ -270,16 +270,49 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 	if err := c.check(ctx, op, key); err != nil {
 		return item.Item{}, err
 	}
+	it, err := c.gets(ctx, op, key)
+	if err != nil {
+		return item.Item{}, c.getsFailed(err)
+	}
+	return it, nil
+}
+
+// GetsOrGet is Gets, and where the owner of the key can't be asked, Get: the item has no CAS then. It counts as one read.
+func (c *Client) GetsOrGet(ctx context.Context, key string) (item.Item, error) {
+	const op = "gets"
+	if err := c.check(ctx, op, key); err != nil {
+		return item.Item{}, err
+	}
+	it, err := c.gets(ctx, op, key)
+	switch {
+	case err == nil:
+		return it, nil
+	case errors.Is(err, item.ErrCacheMiss) || errors.Is(err, errNothing) || !c.retriable(ctx):
+		return item.Item{}, c.getsFailed(err)
+	}
+	return c.Get(ctx, key)
+}
+
+// getsFailed is readFailed for what gets returns, which has counted a miss already.
+func (c *Client) getsFailed(err error) error {
+	if errors.Is(err, item.ErrCacheMiss) {
+		return err
+	}
+	return c.readFailed(err)
+}
+
+// gets is Gets of a key that has been checked. A failure is not counted, nor has it its public form: see readFailed.
+func (c *Client) gets(ctx context.Context, op, key string) (item.Item, error) {
 	var mem [maxCopies]*node
 	t, hash, copies := c.ownerOf(ctx, key, mem[:0])
 	n := copies[0]
 	if !n.breaker.Readable() || n.debt.Blocks(key) {
-		return item.Item{}, c.readFailed(&item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrOwnerDown})
+		return item.Item{}, &item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: item.ErrOwnerDown}
 	}
 	brought := c.cold.nodes.Load() > 0 && t.moved(hash, n)
 	if brought {
 		if err := c.bringHome(ctx, op, t, hash, key, n); err != nil {
-			return item.Item{}, c.readFailed(err)
+			return item.Item{}, err
 		}
 	}
 	f, err := c.getsFrom(ctx, op, t, hash, key, n)
@@ -287,7 +320,7 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 		if _, found := c.lookAround(ctx, op, t, hash, key, n, false); found == foundValue {
 			f.call.Free()
 			if err := c.bringHome(ctx, op, t, hash, key, n); err != nil {
-				return item.Item{}, c.readFailed(err)
+				return item.Item{}, err
 			}
 			f, err = c.getsFrom(ctx, op, t, hash, key, n)
 		} else if left := c.leftUnclear(ctx, op, hash, n); left != nil {
@@ -296,7 +329,7 @@ func (c *Client) Gets(ctx context.Context, key string) (item.Item, error) {
 		}
 	}
 	if err != nil {
-		return item.Item{}, c.readFailed(err)
+		return item.Item{}, err
 	}
 	defer f.call.Free()
 	if !isValue(&f) {

@@ -21,7 +21,8 @@ func TestRule1WhoLeavesIsNotToldOfAMiss(t *testing.T) {
 			_, err := c.GetMulti(ctx, []string{"k"})
 			return err
 		},
-		"Gets": func(ctx context.Context, c *client.Client) error { _, err := c.Gets(ctx, "k"); return err },
+		"Gets":      func(ctx context.Context, c *client.Client) error { _, err := c.Gets(ctx, "k"); return err },
+		"GetsOrGet": func(ctx context.Context, c *client.Client) error { _, err := c.GetsOrGet(ctx, "k"); return err },
 		"GetsMulti": func(ctx context.Context, c *client.Client) error {
 			_, err := c.GetsMulti(ctx, []string{"k"})
 			return err

@@ -89,21 +89,18 @@ func (c *Client) Memherd() *client.Client { return c.c }
 // for the item and its token; if it does not answer, the next copy is asked for the item
 // alone: Item.CasID is 0 then.
 func (c *Client) Get(key string) (*memcache.Item, error) {
-	ctx := context.Background()
-	if !c.noTokens {
-		it, err := c.c.Gets(ctx, key)
-		if err == nil {
-			return c.item(it), nil
-		}
-		if outcome(err) {
-			return nil, translate(err)
-		}
+	get := c.c.GetsOrGet
+	if c.noTokens {
+		get = c.c.Get
 	}
-	it, err := c.c.Get(ctx, key)
+	it, err := get(context.Background(), key)
 	if err != nil {
 		return nil, translate(err)
 	}
-	return c.item(c.owned(it)), nil
+	if it.CAS == 0 {
+		it = c.owned(it)
+	}
+	return c.item(it), nil
 }
 
 // GetMulti returns the items of keys that are there, by key. The map is never nil without an error; beside

@@ -91,6 +91,16 @@ func TestGetReadsACopyWhenTheOwnerIsGone(t *testing.T) {
 	found, err := c.GetMulti(keys)
 	require.NoError(t, err)
 	require.Len(t, found, len(keys))
+
+	// Nobody saw a read fail, so none counts as failed, or as two.
+	before := c.Memherd().Counters()
+	for _, key := range keys {
+		_, err := c.Get(key)
+		require.NoError(t, err)
+	}
+	after := c.Memherd().Counters()
+	require.Equal(t, before.Errors, after.Errors)
+	require.EqualValues(t, len(keys), after.Gets-before.Gets)
 }
 
 // TestNoTokens: reads may come from memory then, and have no token.
