@@ -225,8 +225,13 @@ func (cfg Config) withDefaults() (Config, error) {
 	orInt(&cfg.DebtLimit, DefaultDebtLimit)
 	orDuration(&cfg.Timeout, DefaultTimeout)
 	orDuration(&cfg.DialTimeout, DefaultDialTimeout)
-	if short := min(cfg.Timeout, cfg.DialTimeout); short < minTimeout {
-		return cfg, configError("Timeout or DialTimeout is %v, in which no node answers: a number alone counts nanoseconds, give it a unit, as 250*time.Millisecond", short)
+	for _, f := range []struct {
+		name string
+		d    time.Duration
+	}{{"Timeout", cfg.Timeout}, {"DialTimeout", cfg.DialTimeout}} {
+		if f.d < minTimeout {
+			return cfg, configError("%s is %v, in which no node answers: a number alone counts nanoseconds, give it a unit, as 250*time.Millisecond", f.name, f.d)
+		}
 	}
 	cfg.Timeout, cfg.DialTimeout = min(cfg.Timeout, maxTimeout), min(cfg.DialTimeout, maxTimeout)
 	orDuration(&cfg.LeaseTTL, DefaultLeaseTTL)
