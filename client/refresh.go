@@ -16,12 +16,22 @@ import (
 // fill as safe as any: what is deleted or written in between voids it.
 //
 // n is one more than the life the caller saw. A value that was stored anew meanwhile
-// lives longer than that, and is not marked.
+// lives longer than that, and is not marked. More than 30 days are asked for as a point in time, by this process's clock, of which
+// the node's may differ: there it is clocksApart more, so that the right is granted where clocks are that far apart, and may be
+// granted for what was stored anew so lately.
 //
 // The mark has no end of its own: neither touch nor a refused store clears it. Whoever
 // won it and does not fill clears it by storing the same value again under its token
 // (postUnmark). "md I" would clear it, too, but leave a value that is marked stale, which
 // no reader may take for one: callers would wait for a load although there is a value.
+
+const (
+	// clocksApart is by how many seconds a node's clock may be ahead of ours.
+	clocksApart = 5
+	// clockBehind is by how much a node's clock may be behind ours besides what the rounding of spent covers: it ticks once a second, and counts from
+	// the second in which the node was started.
+	clockBehind = 2 * time.Second
+)
 
 // forRefresh makes the read of a lease one that may win the mark. Only the home copy may
 // give it.
@@ -29,7 +39,7 @@ func (o *readOptions) forRefresh(l *item.LeaseOptions) {
 	o.flags |= memproto.FlagR
 	o.recache = int64((l.Refresh+time.Second-1)/time.Second) + 1
 	if o.recache > memproto.MaxRelative { // a node takes more for a point in time, as it does with exptimes
-		o.recache = min(o.recache+time.Now().Unix(), math.MaxInt32)
+		o.recache = min(o.recache+time.Now().Unix()+clocksApart, math.MaxInt32)
 	}
 	o.hedge = false
 }
@@ -43,6 +53,9 @@ func postUnmark(conn *pipe.Conn, it item.Item, cas uint64, asked time.Time) {
 	// most once more than whole seconds have passed.
 	spent := (time.Since(asked) + time.Second - 1).Truncate(time.Second)
 	left := it.TTL - spent
+	if left > memproto.MaxRelative*time.Second {
+		left -= clockBehind // it is a point in time that is sent, reckoned by our clock
+	}
 	if left < 2*time.Second {
 		postHandBack(conn, it.Key, cas, true)
 		return

@@ -225,3 +225,26 @@ func TestARefreshWonTooLateIsGivenUp(t *testing.T) {
 		l.closeAll(c)
 	})
 }
+
+// Nor where that is a point in time, whatever the node's clock says beside this process's: it ticks once a second.
+func TestARefreshGivenUpLengthensNoLongLife(t *testing.T) {
+	onBothHerds(t, func(t *testing.T, h *herd) {
+		const long = 31 * 24 * time.Hour
+		c := h.client()
+		store(t, c, "k", "v", long)
+		before, err := c.GetTTL(t.Context(), "k")
+		require.NoError(t, err)
+		last := before.TTL
+		for range 20 {
+			l, err := c.Lease(t.Context(), "k", client.LeaseOptions{Refresh: last})
+			require.NoError(t, err)
+			require.Equal(t, refreshed, l.State.String())
+			require.NoError(t, c.Release(t.Context(), l))
+			it, err := c.GetTTL(t.Context(), "k") // behind what takes the mark away
+			require.NoError(t, err)
+			require.Less(t, it.TTL, last)
+			require.Greater(t, it.TTL, last-10*time.Second)
+			last = it.TTL
+		}
+	})
+}

@@ -47,7 +47,7 @@ func (c *changing) key(t *testing.T, kept bool) string {
 func onChanging(t *testing.T, run func(t *testing.T, c *changing)) {
 	for _, r := range []int{1, 2} {
 		set := func(t *testing.T, cfg client.Config, nodes []ring.Node) {
-			cfg.ReplicationFactor, cfg.Timeout = r, 5*time.Second
+			cfg.ReplicationFactor, cfg.Timeout, cfg.DialTimeout = r, 5*time.Second, 5*time.Second
 			c := &changing{r: r}
 			c.before = ringOf(t, ring.Config{Nodes: nodes[:3], Copies: r})
 			c.after = ringOf(t, ring.Config{Nodes: nodes[1:], Copies: r})

@@ -100,10 +100,13 @@ func (l *Loader[V]) ageOf(e *envelope, ttl time.Duration) time.Duration {
 	return age
 }
 
+// maxExptime is client/memproto's MaxExptime.
+const maxExptime = math.MaxInt32 - 10*60
+
 // gone is how old a value is by the reckoning of its node, which says that it has ttl to live.
 func (e *envelope) gone(ttl time.Duration) time.Duration {
-	// The client rounds up, to two seconds at least, and a node keeps nothing beyond January 2038.
-	keep := min(e.keep, time.Unix(math.MaxInt32, 0).Sub(e.written))
+	// The client rounds up, to two seconds at least, and has a node keep nothing beyond January 2038.
+	keep := min(e.keep, time.Unix(maxExptime, 0).Sub(e.written))
 	return max((keep+time.Second-1).Truncate(time.Second), 2*time.Second) - ttl
 }
 

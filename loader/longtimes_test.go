@@ -21,7 +21,7 @@ import (
 func TestSoftOfALongTTL(t *testing.T) {
 	const day = 24 * time.Hour
 	onMeta(t, func(t *testing.T, nodes []ring.Node) {
-		for _, ttl := range []time.Duration{29 * day, 31 * day} {
+		for _, ttl := range []time.Duration{29 * day, 31 * day, 100 * 365 * day, math.MaxInt64} {
 			t.Run(ttl.String(), func(t *testing.T) {
 				var loads atomic.Int64
 				cfg := loader.Config[string]{Prefix: fmt.Sprint(ttl), Codec: loader.String{}, TTL: ttl,
@@ -44,7 +44,7 @@ func TestSoftOfALongTTL(t *testing.T) {
 func TestIfErrorOfALongTime(t *testing.T) {
 	const day = 24 * time.Hour
 	onMeta(t, func(t *testing.T, nodes []ring.Node) {
-		for _, ifError := range []time.Duration{29 * day, 31 * day} {
+		for _, ifError := range []time.Duration{29 * day, 31 * day, 100 * 365 * day, math.MaxInt64 - time.Second} {
 			t.Run(ifError.String(), func(t *testing.T) {
 				var down atomic.Bool
 				cfg := loader.Config[string]{Prefix: fmt.Sprint(ifError), Codec: loader.String{}, TTL: 200 * time.Millisecond,

@@ -33,10 +33,10 @@ func TestExptime(t *testing.T) {
 		{"the shortest absolute one", 30*day + 1, start + month + 1},
 		{"30 days and a second", 30*day + time.Second, start + month + 1},
 		{"31 days", 31 * day, start + 31*86400},
-		{"the last second a node knows", (math.MaxInt32 - start) * time.Second, math.MaxInt32},
-		{"a second later", (math.MaxInt32 - start + 1) * time.Second, math.MaxInt32},
-		{"a century", 100 * 365 * day, math.MaxInt32},
-		{"the longest there is", math.MaxInt64, math.MaxInt32},
+		{"the last second", (MaxExptime - start) * time.Second, MaxExptime},
+		{"a second later", (MaxExptime - start + 1) * time.Second, MaxExptime},
+		{"a century", 100 * 365 * day, MaxExptime},
+		{"the longest there is", math.MaxInt64, MaxExptime},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, now := range []time.Time{time.Unix(start, 0), time.Unix(start, 0).UTC()} {
@@ -67,9 +67,9 @@ func TestExptimeAt(t *testing.T) {
 		{"in a minute", now.Add(time.Minute), 60},
 		{"in 30 days", now.Add(30 * day), 30 * 86400},
 		{"in 40 days", now.Add(40 * day), now.Unix() + 40*86400},
-		{"at the last second a node knows", time.Unix(math.MaxInt32, 0), math.MaxInt32},
-		{"a second later", time.Unix(math.MaxInt32+1, 0), math.MaxInt32},
-		{"in the year 9999", time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), math.MaxInt32},
+		{"at the last second", time.Unix(MaxExptime, 0), MaxExptime},
+		{"a second later", time.Unix(MaxExptime+1, 0), MaxExptime},
+		{"in the year 9999", time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), MaxExptime},
 	} {
 		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, ExptimeAt(c.at, now)) })
 	}
