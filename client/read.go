@@ -290,7 +290,14 @@ func (c *Client) GetsOrGet(ctx context.Context, key string) (item.Item, error) {
 	case errors.Is(err, item.ErrCacheMiss) || errors.Is(err, errNothing) || !c.retriable(ctx):
 		return item.Item{}, c.getsFailed(err)
 	}
-	return c.Get(ctx, key)
+	it, second := c.Get(ctx, key)
+	var was, is *item.Error
+	if errors.As(second, &is) && is.Sent == item.NotSent && errors.As(err, &was) && was.Sent != item.NotSent {
+		told := *is
+		told.Sent = was.Sent // of the two together something was
+		second = &told
+	}
+	return it, second
 }
 
 // getsFailed is readFailed for what gets returns, which has counted a miss already.

@@ -41,7 +41,8 @@ type Item struct {
 	// TTL is how long a written item lives: 0 (NoExpiry) is for ever, anything
 	// positive is rounded up to whole seconds, which is all a node can count, and is 2
 	// seconds at least: a node's clock ticks once a second, so that an item may end up
-	// to a second early, and 1 at once. More than 30 days is fine.
+	// to a second early, and 1 at once. A number alone counts nanoseconds: 600 is two seconds,
+	// as 1 is. More than 30 days is fine.
 	// On reads it is the remaining life where the read asked for it, else 0.
 	TTL time.Duration
 	// ExpiresAt, if set, says on writes when the item ends instead of TTL: rounded up
