@@ -46,7 +46,7 @@ func (c *Conn) sealGets() {
 	}
 	c.out.sealBursts() // they are in the queue already
 	at := c.appended
-	c.appended += int64(c.out.sealGets())
+	c.appended += int64(c.out.writeGets())
 	c.queueHeld(at)
 }
 
@@ -80,9 +80,9 @@ func (o *outbox) reuseKeys(old [][]byte) {
 // mostOldKeys is how many commands' memory for keys is kept for reuse.
 const mostOldKeys = 8
 
-// sealGets writes the reads that are held aside, and returns how long that is. A token costs as much as all the rest of it, so that only
+// writeGets writes the reads that are held aside, and returns how long that is. A token costs as much as all the rest of it, so that only
 // those that go out as meta gets are given one.
-func (o *outbox) sealGets() int {
+func (o *outbox) writeGets() int {
 	n, before := len(o.gets), len(o.small)
 	if n < o.least {
 		keys := o.keys

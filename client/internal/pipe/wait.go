@@ -145,21 +145,32 @@ func (c *Conn) giveRead() (mustFail bool) {
 
 // passRead hands the reader's role to a parked caller, if there is one. mu is held.
 func (c *Conn) passRead() bool {
-	k := newestWaiting(c.out.gets)
-	if k == nil {
-		k = newestWaiting(c.queue)
-	}
+	k := c.newestQueued()
 	if k == nil {
 		k = newestWaiting(c.mine[c.mhead:])
 	}
 	if k == nil {
 		return false
 	}
-	k.waiting.Store(false)
-	k.role = sigRead
 	c.reader = k
-	k.wake <- sigRead
+	k.give(sigRead)
 	return true
+}
+
+// newestQueued is the newest parked caller whose call no reader has taken yet, nil if there is none: those held aside are
+// answered last. mu is held.
+func (c *Conn) newestQueued() *Call {
+	if k := newestWaiting(c.out.gets); k != nil {
+		return k
+	}
+	return newestWaiting(c.queue)
+}
+
+// give wakes a parked caller with a role. mu is held.
+func (k *Call) give(role signal) {
+	k.waiting.Store(false)
+	k.role = role
+	k.wake <- role
 }
 
 func newestWaiting(ks []*Call) *Call {

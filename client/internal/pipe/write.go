@@ -333,17 +333,12 @@ func (c *Conn) endFlush() { c.flushing, c.flusher = false, nil }
 // giveFlush hands the flusher's role to a caller parked in Wait, if there is one. The
 // newest is asked: its own bytes are surely among those still queued. mu is held.
 func (c *Conn) giveFlush() bool {
-	k := newestWaiting(c.out.gets)
-	if k == nil {
-		k = newestWaiting(c.queue)
-	}
+	k := c.newestQueued()
 	if k == nil {
 		return false
 	}
-	k.waiting.Store(false)
-	k.role = sigFlush
 	c.flusher = k
-	k.wake <- sigFlush
+	k.give(sigFlush)
 	return true
 }
 
