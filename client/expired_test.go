@@ -50,10 +50,7 @@ func TestRule2WhatHasEndedIsNotBroughtBack(t *testing.T) {
 				set(t, a, "k", "old")
 				require.Equal(t, "old", get(t, b, "k"))
 				owner := l.placed(2, "k")[0]
-				l.kill(owner)
-				l.restart(owner)
-				time.Sleep(3 * time.Second)
-				require.NoError(t, a.Ping(t.Context()))
+				l.renew(t, a, owner)
 				require.Equal(t, "old", get(t, b, "k"))
 				l.decide(func(node string, r *memproto.Request) (v nodeserver.Verdict) {
 					if node != owner && (r.Cmd == memproto.CmdMetaSet || r.Flags.Has(memproto.FlagT)) {

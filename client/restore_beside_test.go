@@ -36,10 +36,7 @@ func TestRule4WhatIsBeingBroughtBackIsLookedAtElsewhere(t *testing.T) {
 				defer l.closeAll(c)
 				store(t, c, "k", "v", time.Hour)
 				owner, other := l.placed(2, "k")[0], l.placed(2, "k")[1]
-				l.kill(owner)
-				l.restart(owner)
-				time.Sleep(3 * time.Second)
-				require.NoError(t, c.Ping(t.Context()))
+				l.renew(t, c, owner)
 				l.line(owner, "mg k N30\r\n") // who brings it holds its stub
 				require.Equal(t, "v", get(t, c, "k"))
 				info, err := look(t, c, "k")

@@ -52,10 +52,7 @@ func TestRule1WhoLeavesIsNotToldOfAMiss(t *testing.T) {
 				defer l.closeAll(c)
 				set(t, c, "k", "v")
 				owner, other := l.placed(2, "k")[0], l.placed(2, "k")[1]
-				l.kill(owner)
-				l.restart(owner)
-				time.Sleep(3 * time.Second)
-				require.NoError(t, c.Ping(t.Context()))
+				l.renew(t, c, owner)
 				l.decide(func(node string, r *memproto.Request) (v nodeserver.Verdict) {
 					if node == other {
 						v.Delay = 200 * time.Millisecond

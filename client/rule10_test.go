@@ -167,10 +167,7 @@ func TestRule10AValueThatCannotBeSeenStays(t *testing.T) {
 					defer l.closeAll(c)
 					set(t, c, "k", "1")
 					owner, other := l.placed(2, "k")[0], l.placed(2, "k")[1]
-					l.kill(owner)
-					l.restart(owner)
-					time.Sleep(3 * time.Second)
-					require.NoError(t, c.Ping(t.Context()))
+					l.renew(t, c, owner)
 					slow := onNode(t, []string{other}, l.nodes())
 					l.decide(func(node string, r *memproto.Request) (v nodeserver.Verdict) {
 						if node == other && (string(r.Key) == slow || !busy && r.Cmd == memproto.CmdMetaGet) {
@@ -214,10 +211,7 @@ func TestRule10ItsOwnDebtDoesNotRefuseIt(t *testing.T) {
 				if failover {
 					restarted, down = down, restarted
 				}
-				l.kill(restarted)
-				l.restart(restarted)
-				time.Sleep(3 * time.Second)
-				require.NoError(t, c.Ping(t.Context()))
+				l.renew(t, c, restarted)
 				l.kill(down)
 				time.Sleep(3 * time.Second)
 				out, err := c.Append(t.Context(), client.Item{Key: "k", Value: []byte("2")})

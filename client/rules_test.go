@@ -60,6 +60,14 @@ func (l *logged) restart(name string) {
 	l.memFleet.restart(name)
 }
 
+// renew has the node's process be another, without memory, that c has met by then. It is for bubbles.
+func (l *logged) renew(t *testing.T, c *client.Client, name string) {
+	l.kill(name)
+	l.restart(name)
+	time.Sleep(3 * time.Second)
+	require.NoError(t, c.Ping(t.Context()))
+}
+
 // ofEpoch reports whether r is about a node's sentinel: every connection asks for it.
 func ofEpoch(r *memproto.Request) bool {
 	return strings.HasPrefix(string(r.Key), client.DefaultEpochKey)

@@ -149,7 +149,7 @@ func (l *Loader[V]) take(ctx context.Context, full string, st *start, first bool
 	return v, err, ok
 }
 
-// takeHit is take of a hit. seen is set where ok is false.
+// takeHit is take of a hit. seen gets what is left of the life of one that is past its time.
 func (l *Loader[V]) takeHit(ctx context.Context, full string, lease *item.Lease, first bool, seen *time.Duration) (v V, err error, ok bool) {
 	ttl := lease.Item.TTL
 	var e envelope
