@@ -25,6 +25,21 @@ func crowd(k *pipe.Conn) int {
 	return crowded
 }
 
+// burstConn chooses the connection for a read of so many keys: the first that has no more to bring than crowdedBytes.
+// It returns nil if there is none.
+func (n *node) burstConn(keys int) *pipe.Conn {
+	for i := range n.conns {
+		k := n.conns[i].Load()
+		if k == nil || k.Dead() || k.Congested() {
+			continue
+		}
+		if k.Pending()*k.ReplySize()*keys <= crowdedBytes {
+			return k
+		}
+	}
+	return nil
+}
+
 // bulkValue is the size from which a value goes out on the node's last connection, so
 // that the requests and replies of everybody else need not wait behind it.
 const bulkValue = 32 << 10

@@ -31,6 +31,7 @@ type multiGet struct {
 	groups       []share // by the node's position in the topology: what this round asks of it
 	used         []int32 // the groups that are not empty
 	flying       []burstFlight
+	flushed      int              // so many of flying have been sent, the others are held: see multi_send.go
 	plain        []target         // asked of nodes that take no bursts
 	cold         []target         // missed by a home copy that is cold
 	give         func(item.Item)  // takes what is found, each key once
@@ -146,6 +147,7 @@ func (g *multiGet) round(ctx context.Context) bool {
 		if len(g.flying)+len(g.plain) == 0 {
 			break
 		}
+		g.flushHeld(ctx)
 		if len(g.plain) > 0 {
 			g.askPlain(ctx)
 			clear(g.plain)
@@ -153,7 +155,7 @@ func (g *multiGet) round(ctx context.Context) bool {
 		}
 		g.landAll(ctx)
 		clear(g.flying)
-		g.flying = g.flying[:0]
+		g.flying, g.flushed = g.flying[:0], 0
 	}
 	g.disband()
 	return true
@@ -196,49 +198,6 @@ func (g *multiGet) share(at int, i int32) {
 		g.used = append(g.used, int32(at))
 	}
 	g.groups[at] = append(g.groups[at], i)
-}
-
-// launch sends a run of a node's share on its way as one burst.
-func (g *multiGet) launch(ctx context.Context, n *node, asks share) {
-	k := n.newCall()
-	g.askFor(k, asks)
-	if ctx.Done() != nil {
-		k.Settler = lateRead{}
-	}
-	f := n.launchRead(ctx, g.op, k)
-	if f.err == pipe.ErrNoBurst {
-		for _, i := range asks {
-			g.plain = append(g.plain, target{n, int(i)})
-		}
-		return
-	}
-	g.flying = append(g.flying, burstFlight{f, asks})
-}
-
-// askFor makes k the burst for asks, and brings these into the order in which they go out: the last are those
-// that must be meta gets.
-func (g *multiGet) askFor(k *pipe.Call, asks share) {
-	k.Req = memproto.Request{Cmd: memproto.CmdMetaGet, Flags: g.flags()}
-	plain := 0
-	for j, i := range asks {
-		if a := &g.asks[i]; g.c.plainRead(a.hash, a.key) {
-			asks[plain], asks[j] = i, asks[plain]
-			plain++
-			k.Ask(a.key)
-		}
-	}
-	for _, i := range asks[plain:] {
-		k.AskMeta(g.asks[i].key, setKey)
-	}
-}
-
-// plainRead reports whether a classic get will do for key: it may be no more than read.
-// What goes to the near-cache must be known to be sound, and for how long.
-func (c *Client) plainRead(hash uint64, key string) bool {
-	if c.holds(c.detector.Level(hash, key)) {
-		return false
-	}
-	return c.isPlain(key)
 }
 
 // landAll waits for the bursts under way and takes their answers.

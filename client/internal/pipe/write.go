@@ -229,7 +229,7 @@ func (c *Conn) flush(ctx context.Context, me *Call) {
 			c.mu.Unlock()
 			return
 		}
-		blocks := c.taken-c.headAt > unansweredBlock || c.sock == nil && !c.brittle
+		blocks := c.mayBlock(c.taken)
 		if blocks && c.brittle && ctx.Done() != nil {
 			// An interrupt would be the end of the connection.
 			c.rest = *p

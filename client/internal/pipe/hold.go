@@ -1,0 +1,46 @@
+package pipe
+
+import "context"
+
+// A caller that asks several nodes queues its requests on all their connections before it sends any (Hold, then Flush): while it
+// lets other goroutines run, so that more goes out with the first, they queue theirs on all of them, too.
+
+// Hold is Start, but that k is queued and not sent: Flush sends it. The caller must not block before, since
+// the reply is waited for from now on.
+func (c *Conn) Hold(k *Call) error {
+	err := c.queueOne(k)
+	if err == nil {
+		c.mu.Unlock()
+	}
+	return err
+}
+
+// Flush sends what is queued, if nobody has taken it meanwhile. k is the caller's, which Hold has queued here. last says that
+// it holds nothing elsewhere: it may be kept waiting then by a peer that does not read. Otherwise a goroutine of the
+// owner's is, or the peers of the other connections would be blamed for not answering what has not been sent.
+func (c *Conn) Flush(ctx context.Context, k *Call, last bool) {
+	c.mu.Lock()
+	if c.flushing || c.out.empty() {
+		c.mu.Unlock()
+		return
+	}
+	c.flushing, c.flusher = true, k
+	expect := c.lastBatch
+	c.mu.Unlock()
+	c.gather(expect)
+	if !last {
+		c.mu.Lock()
+		if c.mayBlock(c.appended) {
+			c.flushElsewhere()
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+	}
+	c.flush(ctx, k)
+}
+
+// mayBlock reports whether a write up to that offset of the outgoing stream may have to wait for the peer. mu is held.
+func (c *Conn) mayBlock(end int64) bool {
+	return end-c.headAt > unansweredBlock || c.sock == nil && !c.brittle
+}

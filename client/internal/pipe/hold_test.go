@@ -1,0 +1,147 @@
+package pipe
+
+import (
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client/item"
+	"github.com/memherd/memherd/client/memproto"
+)
+
+// asked starts a peer that answers everything, and tells the keys it is asked for.
+func (g *rig) asked() <-chan string {
+	keys := make(chan string, 16)
+	g.wg.Go(func() {
+		for {
+			r, err := g.request()
+			if err != nil {
+				return
+			}
+			keys <- string(r.Key)
+			if _, err := io.WriteString(g.peer, answer(r)); err != nil {
+				return
+			}
+		}
+	})
+	return keys
+}
+
+// keyed is a call for a key.
+func (g *rig) keyed(key string) *Call {
+	r := get()
+	r.Key = []byte(key)
+	return g.call(r)
+}
+
+// What is held goes out with Flush, or before it with what somebody else sends, and once.
+func TestHeldUntilFlushed(t *testing.T) {
+	for name, last := range map[string]bool{"the last": true, "others follow": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newRig(t)
+				keys := g.asked()
+				a := g.keyed("a")
+				require.NoError(t, g.c.Hold(a))
+				synctest.Wait()
+				require.Empty(t, keys)
+				g.c.Flush(t.Context(), a, last)
+				require.True(t, g.c.Wait(t.Context(), a))
+				require.Equal(t, "value of a", string(a.Value))
+				require.Equal(t, "a", <-keys)
+
+				b, c := g.keyed("b"), g.keyed("c")
+				require.NoError(t, g.c.Hold(b))
+				require.True(t, g.do(t.Context(), c))
+				require.NoError(t, c.Err)
+				g.c.Flush(t.Context(), b, last)
+				require.True(t, g.c.Wait(t.Context(), b))
+				require.Equal(t, "value of b", string(b.Value))
+				synctest.Wait()
+				require.Equal(t, "b", <-keys)
+				require.Equal(t, "c", <-keys)
+				require.Empty(t, keys)
+				g.close()
+			})
+		})
+	}
+}
+
+// What is held when the connection dies was not sent, and whoever holds it may flush it all the same.
+func TestHeldByADeadConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t)
+		keys := g.asked()
+		k := g.keyed("k")
+		require.NoError(t, g.c.Hold(k))
+		g.c.Kill(item.ErrTimeout)
+		g.c.Flush(t.Context(), k, true)
+		require.True(t, g.c.Wait(t.Context(), k))
+		require.ErrorIs(t, k.Err, item.ErrTimeout)
+		require.Equal(t, item.NotSent, k.Sent)
+		require.ErrorIs(t, g.c.Hold(g.keyed("l")), item.ErrTimeout)
+		require.Empty(t, keys)
+		g.close()
+	})
+}
+
+// While somebody else writes, what is held is his to send.
+func TestHeldWhileAnotherWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t)
+		large, small := g.call(memproto.Request{Cmd: memproto.CmdMetaSet, Value: make([]byte, 600<<10)}), g.keyed("small")
+		g.wg.Go(func() { require.True(t, g.do(t.Context(), large)) })
+		synctest.Wait() // the peer does not read yet
+		require.NoError(t, g.c.Hold(small))
+		g.c.Flush(t.Context(), small, true) // comes back
+		keys := g.asked()
+		require.True(t, g.c.Wait(t.Context(), small))
+		require.NoError(t, small.Err)
+		require.Equal(t, "value of small", string(small.Value))
+		synctest.Wait()
+		require.NoError(t, large.Err)
+		require.Equal(t, "key", <-keys)
+		require.Equal(t, "small", <-keys)
+		g.close()
+	})
+}
+
+// A peer that does not read keeps the caller waiting that sends nothing elsewhere, and no other.
+func TestAPeerThatDoesNotReadWhatWasHeld(t *testing.T) {
+	large := func(g *rig) *Call {
+		return g.call(memproto.Request{Cmd: memproto.CmdMetaSet, Value: make([]byte, 600<<10)})
+	}
+	t.Run("others follow", func(t *testing.T) {
+		for name, rig := range map[string]func(*testing.T) *rig{"plain socket": newSocketRig, "wrapped": newRig} {
+			t.Run(name, func(t *testing.T) {
+				g := rig(t)
+				k := large(g)
+				require.NoError(t, g.c.Hold(k))
+				g.c.Flush(t.Context(), k, false) // comes back
+				keys := g.asked()
+				require.True(t, g.c.Wait(t.Context(), k))
+				require.NoError(t, k.Err)
+				require.Equal(t, "key", <-keys)
+				g.close()
+			})
+		}
+	})
+	t.Run("the last", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			g := newRigOn(t, ours, theirs)
+			k := large(g)
+			require.NoError(t, g.c.Hold(k))
+			start := time.Now()
+			g.c.Flush(t.Context(), k, true)
+			require.Equal(t, rigTimeout, time.Since(start), "the connection has died")
+			require.True(t, g.c.Wait(t.Context(), k))
+			require.ErrorIs(t, k.Err, item.ErrTimeout)
+			g.close()
+		})
+	})
+}

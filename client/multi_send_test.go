@@ -1,0 +1,102 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client"
+	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/ring"
+)
+
+// What GetMulti holds for one node goes out before it waits for a connection to another.
+func TestGetMultiHoldsNothingWhileItDials(t *testing.T) {
+	lagged(t, 2, func(t *testing.T, l *logged, slow *lag) {
+		open := make(chan struct{})
+		c, err := client.New(client.Config{
+			Nodes: l.nodes(), Timeout: 10 * time.Second, DialTimeout: time.Minute,
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if strings.HasPrefix(addr, "node1") {
+					select {
+					case <-open:
+					case <-ctx.Done():
+						return nil, ctx.Err()
+					}
+				}
+				return l.dial(ctx, network, addr)
+			},
+		})
+		require.NoError(t, err)
+		r := ringOf(t, ring.Config{Nodes: l.nodes(), Copies: 2})
+		here, there := keyOn(r, "node0", "node1"), keyOn(r, "node1", "node0")
+		set(t, c, here, "v")
+		slow.on(memproto.CmdMetaGet, "")
+		var wg sync.WaitGroup
+		wg.Go(func() { require.Equal(t, "v", get(t, c, here)) })
+		synctest.Wait()
+		l.take()
+		wg.Go(func() {
+			found, err := c.GetMulti(context.Background(), []string{here, there})
+			require.NoError(t, err)
+			require.Len(t, found, 1)
+		})
+		time.Sleep(time.Second)
+		require.Equal(t, []string{"node0 mg " + here}, l.take())
+		close(open)
+		wg.Wait()
+		l.closeAll(c)
+	})
+}
+
+// GetMulti by many callers goes out on one connection, whose requests share commands, unless what it brings is large.
+func TestConnectionsOfGetMulti(t *testing.T) {
+	for name, want := range map[string]struct {
+		size  int
+		dials int64
+	}{"small values": {100, 1}, "large values": {20_000, 2}} {
+		t.Run(name, func(t *testing.T) {
+			lagged(t, 1, func(t *testing.T, l *logged, slow *lag) {
+				var dials atomic.Int64
+				c, err := client.New(client.Config{
+					Nodes: l.nodes(), Timeout: time.Minute, ConnsPerNode: 2,
+					DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+						dials.Add(1)
+						return l.dial(ctx, network, addr)
+					},
+				})
+				require.NoError(t, err)
+				var keys []string
+				for i := range 20 {
+					keys = append(keys, fmt.Sprint("k", i))
+					set(t, c, keys[i], strings.Repeat("v", want.size))
+				}
+				all := func() {
+					found, err := c.GetMulti(context.Background(), keys)
+					require.NoError(t, err)
+					require.Len(t, found, len(keys))
+				}
+				for range 10 {
+					all() // it learns how much comes back
+				}
+				require.EqualValues(t, 1, dials.Load())
+				slow.on(memproto.CmdMetaGet, "")
+				var wg sync.WaitGroup
+				for range 12 {
+					wg.Go(all)
+				}
+				wg.Wait()
+				require.Equal(t, want.dials, dials.Load())
+				l.closeAll(c)
+			})
+		})
+	}
+}
