@@ -347,9 +347,9 @@ func (g *multiGet) getSpares(ctx context.Context) {
 				return
 			}
 			g.hits++
-			it := itemOf(a.key, answer)
-			it.TTL = 0
-			g.give(it)
+			g.found = itemOf(a.key, answer)
+			g.found.TTL = 0
+			g.give(&g.found)
 		},
 	}
 	if ctx.Done() != nil {

@@ -34,7 +34,8 @@ type multiGet struct {
 	flushed      int              // so many of flying have been sent, the others are held: see multi_send.go
 	plain        []target         // asked of nodes that take no bursts
 	cold         []target         // missed by a home copy that is cold
-	give         func(item.Item)  // takes what is found, each key once
+	give         func(*item.Item) // takes what is found, each key once, and copies it
+	found        item.Item        // memory for one of them
 	failed       map[string]error // by the node's name; nil for none
 	hits, misses uint64           // for the counters, in which they are counted once a call
 	tokens       bool             // CAS tokens are asked for: memory can't serve
@@ -95,7 +96,8 @@ func (g *multiGet) admit(keys []string) {
 				_ = g.c.remembered(hash, key)
 			} else {
 				g.c.detector.Observe(hash, key, len(v.Bytes))
-				g.give(item.Item{Key: key, Value: v.Bytes, Flags: v.Flags})
+				g.found = item.Item{Key: key, Value: v.Bytes, Flags: v.Flags}
+				g.give(&g.found)
 			}
 			g.asks = append(g.asks, ask{key: key, hash: hash}) // for its duplicates
 			*slot = int32(len(g.asks))
@@ -233,7 +235,7 @@ func (g *multiGet) land(ctx context.Context, f *burstFlight) {
 	}
 	answers := f.call.Answers()
 	for j, i := range f.asks {
-		g.answer(ctx, f.flight, &answers[j], i)
+		g.answer(ctx, &f.flight, &answers[j], i)
 	}
 	f.call.Free()
 }
@@ -255,7 +257,7 @@ func (g *multiGet) askPlain(ctx context.Context) {
 				g.failure(&g.asks[t.i], t.n, err)
 				return
 			}
-			g.answer(ctx, *f, &f.call.Answer, int32(t.i))
+			g.answer(ctx, f, &f.call.Answer, int32(t.i))
 		},
 		request: func(i int, k *pipe.Call) { k.Req = readRequest(g.asks[i].key); k.Req.Flags |= g.flags() },
 		allowed: func(n *node) bool { return n.breaker.Readable() },
@@ -287,11 +289,11 @@ func (g *multiGet) failure(a *ask, n *node, err error) {
 }
 
 // answer takes the answer to the ask at i, of a request that f is or was part of.
-func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32) {
+func (g *multiGet) answer(ctx context.Context, f *flight, a *pipe.Answer, i int32) {
 	q := &g.asks[i]
 	q.open = false
 	if a.Resp.Flags.Has(memproto.FlagW) {
-		g.c.handBack(ctx, &f, a, q.key)
+		g.c.handBack(ctx, f, a, q.key)
 	}
 	if g.c.cold.nodes.Load() > 0 && g.t.tainted(q.hash, q.key, f.n) {
 		q.open, q.barred = true, true // see trusted
@@ -311,7 +313,7 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 		}
 		// What another copy may have is not remembered as missing.
 		if g.c.detector.Observe(q.hash, q.key, 0) > hotkey.LevelCold && a.Resp.Status == memproto.StatusEN && !a.Resp.Bare && !lacks {
-			g.c.missNear(&f, q.hash, q.key, q.gen)
+			g.c.missNear(f, q.hash, q.key, q.gen)
 		}
 		g.misses++
 		return
@@ -320,8 +322,10 @@ func (g *multiGet) answer(ctx context.Context, f flight, a *pipe.Answer, i int32
 	if g.c.cold.nodes.Load() > 0 {
 		g.c.revive(q.hash, q.key, f.n)
 	}
-	g.c.observe(&f, a, q.hash, q.key, q.gen)
-	it := itemOf(q.key, a)
+	g.c.observe(f, a, q.hash, q.key, q.gen)
+	it := &g.found
+	*it = item.Item{}
+	readItem(it, q.key, a)
 	it.TTL = 0 // some of the keys are asked for in a way that tells it
 	if g.tokens {
 		it.Version = item.Version{Node: f.n.Name, Life: f.life}

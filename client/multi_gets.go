@@ -34,7 +34,7 @@ func (c *Client) getMulti(ctx context.Context, op string, keys []string, tokens 
 		return nil, err
 	}
 	found := make(map[string]item.Item, len(keys))
-	return found, c.readEach(ctx, op, keys, tokens, func(it item.Item) { found[it.Key] = it })
+	return found, c.readEach(ctx, op, keys, tokens, func(it *item.Item) { found[it.Key] = *it })
 }
 
 // eachOf is GetMultiFunc, or, with tokens, GetsMultiFunc.
@@ -45,7 +45,7 @@ func (c *Client) eachOf(ctx context.Context, op string, keys []string, tokens bo
 	if fn == nil {
 		return &item.Error{Op: op, Sent: item.NotSent, Err: configError("no function takes what is found")}
 	}
-	return c.readEach(ctx, op, keys, tokens, fn)
+	return c.readEach(ctx, op, keys, tokens, func(it *item.Item) { fn(*it) })
 }
 
 // checkKeys refuses a call of which nothing is to be sent.
@@ -59,7 +59,7 @@ func (c *Client) checkKeys(ctx context.Context, op string, keys []string) error 
 }
 
 // readEach gives what it finds of keys, which have been checked, to give.
-func (c *Client) readEach(ctx context.Context, op string, keys []string, tokens bool, give func(item.Item)) error {
+func (c *Client) readEach(ctx context.Context, op string, keys []string, tokens bool, give func(*item.Item)) error {
 	g, ok := c.multiGets.Get().(*multiGet)
 	if !ok {
 		g = &multiGet{c: c}

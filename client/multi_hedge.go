@@ -150,7 +150,7 @@ func (g *multiGet) first(ctx context.Context, f *burstFlight, a boxed) {
 	for j, i := range f.asks {
 		switch q := &g.asks[i]; {
 		case q.open:
-			g.answer(ctx, late, &a.many[j], i)
+			g.answer(ctx, &late, &a.many[j], i)
 		case a.many[j].Resp.Flags.Has(memproto.FlagW):
 			g.c.handBack(ctx, &late, &a.many[j], q.key)
 		}
@@ -165,7 +165,7 @@ func (g *multiGet) second(ctx context.Context, s *secondAsk, a boxed) {
 	for j, i := range s.asks {
 		switch q, answer := &g.asks[i], &a.many[j]; {
 		case q.open && valid(answer):
-			g.answer(ctx, s.flight, answer, i)
+			g.answer(ctx, &s.flight, answer, i)
 			g.c.counters.hedgesWon.Add(1)
 		case answer.Resp.Flags.Has(memproto.FlagW):
 			g.c.handBack(ctx, &s.flight, answer, q.key)

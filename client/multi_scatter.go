@@ -112,8 +112,8 @@ func (g *multiGet) takeSuffix(a *pipe.Answer, i int32) bool {
 	q := &g.asks[i]
 	g.hits++
 	g.c.detector.Observe(q.hash, q.key, len(a.Value))
-	it := itemOf(q.key, a)
-	it.TTL, it.CAS = 0, 0 // those of the suffix copy
-	g.give(it)
+	g.found = itemOf(q.key, a)
+	g.found.TTL, g.found.CAS = 0, 0 // those of the suffix copy
+	g.give(&g.found)
 	return true
 }

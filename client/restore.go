@@ -235,7 +235,7 @@ func (g *multiGet) restoreMany(ctx context.Context) {
 		wg.Go(work)
 	}
 	wg.Wait()
-	for _, it := range found {
-		g.give(it)
+	for i := range found {
+		g.give(&found[i])
 	}
 }

@@ -89,7 +89,7 @@ func cases(goroutines []int, make func(g int) Case) []Case {
 var ladder = []int{1, 8, 64, 256, 1024}
 
 // pages is for GetMulti: those who ask for many keys are fewer than those who ask for one.
-var pages = []int{1, 8, 32, 128, 256}
+var pages = []int{1, 8, 32, 64, 256}
 
 // Tables are all comparisons, in the order in which they are shown.
 func Tables() []Table {
