@@ -71,7 +71,7 @@ func (c *Client) plainRead(hash uint64, key string) bool {
 // there is none, or if launchRead knows better.
 func (n *node) hold(op string, k *pipe.Call) (f flight, ok bool) {
 	conn := n.burstConn(len(k.Asked()))
-	if conn == nil || conn.Pending() == 0 || n.barred() {
+	if conn == nil || !conn.Company() || n.barred() {
 		return f, false
 	}
 	f = flight{n: n, call: k, op: op, life: conn.Stamp(), conn: conn}

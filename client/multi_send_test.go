@@ -41,16 +41,19 @@ func TestGetMultiHoldsNothingWhileItDials(t *testing.T) {
 		set(t, c, here, "v")
 		slow.on(memproto.CmdMetaGet, "")
 		var wg sync.WaitGroup
-		wg.Go(func() { require.Equal(t, "v", get(t, c, here)) })
-		synctest.Wait()
-		l.take()
-		wg.Go(func() {
-			found, err := c.GetMulti(context.Background(), []string{here, there})
+		all := func(keys ...string) {
+			found, err := c.GetMulti(context.Background(), keys)
 			require.NoError(t, err)
 			require.Len(t, found, 1)
-		})
+		}
+		for range 2 { // who has no company holds nothing
+			wg.Go(func() { all(here) })
+			synctest.Wait()
+		}
+		l.take()
+		wg.Go(func() { all(here, there) })
 		time.Sleep(time.Second)
-		require.Equal(t, []string{"node0 mg " + here}, l.take())
+		require.Equal(t, []string{"node0 mg " + here, "node0 mg " + here}, l.take())
 		close(open)
 		wg.Wait()
 		l.closeAll(c)

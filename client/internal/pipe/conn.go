@@ -89,6 +89,7 @@ type Conn struct {
 	dead   atomic.Bool
 	// hurried: the reader found bytes because it stayed awake in a busy process.
 	hurried atomic.Bool
+	company company
 	// congested: the write under way is a large one.
 	congested atomic.Bool
 	replySize atomic.Int64  // moving average of the values in replies, in bytes

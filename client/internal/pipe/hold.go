@@ -1,6 +1,9 @@
 package pipe
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // A caller that asks several nodes queues its requests on all their connections before it sends any (Hold, then Flush): while it
 // lets other goroutines run, so that more goes out with the first, they queue theirs on all of them, too.
@@ -39,6 +42,25 @@ func (c *Conn) Flush(ctx context.Context, k *Call, last bool) {
 	}
 	c.flush(ctx, k)
 }
+
+// company is whether others have requests under way when one of many keys is queued, or had at one of the last
+// companyFor times. Conn.mu guards changes.
+type company struct{ left atomic.Int32 }
+
+const companyFor = 32
+
+func (c *company) met(others bool) {
+	switch left := c.left.Load(); {
+	case others && left < companyFor:
+		c.left.Store(companyFor)
+	case !others && left > 0:
+		c.left.Store(left - 1)
+	}
+}
+
+// Company reports whether the callers of bursts have company here, and so gain by Hold: a lone one's requests are better sent at
+// once, since the server works for it while it queues the next.
+func (c *Conn) Company() bool { return c.company.left.Load() > 0 }
 
 // mayBlock reports whether a write up to that offset of the outgoing stream may have to wait for the peer. mu is held.
 func (c *Conn) mayBlock(end int64) bool {

@@ -110,6 +110,41 @@ func TestHeldWhileAnotherWrites(t *testing.T) {
 	})
 }
 
+// Callers of bursts have company for as long as one of the last of them found another's request under way.
+func TestCompany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t)
+		g.echo(func(int) time.Duration { return 0 })
+		burst := func() *Call {
+			k := g.call(get())
+			k.Req.Key = nil
+			k.Ask("a")
+			return k
+		}
+		alone := func() {
+			k := burst()
+			require.True(t, g.do(t.Context(), k))
+			require.NoError(t, k.Err)
+		}
+		single, k := g.keyed("b"), burst()
+		require.NoError(t, g.c.Hold(single))
+		require.False(t, g.c.Company(), "nobody has asked for many keys yet")
+		require.NoError(t, g.c.Hold(k))
+		require.True(t, g.c.Company())
+		g.c.Flush(t.Context(), k, true)
+		require.True(t, g.c.Wait(t.Context(), single))
+		require.True(t, g.c.Wait(t.Context(), k))
+		for range companyFor {
+			require.True(t, g.c.Company())
+			alone()
+		}
+		require.False(t, g.c.Company())
+		alone()
+		require.False(t, g.c.Company())
+		g.close()
+	})
+}
+
 // A peer that does not read keeps the caller waiting that sends nothing elsewhere, and no other.
 func TestAPeerThatDoesNotReadWhatWasHeld(t *testing.T) {
 	large := func(g *rig) *Call {

@@ -55,6 +55,9 @@ func (c *Conn) queueOne(k *Call) error {
 			return item.ErrBusy
 		}
 	}
+	if k.burst != nil {
+		c.company.met(c.pending.Load() > 0)
+	}
 	c.enqueue(k)
 	return nil
 }
