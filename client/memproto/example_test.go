@@ -49,3 +49,22 @@ func ExampleMode() {
 	fmt.Printf("%q\n", r.Append(nil))
 	// Output: "ms k 1 ME\r\nv\r\n"
 }
+
+// Values of a get are taken by DecodeValue for as long as it says that it can.
+func ExampleValue() {
+	reply := []byte("VALUE a 0 2\r\nhi\r\nVALUE b 7 5\r\nthere\r\nEND\r\n")
+	for {
+		v, ok := memproto.DecodeValue(reply, nil)
+		if !ok {
+			break
+		}
+		block := reply[v.LineLen:][:v.BodyLen]
+		fmt.Printf("%s: %s, flags %d\n", v.Key, block, v.Flags)
+		reply = reply[v.LineLen+v.BodyLen+2:]
+	}
+	fmt.Printf("%q\n", reply)
+	// Output:
+	// a: hi, flags 0
+	// b: there, flags 7
+	// "END\r\n"
+}

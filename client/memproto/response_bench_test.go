@@ -17,3 +17,14 @@ func BenchmarkDecodeResponse(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkDecodeValue is the same line as the decoder's last.
+func BenchmarkDecodeValue(b *testing.B) {
+	buf := []byte("VALUE key:000012345 0 100\r\n")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok := DecodeValue(buf, nil); !ok {
+			b.Fatal("not taken")
+		}
+	}
+}

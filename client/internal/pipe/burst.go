@@ -173,17 +173,27 @@ func (c *Conn) matchBurst(k *Call) (bool, error) {
 		c.sharing = 0
 		return false, nil
 	case memproto.StatusValue:
-		for b = c.answered(); b != nil; b = c.sharer(c.sharing) {
-			if b.find(r.Key) {
-				r.Status = memproto.StatusVA
-				return true, nil
-			}
-			c.sharing++ // the rest of its keys is missed: END says so
-		}
-		return false, fmt.Errorf("%w: a value of a key that was not asked for", item.ErrDesync)
+		r.Status = memproto.StatusVA
+		_, err := c.burstOf(r.Key)
+		return err == nil, err
 	}
 	return false, misfit(r.Status, memproto.CmdGet)
 }
+
+// burstOf goes on to the burst, of those that share the classic get under way, that a value of key is for: the head's, or one
+// behind it.
+func (c *Conn) burstOf(key []byte) (*burst, error) {
+	for b := c.answered(); b != nil; b = c.sharer(c.sharing) {
+		if b.find(key) {
+			return b, nil
+		}
+		c.sharing++ // the rest of its keys is missed: END says so
+	}
+	return nil, errNotAsked
+}
+
+// errNotAsked is desynchronization seen by a key.
+var errNotAsked = fmt.Errorf("%w: a value of a key that was not asked for", item.ErrDesync)
 
 // proves returns nil if r is the reply to the meta get that is next; op is the call's part of the tokens.
 func (b *burst) proves(r *memproto.Response, op []byte) error {

@@ -73,6 +73,7 @@ func TestBurstsOutOfStep(t *testing.T) {
 		"stray value":      func(r []string) []string { return slices.Insert(r, 1, "VALUE x 1 2\r\nvx\r\n") },
 		"doubled value":    func(r []string) []string { return slices.Insert(r, 1, r[0]) },
 		"swapped values":   func(r []string) []string { r[0], r[1] = r[1], r[0]; return r },
+		"no line end":      func(r []string) []string { r[1] = "VALUE b 1 2\r\nvbxx"; return r },
 		"late value":       func(r []string) []string { r[2], r[3] = r[3], r[2]; return r },
 		"no end":           func(r []string) []string { return slices.Delete(r, 3, 4) },
 		"two ends":         func(r []string) []string { return slices.Insert(r, 3, r[3]) },
@@ -88,7 +89,7 @@ func TestBurstsOutOfStep(t *testing.T) {
 		"the second only":  func([]string) []string { return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			inPieces(t, func(t *testing.T, pieces func([]string) []string) {
 				g := newRig(t)
 				g.wg.Go(func() {
 					for range 4 {
@@ -96,7 +97,7 @@ func TestBurstsOutOfStep(t *testing.T) {
 							return
 						}
 					}
-					for _, s := range slices.Concat(spoil(whole(1)), whole(2)) {
+					for _, s := range pieces(slices.Concat(spoil(whole(1)), whole(2))) {
 						if _, err := io.WriteString(g.peer, s); err != nil {
 							return
 						}
@@ -110,6 +111,16 @@ func TestBurstsOutOfStep(t *testing.T) {
 			})
 		})
 	}
+}
+
+// inPieces runs test with what a peer sends as it stands, and with all of it in one piece, as a busy reader finds it.
+func inPieces(t *testing.T, test func(t *testing.T, pieces func([]string) []string)) {
+	t.Run("in pieces", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { test(t, func(all []string) []string { return all }) })
+	})
+	t.Run("in one piece", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { test(t, func(all []string) []string { return []string{strings.Join(all, "")} }) })
+	})
 }
 
 // outOfStep waits for bursts of a to d, one of which has met a reply out of step: each has all its values or fails with

@@ -18,11 +18,13 @@ func TestAReplyBeforeItsRequest(t *testing.T) {
 		reply string
 		calls func(g *rig) []*Call
 	}{
-		"meta gets": {"EN O2\r\nEN O3\r\n", func(g *rig) []*Call { return []*Call{g.call(get()), g.call(get())} }},
-		"may share": {"EN O2\r\nEN O3\r\n", func(g *rig) []*Call { return g.sharingAll("a", "b") }},
-		"enough to": {"EN O2\r\nEN O3\r\nEN O4\r\nEN O5\r\n", func(g *rig) []*Call { return g.sharingAll("a", "b", "c", "d") }},
-		"share":     {"END\r\nEN O5\r\n", func(g *rig) []*Call { return g.sharingAll("a", "b", "c", "d") }},
-		"bursts":    {"END\r\nEN O2.2\r\n", func(g *rig) []*Call { return []*Call{g.call(get()).asking([]string{"a", "b", "c"})} }},
+		"meta gets":       {"EN O2\r\nEN O3\r\n", func(g *rig) []*Call { return []*Call{g.call(get()), g.call(get())} }},
+		"may share":       {"EN O2\r\nEN O3\r\n", func(g *rig) []*Call { return g.sharingAll("a", "b") }},
+		"enough to":       {"EN O2\r\nEN O3\r\nEN O4\r\nEN O5\r\n", func(g *rig) []*Call { return g.sharingAll("a", "b", "c", "d") }},
+		"share":           {"END\r\nEN O5\r\n", func(g *rig) []*Call { return g.sharingAll("a", "b", "c", "d") }},
+		"share values":    {"VALUE a 1 1\r\nv\r\nEND\r\nEN O5\r\n", func(g *rig) []*Call { return g.sharingAll("a", "b", "c", "d") }},
+		"burst of values": {"VALUE a 1 1\r\nv\r\nEND\r\nEN O2.2\r\n", func(g *rig) []*Call { return []*Call{g.call(get()).asking([]string{"a", "b", "c"})} }},
+		"bursts":          {"END\r\nEN O2.2\r\n", func(g *rig) []*Call { return []*Call{g.call(get()).asking([]string{"a", "b", "c"})} }},
 		"more bursts": {"END\r\nEN O2.1\r\nEN O3.1\r\n", func(g *rig) []*Call {
 			return []*Call{g.call(get()).asking([]string{"a", "b"}), g.call(get()).asking([]string{"c", "d"})}
 		}},

@@ -125,7 +125,7 @@ func TestJoinedBurstsOutOfStep(t *testing.T) {
 		"error":                 func(r []string) []string { r[4] = "SERVER_ERROR out of memory writing get response\r\n"; return r },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			inPieces(t, func(t *testing.T, pieces func([]string) []string) {
 				g := newRig(t)
 				g.wg.Go(func() {
 					for range 3 { // the command, and two meta gets
@@ -133,11 +133,11 @@ func TestJoinedBurstsOutOfStep(t *testing.T) {
 							return
 						}
 					}
-					for _, s := range spoil([]string{
+					for _, s := range pieces(spoil([]string{
 						"VALUE a 1 2\r\nva\r\n", "VALUE b 1 2\r\nvb\r\n", "VALUE c 1 2\r\nvc\r\n",
 						"VALUE a 1 2\r\nva\r\n", "VALUE b 1 2\r\nvb\r\n", "VALUE c 1 2\r\nvc\r\n",
 						"END\r\n", "VA 2 f1 O1.3\r\nvd\r\n", "VA 2 f1 O2.3\r\nvd\r\n",
-					}) {
+					})) {
 						if _, err := io.WriteString(g.peer, s); err != nil {
 							return
 						}

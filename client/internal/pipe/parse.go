@@ -42,6 +42,12 @@ func (c *Conn) decode() error {
 		if c.r == c.w {
 			break
 		}
+		if err := c.values(); err != nil {
+			return err
+		}
+		if c.r == c.w {
+			break
+		}
 		n, err := memproto.DecodeResponse(c.rbuf[c.r:c.w], &c.lim, &c.resp)
 		if err == memproto.ErrIncomplete {
 			if c.r == 0 && c.w == len(c.rbuf) {

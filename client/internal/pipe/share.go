@@ -2,9 +2,7 @@ package pipe
 
 import (
 	"bytes"
-	"fmt"
 
-	"github.com/memherd/memherd/client/item"
 	"github.com/memherd/memherd/client/memproto"
 )
 
@@ -129,13 +127,10 @@ type shared struct {
 
 // matchShared is match for the head where that may share a classic get.
 func (c *Conn) matchShared(k *Call) (bool, error) {
-	s, r := &c.group, &c.resp
-	if s.span == 0 {
-		if s.span = int(k.span); s.span == 0 {
-			return c.matchMeta(k)
-		}
-		s.keys = k.line
+	if !c.inShared(k) {
+		return c.matchMeta(k)
 	}
+	s, r := &c.group, &c.resp
 	switch {
 	case s.ended:
 		return c.matchMeta(c.behind(s.at))
@@ -148,15 +143,31 @@ func (c *Conn) matchShared(k *Call) (bool, error) {
 	case r.Status != memproto.StatusValue:
 		return false, misfit(r.Status, memproto.CmdGet)
 	}
+	r.Status = memproto.StatusVA
+	_, err := c.sharedOf(r.Key)
+	return err == nil, err
+}
+
+// inShared reports whether the head k is the first of calls that share a classic get.
+func (c *Conn) inShared(k *Call) bool {
+	s := &c.group
+	if s.span == 0 && k.span > 0 {
+		s.span, s.keys = int(k.span), k.line
+	}
+	return s.span > 0
+}
+
+// sharedOf goes on to the call, of those that share, that a value of key is for.
+func (c *Conn) sharedOf(key []byte) (*Call, error) {
+	s := &c.group
 	for ; s.at < s.span-1; s.at++ {
-		var key []byte
-		if key, s.keys = cutKey(s.keys); string(key) == string(r.Key) {
-			r.Status = memproto.StatusVA
-			return true, nil
+		var next []byte
+		if next, s.keys = cutKey(s.keys); string(next) == string(key) {
+			return c.behind(s.at), nil
 		}
 		c.behind(s.at).missed()
 	}
-	return false, fmt.Errorf("%w: a value of a key that was not asked for", item.ErrDesync)
+	return nil, errNotAsked
 }
 
 func (k *Call) missed() { k.Resp = Reply{Status: memproto.StatusEN, Bare: true} }

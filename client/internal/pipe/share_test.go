@@ -62,6 +62,7 @@ func TestSharedGetsOutOfStep(t *testing.T) {
 		"stray value":        func(r []string) []string { return slices.Insert(r, 1, "VALUE x 1 2\r\nvx\r\n") },
 		"doubled value":      func(r []string) []string { return slices.Insert(r, 2, r[1]) },
 		"swapped values":     func(r []string) []string { r[0], r[1] = r[1], r[0]; return r },
+		"no line end":        func(r []string) []string { r[1] = "VALUE c 1 2\r\nvcxx"; return r },
 		"late value":         func(r []string) []string { r[1], r[2] = r[2], r[1]; return r },
 		"value of the proof": func(r []string) []string { return slices.Insert(r, 2, "VALUE d 1 2\r\nvd\r\n") },
 		"no end":             func(r []string) []string { return slices.Delete(r, 2, 3) },
@@ -74,7 +75,7 @@ func TestSharedGetsOutOfStep(t *testing.T) {
 		"error":              func(r []string) []string { r[1] = "SERVER_ERROR out of memory writing get response\r\n"; return r },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			inPieces(t, func(t *testing.T, pieces func([]string) []string) {
 				g := newSharingRig(t)
 				g.wg.Go(func() {
 					for range 2 {
@@ -82,7 +83,7 @@ func TestSharedGetsOutOfStep(t *testing.T) {
 							return
 						}
 					}
-					for _, s := range spoil(slices.Clone(groupReply)) {
+					for _, s := range pieces(spoil(slices.Clone(groupReply))) {
 						if _, err := io.WriteString(g.peer, s); err != nil {
 							return
 						}
