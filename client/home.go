@@ -16,10 +16,10 @@ import (
 var errNothing = errors.New("memherd: no copy of the key may be read")
 
 // allDown is ErrNodeDown of a read for which no copy was asked: none was to be read when its turn came.
-type allDown struct{}
+type allDown struct{ down error }
 
-func (allDown) Error() string { return item.ErrNodeDown.Error() }
-func (allDown) Unwrap() error { return item.ErrNodeDown }
+func (e allDown) Error() string { return e.down.Error() }
+func (e allDown) Unwrap() error { return e.down }
 
 // readOptions are the ways in which reads of the home copy differ.
 type readOptions struct {
@@ -192,7 +192,7 @@ tries:
 	case last != nil:
 		return bothOf(unsure, last)
 	}
-	return &item.Error{Op: op, Node: copies[0].Name, Sent: item.NotSent, Err: allDown{}}
+	return &item.Error{Op: op, Node: copies[0].Name, Sent: item.NotSent, Err: allDown{copies[0].down()}}
 }
 
 // bothOf is the error of a read whose last try was not sent though an earlier one, on

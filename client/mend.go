@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -63,8 +62,15 @@ func (n *node) down() error {
 	if n.ill == nil {
 		return item.ErrNodeDown
 	}
-	return fmt.Errorf("%w: %w", item.ErrNodeDown, n.ill)
+	return &downError{n.ill}
 }
+
+// downError tells why a node is down and does not wrap it: that may be a deadline, a dial's for example, which
+// whoever looks for his own must not find.
+type downError struct{ why error }
+
+func (e *downError) Error() string { return item.ErrNodeDown.Error() + ": " + e.why.Error() }
+func (*downError) Unwrap() error   { return item.ErrNodeDown }
 
 // owe books a delete of key as debt. secondPass says that a write of it may still lie
 // in the buffers of a dead connection.
@@ -201,7 +207,7 @@ func (n *node) comeUp() bool {
 	defer n.mu.Unlock()
 	up := n.breaker.Close()
 	if up {
-		n.upSince = time.Now()
+		n.upSince, n.ill = time.Now(), nil
 	}
 	return up
 }

@@ -74,6 +74,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	boundHeap(cfg.MaxBytes)
 	defer opt.rereadOnHangup(srv, cfg.Logger)()
 	for _, a := range addrs {
+		if opt.port == 0 && opt.verbose == 0 && a.Network() == "tcp" {
+			fmt.Fprintln(stderr, "memnode: listening on", a) // nobody could know the port that was found
+		}
 		cfg.Logger.Info("listening", "addr", a.String(), "bytes", cfg.MaxBytes, "conns", cfg.MaxConns)
 	}
 	<-ctx.Done()

@@ -184,11 +184,23 @@ func TestHelpAndVersion(t *testing.T) {
 }
 
 func TestRunUntilSignal(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		says string
+	}{
+		"verbose": {[]string{"-p0", "-v"}, `addr=(\S+)`},
+		"silent":  {[]string{"-p0"}, `^memnode: listening on (\S+)\n$`}, // the port is known to nobody else
+	} {
+		t.Run(name, func(t *testing.T) { untilSignal(t, c.args, c.says) })
+	}
+}
+
+func untilSignal(t *testing.T, args []string, says string) {
 	ctx, stop := context.WithCancel(t.Context())
 	got := make(chan string, 1)
-	log := &waiter{want: regexp.MustCompile(`addr=(\S+)`), got: got}
+	log := &waiter{want: regexp.MustCompile(says), got: got}
 	code := make(chan int)
-	go func() { code <- run(ctx, []string{"-p0", "-v"}, io.Discard, log) }()
+	go func() { code <- run(ctx, args, io.Discard, log) }()
 	nc, err := net.Dial("tcp", <-got)
 	require.NoError(t, err)
 	defer nc.Close()
