@@ -128,6 +128,31 @@ func TestLoadMasterOfManyPanics(t *testing.T) {
 	}
 }
 
+// When the time of a load is over no further row is read from the master.
+func TestLoadMasterOfManyEndsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := fakecache.New(1), newOrigin()
+		var asked atomic.Int64
+		l := open(t, c, o, func(cfg *loader.Config[string]) {
+			cfg.MaxLoads, cfg.LoadTimeout = 1, 2*time.Second
+			cfg.LoadMany = func(context.Context, []string) (map[string]string, error) { return nil, nil }
+			cfg.Region.LoadMaster = func(ctx context.Context, _ string) (string, error) {
+				asked.Add(1)
+				time.Sleep(3 * time.Second) // it does not look at ctx
+				return "1", nil
+			}
+		})
+		keys := []string{"a", "b", "c"}
+		for _, key := range keys {
+			require.NoError(t, l.Put(t.Context(), key, "1"))
+		}
+		_, err := l.GetMulti(t.Context(), keys)
+		require.ErrorIs(t, err, loader.ErrLoadTimeout)
+		time.Sleep(time.Minute) // what still runs ends
+		require.EqualValues(t, 1, asked.Load())
+	})
+}
+
 // A Refresh whose codec exits has no value.
 func TestRefreshBehindACodecThatExits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -177,6 +177,11 @@ func (l *Loader[V]) loadSingly(ctx context.Context, keys []string, load func(con
 	}
 	var wg sync.WaitGroup
 	for i, key := range keys {
+		if err := ctx.Err(); err != nil { // of these nobody takes a value any more
+			var none V
+			note(key, none, err)
+			continue
+		}
 		if i < len(keys)-1 && l.admitSpare() {
 			wg.Go(func() {
 				began := time.Now()
