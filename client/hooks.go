@@ -4,7 +4,8 @@ import "time"
 
 // Hooks observe a Client, for metrics and logs. Any of them may be nil. They are
 // called without locks held, from the goroutine on which the event happened, and
-// must return quickly; several may run at once.
+// must return quickly; several may run at once. None may wait for a request of the same client: that may need the
+// goroutine that the hook is on.
 type Hooks struct {
 	// NodeDown: the node's breaker opened, with the cause.
 	NodeDown func(node string, cause error)
