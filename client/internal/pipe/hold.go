@@ -31,16 +31,7 @@ func (c *Conn) Flush(ctx context.Context, k *Call, last bool) {
 	expect := c.lastBatch
 	c.mu.Unlock()
 	c.gather(expect)
-	if !last {
-		c.mu.Lock()
-		if c.mayBlock(c.appended) {
-			c.flushElsewhere()
-			c.mu.Unlock()
-			return
-		}
-		c.mu.Unlock()
-	}
-	c.flush(ctx, k)
+	c.flushFor(ctx, k, !last)
 }
 
 // company is whether others have requests under way when one of many keys is queued, or had at one of the last

@@ -3,6 +3,7 @@ package pipe
 import (
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -179,4 +180,32 @@ func TestAPeerThatDoesNotReadWhatWasHeld(t *testing.T) {
 			g.close()
 		})
 	})
+}
+
+// whenWritten does something whenever something is written.
+type whenWritten struct {
+	net.Conn
+	do func()
+}
+
+func (w whenWritten) Write(b []byte) (int, error) { w.do(); return w.Conn.Write(b) }
+
+// A peer that does not read what others queue while something held is written keeps no caller waiting that holds something elsewhere.
+func TestAPeerThatDoesNotReadWhatCameBehind(t *testing.T) {
+	g := newSocketRig(t)
+	large := g.call(memproto.Request{Cmd: memproto.CmdMetaSet, Value: make([]byte, 600<<10)})
+	var once sync.Once
+	g.c.rw = whenWritten{g.c.nc, func() { once.Do(func() { require.NoError(t, g.c.Hold(large)) }) }}
+	k := g.keyed("k")
+	require.NoError(t, g.c.Hold(k))
+	g.c.Flush(t.Context(), k, false) // comes back
+	require.False(t, g.c.Dead())
+	keys := g.asked()
+	for _, k := range []*Call{k, large} {
+		require.True(t, g.c.Wait(t.Context(), k))
+		require.NoError(t, k.Err)
+	}
+	require.Equal(t, "k", <-keys)
+	require.Equal(t, "key", <-keys)
+	g.close()
 }

@@ -223,9 +223,18 @@ func (c *Conn) beginFlush(ctx context.Context, me *Call) {
 
 // flush writes until nothing is queued. The caller has the flusher's role for me and
 // has lost it when flush returns.
-func (c *Conn) flush(ctx context.Context, me *Call) {
+func (c *Conn) flush(ctx context.Context, me *Call) { c.flushFor(ctx, me, false) }
+
+// flushFor is flush. If holds is true, the caller must not be kept waiting: see Flush.
+func (c *Conn) flushFor(ctx context.Context, me *Call, holds bool) {
 	c.mu.Lock()
 	for {
+		// In each turn: others queue more, and larger requests, while this one writes.
+		if holds && !c.out.empty() && c.mayBlock(c.appended) {
+			c.flushElsewhere()
+			c.mu.Unlock()
+			return
+		}
 		p := c.takeOut()
 		if p == nil {
 			c.endFlush()
