@@ -3,6 +3,7 @@ package pipe
 import (
 	"context"
 	"sync/atomic"
+	"time"
 )
 
 // A caller that asks several nodes queues its requests on all their connections before it sends any (Hold, then Flush): while it
@@ -30,8 +31,16 @@ func (c *Conn) Flush(ctx context.Context, k *Call, last bool) {
 	c.flushing, c.flusher = true, k
 	expect := c.lastBatch
 	c.mu.Unlock()
-	c.gather(expect)
+	if !c.heldLong(k) {
+		c.gather(expect)
+	}
 	c.flushFor(ctx, k, !last)
+}
+
+// heldLong reports whether k has been held for so long that its owner is to wait for nothing any more: where goroutines compute, each look
+// whether there is more to send takes as long as all their turns, and there is one for each of his connections.
+func (c *Conn) heldLong(k *Call) bool {
+	return !c.cfg.Without.Overdue && time.Duration(c.Now()-k.sentAt) > min(gatherLong, c.cfg.Timeout/16)
 }
 
 // company is whether others have requests under way when one of many keys is queued, or had at one of the last

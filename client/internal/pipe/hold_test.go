@@ -209,3 +209,31 @@ func TestAPeerThatDoesNotReadWhatCameBehind(t *testing.T) {
 	require.Equal(t, "key", <-keys)
 	g.close()
 }
+
+// Where others compute whenever they are let run, nobody is blamed for not answering what is held meanwhile.
+func TestHeldInABusyProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const each = rigTimeout / 10
+		rigs, calls := make([]*rig, 20), make([]*Call, 20)
+		for i := range rigs {
+			ours, theirs := net.Pipe()
+			g := newRigOn(t, ours, theirs)
+			g.c.brittle = true // a write is not expected to block
+			g.c.gosched = func() { time.Sleep(each) }
+			g.c.lastBatch = 8
+			g.asked()
+			rigs[i], calls[i] = g, g.keyed("k")
+		}
+		for i, g := range rigs {
+			require.NoError(t, g.c.Hold(calls[i]))
+		}
+		for i, g := range rigs {
+			g.c.Flush(t.Context(), calls[i], i == len(rigs)-1)
+		}
+		for i, g := range rigs {
+			require.True(t, g.c.Wait(t.Context(), calls[i]))
+			require.NoError(t, calls[i].Err)
+			g.close()
+		}
+	})
+}
