@@ -237,3 +237,34 @@ func TestHeldInABusyProcess(t *testing.T) {
 		}
 	})
 }
+
+// A peer does not answer, and others queue more for it whenever something is written. The other peers of one who writes all that are not
+// blamed for it.
+func TestWhoHoldsDoesNotGoOnWriting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rig := func() *rig {
+			ours, theirs := net.Pipe()
+			g := newRigOn(t, ours, theirs)
+			g.c.brittle = true // a write is not expected to block
+			return g
+		}
+		mute, well := rig(), rig()
+		mute.wg.Go(func() { _, _ = io.Copy(io.Discard, mute.peer) })
+		mute.c.rw = whenWritten{mute.c.nc, func() {
+			time.Sleep(time.Millisecond)
+			_ = mute.c.Hold(mute.keyed("more"))
+		}}
+		well.asked()
+		a, b := mute.keyed("a"), well.keyed("b")
+		require.NoError(t, mute.c.Hold(a))
+		require.NoError(t, well.c.Hold(b))
+		mute.c.Flush(t.Context(), a, false)
+		well.c.Flush(t.Context(), b, true)
+		require.True(t, well.c.Wait(t.Context(), b))
+		require.NoError(t, b.Err)
+		require.True(t, mute.c.Wait(t.Context(), a))
+		require.ErrorIs(t, a.Err, item.ErrTimeout)
+		mute.close()
+		well.close()
+	})
+}

@@ -228,12 +228,19 @@ func (c *Conn) flush(ctx context.Context, me *Call) { c.flushFor(ctx, me, false)
 // flushFor is flush. If holds is true, the caller must not be kept waiting: see Flush.
 func (c *Conn) flushFor(ctx context.Context, me *Call, holds bool) {
 	c.mu.Lock()
-	for {
-		// In each turn: others queue more, and larger requests, while this one writes.
-		if holds && !c.out.empty() && c.mayBlock(c.appended) {
-			c.flushElsewhere()
-			c.mu.Unlock()
-			return
+	for turn := 0; ; turn++ {
+		if holds && !c.out.empty() {
+			// In each turn: others queue more, and larger requests, while this one writes.
+			switch {
+			case c.mayBlock(c.appended):
+				c.flushElsewhere()
+				c.mu.Unlock()
+				return
+			case turn > 0 && c.heldLong(me):
+				c.passFlush()
+				c.mu.Unlock()
+				return
+			}
 		}
 		p := c.takeOut()
 		if p == nil {
