@@ -25,12 +25,12 @@ func crowd(k *pipe.Conn) int {
 	return crowded
 }
 
-// burstConn chooses the connection for a read of so many keys: the first that has no more to bring than crowdedBytes.
+// burstConn chooses the connection for a read of so many keys: the first that does not stall, and has no more to bring than crowdedBytes.
 // It returns nil if there is none.
 func (n *node) burstConn(keys int) *pipe.Conn {
 	for i := range n.conns {
 		k := n.conns[i].Load()
-		if k == nil || k.Dead() || k.Congested() {
+		if k == nil || k.Dead() || k.Congested() || k.Stalls() {
 			continue
 		}
 		if k.Pending()*k.ReplySize()*keys <= crowdedBytes {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/memherd/memherd/client"
 	"github.com/memherd/memherd/client/memproto"
+	"github.com/memherd/memherd/nodeserver"
 	"github.com/memherd/memherd/ring"
 )
 
@@ -102,4 +103,81 @@ func TestConnectionsOfGetMulti(t *testing.T) {
 			})
 		})
 	}
+}
+
+// lossy is a connection that brings nothing until a moment.
+type lossy struct {
+	net.Conn
+	until *atomic.Int64 // in Unix nanoseconds
+}
+
+func (s lossy) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	time.Sleep(time.Until(time.Unix(0, s.until.Load())))
+	return n, err
+}
+
+// While nothing comes on a node's first connection, as when the network has lost a packet of it, GetMulti goes out on its other one.
+func TestGetMultiWhileAConnectionStalls(t *testing.T) {
+	for name, both := range map[string]bool{"both are open": true, "the other is opened": false} {
+		t.Run(name, func(t *testing.T) { whileAConnectionStalls(t, both) })
+	}
+}
+
+func whileAConnectionStalls(t *testing.T, both bool) {
+	synctest.Test(t, func(t *testing.T) {
+		const stall = 200 * time.Millisecond
+		l := newLogged(t, 1)
+		var busy atomic.Bool
+		l.decide(func(string, *memproto.Request) (v nodeserver.Verdict) {
+			if busy.Load() {
+				v.Delay = time.Millisecond
+			}
+			return v
+		})
+		var until, dials atomic.Int64
+		c, err := client.New(client.Config{
+			Nodes: l.nodes(), ConnsPerNode: 2,
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				nc, err := l.dial(ctx, network, addr)
+				if err == nil && dials.Add(1) == 1 {
+					nc = lossy{nc, &until}
+				}
+				return nc, err
+			},
+		})
+		require.NoError(t, err)
+		keys := []string{"a", "b", "c"}
+		for _, key := range keys {
+			set(t, c, key, strings.Repeat("v", 100))
+		}
+		var wg sync.WaitGroup
+		busy.Store(true)
+		if both {
+			for range 20 {
+				wg.Go(func() { get(t, c, "a") })
+			}
+			wg.Wait()
+			require.EqualValues(t, 2, dials.Load())
+		}
+		busy.Store(false)
+		var late atomic.Int64
+		call := func() {
+			start := time.Now()
+			found, err := c.GetMulti(context.Background(), keys)
+			require.NoError(t, err)
+			require.Len(t, found, len(keys))
+			if time.Since(start) > stall/10 {
+				late.Add(1)
+			}
+		}
+		until.Store(time.Now().Add(stall).UnixNano())
+		for range 100 {
+			wg.Go(call)
+			time.Sleep(stall / 100)
+		}
+		wg.Wait()
+		require.Less(t, late.Load(), int64(30))
+		l.closeAll(c)
+	})
 }

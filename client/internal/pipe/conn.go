@@ -92,6 +92,7 @@ type Conn struct {
 	company company
 	// congested: the write under way is a large one.
 	congested atomic.Bool
+	headSince atomic.Int64  // headSent, for Stalls
 	replySize atomic.Int64  // moving average of the values in replies, in bytes
 	seq       atomic.Uint64 // last opaque given out
 	mark      atomic.Uint64 // see Stamp
@@ -214,6 +215,25 @@ func (c *Conn) Pending() int { return int(c.pending.Load()) }
 
 // Congested reports whether a large write is under way.
 func (c *Conn) Congested() bool { return c.congested.Load() }
+
+// stallsAfter is how long the oldest call may wait, at most and as a part of the Timeout, before others had better go elsewhere.
+const (
+	stallsAfter = 50 * time.Millisecond
+	stallsPart  = 8
+)
+
+// Stalls reports whether the oldest call has waited for so long that further ones are better sent on another connection: the network
+// may have lost a packet of this one, and nothing comes before it has been sent again.
+func (c *Conn) Stalls() bool {
+	since := c.headSince.Load()
+	return since != 0 && time.Duration(c.Now()-since) > min(stallsAfter, c.cfg.Timeout/stallsPart)
+}
+
+// setHead takes down when the oldest pending call was sent, 0 if there is none, and where it begins. mu is held.
+func (c *Conn) setHead(sentAt, offset int64) {
+	c.headSent, c.headAt = sentAt, offset
+	c.headSince.Store(sentAt)
+}
 
 // Took returns how long the latest replies took, and forgets them: of each batch of replies
 // the oldest, of 32 batches at most.

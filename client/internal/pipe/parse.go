@@ -230,13 +230,13 @@ func (c *Conn) noteHead() {
 	}
 	switch {
 	case c.mhead < len(c.mine):
-		c.headSent, c.headAt = c.mine[c.mhead].sentAt, c.mine[c.mhead].offset
+		c.setHead(c.mine[c.mhead].sentAt, c.mine[c.mhead].offset)
 	case len(c.queue) > 0:
-		c.headSent, c.headAt = c.queue[0].sentAt, c.queue[0].offset
+		c.setHead(c.queue[0].sentAt, c.queue[0].offset)
 	case len(c.out.gets) > 0:
-		c.headSent, c.headAt = c.out.gets[0].sentAt, c.appended
+		c.setHead(c.out.gets[0].sentAt, c.appended)
 	default:
-		c.headSent, c.headAt = 0, c.appended
+		c.setHead(0, c.appended)
 	}
 	c.mu.Unlock()
 }

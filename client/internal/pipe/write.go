@@ -200,7 +200,7 @@ func (c *Conn) note(k *Call) {
 	// write that may block is another matter.
 	k.sentAt = c.stamp
 	if c.headSent == 0 {
-		c.headSent, c.headAt = k.sentAt, c.appended
+		c.setHead(k.sentAt, c.appended)
 	}
 	if !c.armed {
 		c.arm(c.warning())
