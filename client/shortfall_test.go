@@ -130,8 +130,11 @@ func TestALateDialLosesNoConnection(t *testing.T) {
 		set(t, c, "k", "v")
 		crowd := func() *sync.WaitGroup {
 			var wg sync.WaitGroup
-			for range 300 {
+			for i := range 300 {
 				wg.Go(func() { _, _ = c.Get(context.Background(), "k") })
+				if i < 10 {
+					synctest.Wait() // all at once may choose before any of them is under way, and see no crowd
+				}
 			}
 			synctest.Wait()
 			return &wg
