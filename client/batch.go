@@ -88,7 +88,7 @@ func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
 		return w
 	}
 	if !b.allowed(n) {
-		w.err = &item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: n.down()}
+		w.err = n.refusal(b.op)
 		return w
 	}
 	if n.busy() && !b.apart {
@@ -116,7 +116,7 @@ func (b *batch) launch(ctx context.Context, n *node, ts []target) window {
 			return w
 		}
 		if n.barred() && !b.allowed(n) { // see launchRead
-			w.drop(&item.Error{Op: b.op, Node: n.Name, Sent: item.NotSent, Err: n.down()})
+			w.drop(n.refusal(b.op))
 			return w
 		}
 		w.conn, w.life = conn, conn.Stamp()

@@ -222,7 +222,7 @@ func (c *Client) fillWrite(ctx context.Context, l item.Lease, req memproto.Reque
 			doubt = true
 		} else {
 			w.out.Copies++
-			w.missed(n, &item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: n.down()})
+			w.missed(n, n.refusal(op))
 		}
 		return false
 	}

@@ -65,6 +65,11 @@ func (n *node) down() error {
 	return &downError{n.ill}
 }
 
+// refusal is the error of a request that is not sent to n, because it is down.
+func (n *node) refusal(op string) *item.Error {
+	return &item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: n.down()}
+}
+
 // downError tells why a node is down and does not wrap it: that may be a deadline, a dial's for example, which
 // whoever looks for his own must not find.
 type downError struct{ why error }

@@ -181,7 +181,7 @@ func (g *multiGet) assign(i int32, a *ask) {
 		if !n.breaker.Readable() {
 			g.skipped = true
 			if g.failed[n.Name] == nil {
-				g.fail(n, &item.Error{Op: g.op, Node: n.Name, Sent: item.NotSent, Err: n.down()})
+				g.fail(n, n.refusal(g.op))
 			}
 			continue
 		}

@@ -94,7 +94,7 @@ func (c *Client) everyNode(ctx context.Context, op string, nodes []*node, req me
 	var wg sync.WaitGroup
 	for i, n := range nodes {
 		if !n.breaker.Writable() {
-			errs[i] = &item.Error{Op: op, Node: n.Name, Sent: item.NotSent, Err: n.down()}
+			errs[i] = n.refusal(op)
 			continue
 		}
 		// One goroutine a node, joined below: the dials of nodes not yet connected

@@ -160,7 +160,7 @@ func (w *writing) launch(ctx context.Context, nodes []*node, build func(*node, *
 		w.out.Copies++
 		if !n.breaker.Writable() {
 			k.Free()
-			w.missed(n, &item.Error{Op: w.op, Node: n.Name, Sent: item.NotSent, Err: n.down()})
+			w.missed(n, n.refusal(w.op))
 			continue
 		}
 		for _, tok := range w.tokens {

@@ -91,18 +91,7 @@ func TestBurstsOutOfStep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inPieces(t, func(t *testing.T, pieces func([]string) []string) {
 				g := newRig(t)
-				g.wg.Go(func() {
-					for range 4 {
-						if _, err := g.request(); err != nil {
-							return
-						}
-					}
-					for _, s := range pieces(slices.Concat(spoil(whole(1)), whole(2))) {
-						if _, err := io.WriteString(g.peer, s); err != nil {
-							return
-						}
-					}
-				})
+				g.replies(4, pieces(slices.Concat(spoil(whole(1)), whole(2))))
 				ks := []*Call{g.call(get()).asking(keys), g.call(get()).asking(keys)}
 				for _, k := range ks { // one after the other is out: they share nothing
 					require.NoError(t, g.c.Start(context.Background(), k))

@@ -24,13 +24,14 @@ func (c *Conn) Hold(k *Call) error {
 // owner's is, or the peers of the other connections would be blamed for not answering what has not been sent.
 func (c *Conn) Flush(ctx context.Context, k *Call, last bool) {
 	c.mu.Lock()
-	if c.flushing || c.out.empty() {
+	if c.out.empty() {
 		c.mu.Unlock()
 		return
 	}
-	c.flushing, c.flusher = true, k
-	expect := c.lastBatch
-	c.mu.Unlock()
+	expect, ok := c.takeFlush(k)
+	if !ok {
+		return
+	}
 	if !c.heldLong(k) {
 		c.gather(expect)
 	}

@@ -151,25 +151,23 @@ func TestAPeerThatDoesNotReadWhatWasHeld(t *testing.T) {
 	large := func(g *rig) *Call {
 		return g.call(memproto.Request{Cmd: memproto.CmdMetaSet, Value: make([]byte, 600<<10)})
 	}
-	t.Run("others follow", func(t *testing.T) {
-		for name, rig := range map[string]func(*testing.T) *rig{"plain socket": newSocketRig, "wrapped": newRig} {
-			t.Run(name, func(t *testing.T) {
-				g := rig(t)
-				k := large(g)
-				require.NoError(t, g.c.Hold(k))
-				g.c.Flush(t.Context(), k, false) // comes back
-				keys := g.asked()
-				require.True(t, g.c.Wait(t.Context(), k))
-				require.NoError(t, k.Err)
-				require.Equal(t, "key", <-keys)
-				g.close()
-			})
-		}
+	follow := func(t *testing.T, g *rig) {
+		k := large(g)
+		require.NoError(t, g.c.Hold(k))
+		g.c.Flush(t.Context(), k, false) // comes back
+		keys := g.asked()
+		require.True(t, g.c.Wait(t.Context(), k))
+		require.NoError(t, k.Err)
+		require.Equal(t, "key", <-keys)
+		g.close()
+	}
+	t.Run("others follow, plain socket", func(t *testing.T) { follow(t, newUnhurriedRig(t)) })
+	t.Run("others follow, wrapped", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { follow(t, newRig(t)) })
 	})
 	t.Run("the last", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			ours, theirs := net.Pipe()
-			g := newRigOn(t, ours, theirs)
+			g := newRig(t)
 			k := large(g)
 			require.NoError(t, g.c.Hold(k))
 			start := time.Now()
@@ -190,9 +188,23 @@ type whenWritten struct {
 
 func (w whenWritten) Write(b []byte) (int, error) { w.do(); return w.Conn.Write(b) }
 
+// newUnhurriedRig is newSocketRig for a busy machine: the clock is the real one there.
+func newUnhurriedRig(t *testing.T) *rig {
+	g := newSocketRig(t)
+	g.c.cfg.Timeout = time.Minute
+	return g
+}
+
+// newBrittleRig is newRig where a write is not expected to block.
+func newBrittleRig(t *testing.T) *rig {
+	g := newRig(t)
+	g.c.brittle = true
+	return g
+}
+
 // A peer that does not read what others queue while something held is written keeps no caller waiting that holds something elsewhere.
 func TestAPeerThatDoesNotReadWhatCameBehind(t *testing.T) {
-	g := newSocketRig(t)
+	g := newUnhurriedRig(t)
 	large := g.call(memproto.Request{Cmd: memproto.CmdMetaSet, Value: make([]byte, 600<<10)})
 	var once sync.Once
 	g.c.rw = whenWritten{g.c.nc, func() { once.Do(func() { require.NoError(t, g.c.Hold(large)) }) }}
@@ -216,9 +228,7 @@ func TestHeldInABusyProcess(t *testing.T) {
 		const each = rigTimeout / 10
 		rigs, calls := make([]*rig, 20), make([]*Call, 20)
 		for i := range rigs {
-			ours, theirs := net.Pipe()
-			g := newRigOn(t, ours, theirs)
-			g.c.brittle = true // a write is not expected to block
+			g := newBrittleRig(t)
 			g.c.gosched = func() { time.Sleep(each) }
 			g.c.lastBatch = 8
 			g.asked()
@@ -242,13 +252,7 @@ func TestHeldInABusyProcess(t *testing.T) {
 // blamed for it.
 func TestWhoHoldsDoesNotGoOnWriting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rig := func() *rig {
-			ours, theirs := net.Pipe()
-			g := newRigOn(t, ours, theirs)
-			g.c.brittle = true // a write is not expected to block
-			return g
-		}
-		mute, well := rig(), rig()
+		mute, well := newBrittleRig(t), newBrittleRig(t)
 		mute.wg.Go(func() { _, _ = io.Copy(io.Discard, mute.peer) })
 		mute.c.rw = whenWritten{mute.c.nc, func() {
 			time.Sleep(time.Millisecond)

@@ -127,22 +127,11 @@ func TestJoinedBurstsOutOfStep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inPieces(t, func(t *testing.T, pieces func([]string) []string) {
 				g := newRig(t)
-				g.wg.Go(func() {
-					for range 3 { // the command, and two meta gets
-						if _, err := g.request(); err != nil {
-							return
-						}
-					}
-					for _, s := range pieces(spoil([]string{
-						"VALUE a 1 2\r\nva\r\n", "VALUE b 1 2\r\nvb\r\n", "VALUE c 1 2\r\nvc\r\n",
-						"VALUE a 1 2\r\nva\r\n", "VALUE b 1 2\r\nvb\r\n", "VALUE c 1 2\r\nvc\r\n",
-						"END\r\n", "VA 2 f1 O1.3\r\nvd\r\n", "VA 2 f1 O2.3\r\nvd\r\n",
-					})) {
-						if _, err := io.WriteString(g.peer, s); err != nil {
-							return
-						}
-					}
-				})
+				g.replies(3, pieces(spoil([]string{ // to the command, and two meta gets
+					"VALUE a 1 2\r\nva\r\n", "VALUE b 1 2\r\nvb\r\n", "VALUE c 1 2\r\nvc\r\n",
+					"VALUE a 1 2\r\nva\r\n", "VALUE b 1 2\r\nvb\r\n", "VALUE c 1 2\r\nvc\r\n",
+					"END\r\n", "VA 2 f1 O1.3\r\nvd\r\n", "VA 2 f1 O2.3\r\nvd\r\n",
+				})))
 				ks := []*Call{g.call(get()).asking(keys), g.call(get()).asking(keys)}
 				require.NoError(t, g.c.StartAll(context.Background(), ks))
 				g.outOfStep(ks, errOf(name))

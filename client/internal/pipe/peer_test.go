@@ -110,6 +110,22 @@ func (g *rig) request() (memproto.Request, error) {
 	return r, nil
 }
 
+// replies has the peer read so many requests, and then send what stands here, piece by piece.
+func (g *rig) replies(requests int, pieces []string) {
+	g.wg.Go(func() {
+		for range requests {
+			if _, err := g.request(); err != nil {
+				return
+			}
+		}
+		for _, s := range pieces {
+			if _, err := io.WriteString(g.peer, s); err != nil {
+				return
+			}
+		}
+	})
+}
+
 func (g *rig) call(r memproto.Request) *Call {
 	k := g.calls.New()
 	k.Req = r

@@ -21,8 +21,8 @@ import (
 
 // sharing makes a call that reads key and may share a classic get.
 func (g *rig) sharing(key string) *Call {
-	k := g.call(get())
-	k.Req.Key, k.Share = []byte(key), true
+	k := g.keyed(key)
+	k.Share = true
 	return k
 }
 
@@ -77,18 +77,7 @@ func TestSharedGetsOutOfStep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inPieces(t, func(t *testing.T, pieces func([]string) []string) {
 				g := newSharingRig(t)
-				g.wg.Go(func() {
-					for range 2 {
-						if _, err := g.request(); err != nil {
-							return
-						}
-					}
-					for _, s := range pieces(spoil(slices.Clone(groupReply))) {
-						if _, err := io.WriteString(g.peer, s); err != nil {
-							return
-						}
-					}
-				})
+				g.replies(2, pieces(spoil(slices.Clone(groupReply))))
 				ks := g.sharingAll(groupKeys...)
 				require.NoError(t, g.c.StartAll(context.Background(), ks))
 				for _, k := range ks {

@@ -210,15 +210,20 @@ func (c *Conn) note(k *Call) {
 // beginFlush sends what is queued if nobody else does, for the caller of me (nil:
 // for nobody). mu is held and released.
 func (c *Conn) beginFlush(ctx context.Context, me *Call) {
-	if c.flushing {
-		c.mu.Unlock()
-		return
+	if expect, ok := c.takeFlush(me); ok {
+		c.gather(expect)
+		c.flush(ctx, me)
 	}
-	c.flushing, c.flusher = true, me
-	expect := c.lastBatch
+}
+
+// takeFlush takes the flusher's role for me, if nobody has it, and says how many requests to expect. mu is held and released.
+func (c *Conn) takeFlush(me *Call) (expect int, ok bool) {
+	if ok = !c.flushing; ok {
+		c.flushing, c.flusher = true, me
+	}
+	expect = c.lastBatch
 	c.mu.Unlock()
-	c.gather(expect)
-	c.flush(ctx, me)
+	return expect, ok
 }
 
 // flush writes until nothing is queued. The caller has the flusher's role for me and
