@@ -166,7 +166,7 @@ func TestACancelledGetMultiSaysSoBesideALostNode(t *testing.T) {
 				unread++
 			}
 		}
-		require.Greater(t, unread, 3)
+		require.Greater(t, unread, 1)
 		_, err := c.GetMulti(context.Background(), []string{here, lost})
 		require.NotErrorIs(t, err, context.Canceled)
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/memherd/memherd/client/internal/pipe"
 	"github.com/memherd/memherd/client/item"
@@ -38,6 +39,7 @@ type multiGet struct {
 	found        item.Item        // memory for one of them
 	failed       map[string]error // by the node's name; nil for none
 	hits, misses uint64           // for the counters, in which they are counted once a call
+	at           time.Duration    // about when the answers being taken came, on a connection's clock
 	tokens       bool             // CAS tokens are asked for: memory can't serve
 	skipped      bool             // some copy was passed over because its node was down
 }
@@ -46,11 +48,12 @@ type multiGet struct {
 type ask struct {
 	key       string
 	hash, gen uint64
-	next      int  // which of its copies is asked next
-	open      bool // not answered yet
-	detour    bool // asked of another copy than the owner, which is slow
-	refused   bool // it has failed, and the budget of retries is spent
-	barred    bool // some copy may not be read because of what it is owed
+	next      int    // which of its copies is asked next
+	owner     uint16 // position of the node of the first
+	open      bool   // not answered yet
+	detour    bool   // asked of another copy than the owner, which is slow
+	refused   bool   // it has failed, and the budget of retries is spent
+	barred    bool   // some copy may not be read because of what it is owed
 }
 
 // share is the asks, by position, that one node gets.
@@ -106,6 +109,11 @@ func (g *multiGet) admit(keys []string) {
 		g.c.detector.AsksElsewhere(hash) // such a read asks nothing, but is this client's own
 		g.asks = append(g.asks, ask{key: key, hash: hash, gen: g.c.near.Generation(hash), open: true})
 		*slot = int32(len(g.asks))
+	}
+	// All of them at once: each lookup misses the processor's caches, and here they wait for memory together.
+	for i := range g.asks {
+		a := &g.asks[i]
+		a.owner = g.t.ring.LookupHash(a.hash)[0]
 	}
 }
 
@@ -173,9 +181,11 @@ func (g *multiGet) assign(i int32, a *ask) {
 			return
 		}
 	}
-	list := g.t.ring.LookupHash(a.hash)
-	for a.next < len(list) {
-		at := list[a.next]
+	for a.next < g.t.ring.Copies() {
+		at := a.owner
+		if a.next > 0 {
+			at = g.t.ring.LookupHash(a.hash)[a.next]
+		}
 		n := g.t.nodes[at]
 		a.next++
 		if !n.breaker.Readable() {
@@ -234,6 +244,7 @@ func (g *multiGet) land(ctx context.Context, f *burstFlight) {
 		return
 	}
 	answers := f.call.Answers()
+	g.at = time.Duration(f.conn.Now())
 	for j, i := range f.asks {
 		g.answer(ctx, &f.flight, &answers[j], i)
 	}
@@ -257,6 +268,7 @@ func (g *multiGet) askPlain(ctx context.Context) {
 				g.failure(&g.asks[t.i], t.n, err)
 				return
 			}
+			g.at = time.Duration(f.conn.Now())
 			g.answer(ctx, f, &f.call.Answer, int32(t.i))
 		},
 		request: func(i int, k *pipe.Call) { k.Req = readRequest(g.asks[i].key); k.Req.Flags |= g.flags() },
@@ -322,7 +334,11 @@ func (g *multiGet) answer(ctx context.Context, f *flight, a *pipe.Answer, i int3
 	if g.c.cold.nodes.Load() > 0 {
 		g.c.revive(q.hash, q.key, f.n)
 	}
-	g.c.observe(f, a, q.hash, q.key, q.gen)
+	if a.Resp.Bare { // nothing that memory could hold
+		g.c.detector.ObserveAt(q.hash, q.key, len(a.Value), g.at)
+	} else {
+		g.c.observe(f, a, q.hash, q.key, q.gen)
+	}
 	it := &g.found
 	*it = item.Item{}
 	readItem(it, q.key, a)

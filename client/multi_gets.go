@@ -33,8 +33,17 @@ func (c *Client) getMulti(ctx context.Context, op string, keys []string, tokens 
 	if err := c.checkKeys(ctx, op, keys); err != nil {
 		return nil, err
 	}
-	found := make(map[string]item.Item, len(keys))
-	return found, c.readEach(ctx, op, keys, tokens, func(it *item.Item) { found[it.Key] = *it })
+	var found map[string]item.Item
+	err := c.readEach(ctx, op, keys, tokens, func(it *item.Item) {
+		if found == nil { // not before: its memory would be cold again when the answers come
+			found = make(map[string]item.Item, len(keys))
+		}
+		found[it.Key] = *it
+	})
+	if found == nil {
+		found = map[string]item.Item{}
+	}
+	return found, err
 }
 
 // eachOf is GetMultiFunc, or, with tokens, GetsMultiFunc.
@@ -51,8 +60,8 @@ func (c *Client) eachOf(ctx context.Context, op string, keys []string, tokens bo
 // checkKeys refuses a call of which nothing is to be sent.
 func (c *Client) checkKeys(ctx context.Context, op string, keys []string) error {
 	for _, key := range keys {
-		if err := c.check(ctx, op, key); err != nil {
-			return err
+		if err := c.CheckKey(key); err != nil {
+			return c.check(ctx, op, key)
 		}
 	}
 	return c.checkCall(ctx, op)
