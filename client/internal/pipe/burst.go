@@ -30,14 +30,15 @@ var ErrNoBurst = errors.New("memherd: a server without meta commands takes no bu
 // is asked for with a meta get, and nothing is believed before that one's reply has come
 // with its token: whatever had been lost, doubled or mixed in before would stand in its
 // place. And each value comes with its key, of which there is one in a burst.
-// Bursts that go out together share their classic command: see join.go.
+// Bursts that go out together share their classic command, and the proof: see join.go.
 type burst struct {
 	keys    []string
-	metas   int   // how many of keys, the last, go by meta get
+	metas   int   // how many of keys, the last, must go by meta get; with 0 one does for its token
 	ends    []int // by classic command: the position in keys behind its last
 	done    int   // classic commands whose END has come
 	getEnd  int   // length of the classic command in line, if there is one alone: it may be shared
 	joined  bool  // its keys went out in the command of the call before; written before the call is queued
+	proof   int   // how many calls behind this one the burst is that proves it, 0 if it does so itself; written as Call.span is
 	form    func(r *memproto.Request, key string)
 	answers []Answer
 	bytes   int              // of all values so far
@@ -78,9 +79,9 @@ func (k *Call) Asked() []string {
 }
 
 // Answers are the replies to the keys of a burst that is complete, in the order in which
-// they were asked; nil if they have not all come, because the connection died.
+// they were asked; nil if they have not all come, or nothing has proved them, because the connection died.
 func (k *Call) Answers() []Answer {
-	if k.burst == nil || len(k.burst.answers) < len(k.burst.keys) {
+	if k.burst == nil || k.Err != nil || len(k.burst.answers) < len(k.burst.keys) {
 		return nil
 	}
 	return k.burst.answers
@@ -108,10 +109,9 @@ const maxGetLine = 2000
 
 // encode writes all requests, those with tokens with ones that begin with op.
 func (b *burst) encode(like *memproto.Request, op []byte) {
-	b.metas = max(b.metas, 1)
-	classic := len(b.keys) - b.metas
+	classic := len(b.keys) - max(b.metas, 1)
 	line, start := b.line[:0], 0
-	b.ends, b.getEnd, b.joined = b.ends[:0], 0, false
+	b.ends, b.getEnd, b.joined, b.proof = b.ends[:0], 0, false, 0
 	for i, key := range b.keys[:classic] {
 		if i == 0 || len(line)-start+len(key)+3 > maxGetLine {
 			if i > 0 {
@@ -160,7 +160,11 @@ func (b *burst) appendToken(op []byte, i int) []byte {
 func (c *Conn) matchBurst(k *Call) (bool, error) {
 	r, b := &c.resp, k.burst
 	if b.done == len(b.ends) {
-		err := b.proves(r, k.opaque[:k.opaqueN])
+		c.sharing = b.proof
+		if b.proof > 0 {
+			k = c.behind(b.proof)
+		}
+		err := k.burst.proves(r, k.opaque[:k.opaqueN])
 		return err == nil, err
 	}
 	switch r.Status {
@@ -225,14 +229,14 @@ func (b *burst) missed(end int) {
 	}
 }
 
-// take adds the reply to the key that is next; true if it was the last.
+// take adds the reply to the key that is next; true if it proves all of them.
 func (b *burst) take(r *memproto.Response, value []byte) bool {
 	b.answers = append(b.answers, Answer{Value: value})
 	a := &b.answers[len(b.answers)-1]
 	a.Resp.set(r)
 	a.Resp.Bare = b.done < len(b.ends)
 	b.bytes += len(value)
-	return len(b.answers) == len(b.keys)
+	return !a.Resp.Bare && len(b.answers) == len(b.keys)
 }
 
 // keepBurst is the most memory for requests that an unused burst keeps.
@@ -242,7 +246,7 @@ func (p *Pool) putBurst(b *burst) {
 	clear(b.keys)
 	clear(b.answers) // their values are the callers'
 	b.keys, b.answers, b.bytes, b.form = b.keys[:0], b.answers[:0], 0, nil
-	b.metas, b.done, b.getEnd, b.joined = 0, 0, 0, false
+	b.metas, b.done, b.getEnd, b.joined, b.proof = 0, 0, 0, false, 0
 	if cap(b.line) > keepBurst {
 		b.line = nil
 	}

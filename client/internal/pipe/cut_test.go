@@ -75,6 +75,13 @@ func (k *Call) asking(keys []string) *Call {
 	return k
 }
 
+// proving is asking, but that the last key is asked for with a meta get whoever shares the others' command: k proves itself.
+func (k *Call) proving(keys []string) *Call {
+	k.asking(keys[:len(keys)-1])
+	k.AskMeta(keys[len(keys)-1], func(r *memproto.Request, key string) { r.Key = []byte(key) })
+	return k
+}
+
 // wire is how many bytes and how many commands a burst of the keys is, or, without
 // keys, req.
 func wire(req memproto.Request, keys []string) (bytes, commands int) {

@@ -2,9 +2,15 @@ package pipe
 
 // memcached writes what it has at the end of each classic get, with a system call of its own; replies to meta commands it
 // collects. So bursts that go out together share one classic get: "get", the keys of the first, those of the second and so
-// on, and behind it the meta gets of each, in the same order. Theirs is one list of values then, one END, and the
-// replies to the meta gets. What a burst is told is believed when its own token has come, as ever, and that comes behind
-// the whole list. Where two bursts ask for the same key and one value comes, the first takes it: both were under way
+// on, and behind it their meta gets, in the same order. Theirs is one list of values then, one END, and the replies to the meta
+// gets.
+//
+// They share the proof, too: of a burst whose one meta get would be there for its token alone, the last key joins the others in
+// the list, unless it is the last of those that share, and what the burst is told is believed when the next meta gets, those of
+// a burst behind it, have been answered with their tokens: they come behind the whole list, as its own would. A meta get costs memcached
+// three times as much as a key of a list, and of commands it takes twenty before it goes back to its event loop.
+//
+// Where two bursts ask for the same key and one value comes, the first takes it: both were under way
 // when it was there, and when it was not.
 
 // join queues a burst: one whose keys all fit has its keys in the same classic command as those right before it, if it
@@ -15,18 +21,20 @@ func (o *outbox) join(b *burst) int {
 		o.small = append(o.small, b.line...)
 		return len(b.line)
 	}
-	keys := len(b.getKeys())
-	b.joined = len(o.open) > 0 && o.shared+keys <= maxGetLine && o.open[0].getWord() == b.getWord()
-	if !b.joined {
+	b.joined = len(o.open) > 0 && o.shared+b.listed() <= maxGetLine && o.open[0].getWord() == b.getWord()
+	added := len(b.line)
+	if b.joined {
+		added = len(b.getKeys()) + len(b.metaGets())
+		if before := o.open[len(o.open)-1]; before.lean() {
+			added += before.listed() - len(before.getKeys()) - len(before.metaGets())
+		}
+	} else {
 		o.sealBursts()
 		o.shared = 0
 	}
 	o.open = append(o.open, b)
-	o.shared += keys
-	if b.joined {
-		return keys + len(b.line) - b.getEnd
-	}
-	return len(b.line)
+	o.shared += b.listed()
+	return added
 }
 
 // sealBursts writes the command that bursts share, and their meta gets behind it.
@@ -34,13 +42,23 @@ func (o *outbox) sealBursts() {
 	if len(o.open) == 0 {
 		return
 	}
+	for i := len(o.open) - 2; i >= 0; i-- {
+		if b := o.open[i]; b.lean() {
+			b.proof, b.ends[0] = o.open[i+1].proof+1, len(b.keys)
+		}
+	}
 	o.small = append(o.small, o.open[0].line[:o.open[0].getWord()]...)
 	for _, b := range o.open {
 		o.small = append(o.small, b.getKeys()...)
+		if b.proof > 0 {
+			o.small = append(append(o.small, ' '), b.lastKey()...)
+		}
 	}
 	o.small = append(o.small, lineEnd...)
 	for _, b := range o.open {
-		o.small = append(o.small, b.line[b.getEnd:]...)
+		if b.proof == 0 {
+			o.small = append(o.small, b.metaGets()...)
+		}
 	}
 	clear(o.open)
 	o.open = o.open[:0]
@@ -55,6 +73,23 @@ func (b *burst) getWord() int {
 }
 
 func (b *burst) getKeys() []byte { return b.line[b.getWord() : b.getEnd-len(lineEnd)] }
+
+func (b *burst) lastKey() string { return b.keys[len(b.keys)-1] }
+
+// lean reports whether b's one meta get is there for its token alone.
+func (b *burst) lean() bool { return b.metas == 0 }
+
+// metaGets are the meta gets behind the classic command in line.
+func (b *burst) metaGets() []byte { return b.line[b.getEnd:] }
+
+// listed is how long b's keys in a shared command may be.
+func (b *burst) listed() int {
+	n := len(b.getKeys())
+	if b.lean() {
+		n += len(" ") + len(b.lastKey())
+	}
+	return n
+}
 
 // answered is the burst that the value or the reply under way is for, where the head is one. Only while a shared command is
 // being answered to it is another than the head.

@@ -17,55 +17,70 @@ import (
 	"github.com/memherd/memherd/client/memproto"
 )
 
-// Two bursts that share a command, with two keys in common, of each of which one value comes: sharedKeys are what they ask
-// for, sharedReply is what they are told together, where their tokens are 1 and 2, and sharedTold what each is told.
+// joinedPair is two bursts that share a command, with two keys in common, of each of which one value comes; sharedKeys are what they
+// ask for, sharedTold what each is told.
+type joinedPair struct {
+	first    func(k *Call, keys []string) *Call // makes the first burst
+	commands int                                // how many they are together
+	reply    []string                           // to them, where the tokens are 1 and 2
+	whole    [2]int                             // behind how many of these each burst is complete
+}
+
 var (
 	sharedKeys  = [][]string{{"a", "b", "c"}, {"b", "a", "d"}}
-	sharedReply = []string{"VALUE b 1 2\r\nvb\r\n", "VALUE a 1 2\r\nva\r\n", "END\r\n", "EN O1.2\r\n", "VA 2 f1 O2.2\r\nvd\r\n"}
 	sharedTold  = []string{"EN 0 , VA 1 vb, EN 0 ", "EN 0 , VA 1 va, VA 1 vd"}
+	joinedPairs = map[string]joinedPair{
+		"each with its proof": {(*Call).proving, 3, []string{"VALUE b 1 2\r\nvb\r\n", "VALUE a 1 2\r\nva\r\n", "END\r\n", "EN O1.2\r\n", "VA 2 f1 O2.2\r\nvd\r\n"}, [2]int{4, 5}},
+		"with one proof":      {(*Call).asking, 2, []string{"VALUE b 1 2\r\nvb\r\n", "VALUE a 1 2\r\nva\r\n", "END\r\n", "VA 2 f1 O2.2\r\nvd\r\n"}, [2]int{4, 4}},
+	}
 )
+
+// calls are the two bursts.
+func (p *joinedPair) calls(g *rig) []*Call {
+	return []*Call{p.first(g.call(get()), sharedKeys[0]), g.call(get()).asking(sharedKeys[1])}
+}
 
 // The reply is cut at every byte, in every way: each burst is told the truth, whole, or fails; the first may be complete where the
 // second is not.
 func TestJoinedBurstsCutAtEveryByte(t *testing.T) {
-	reply := strings.Join(sharedReply, "")
-	first := len(reply) - len(sharedReply[4])
-	for _, fault := range []string{"close", "reset", "stall", "garbage", "error", "twice", "byte by byte"} {
-		t.Run(fault, func(t *testing.T) {
-			for at := range len(reply) + 1 {
-				synctest.Test(t, func(t *testing.T) {
-					g := newRig(t)
-					g.wg.Go(func() {
-						for range 3 { // the command, and two meta gets
-							if _, err := g.request(); err != nil {
-								return
+	for name, pair := range joinedPairs {
+		reply := strings.Join(pair.reply, "")
+		for _, fault := range []string{"close", "reset", "stall", "garbage", "error", "twice", "byte by byte"} {
+			t.Run(name+"/"+fault, func(t *testing.T) {
+				for at := range len(reply) + 1 {
+					synctest.Test(t, func(t *testing.T) {
+						g := newRig(t)
+						g.wg.Go(func() {
+							for range pair.commands {
+								if _, err := g.request(); err != nil {
+									return
+								}
 							}
+							g.spoil(reply, fault, at)
+							io.Copy(io.Discard, g.r)
+						})
+						ks := pair.calls(g)
+						require.NoError(t, g.c.StartAll(context.Background(), ks))
+						require.True(t, ks[1].burst.joined)
+						for i, k := range ks {
+							where := fmt.Sprintf("%s at %d, burst %d", fault, at, i)
+							require.True(t, g.c.Wait(context.Background(), k), where)
+							if fault == "twice" || fault == "byte by byte" || at >= len(strings.Join(pair.reply[:pair.whole[i]], "")) {
+								require.NoError(t, k.Err, where)
+								require.Equal(t, sharedTold[i], toldOf(k.Answers()), where)
+								require.Equal(t, []bool{false, true, false}, []bool{k.Answers()[0].Resp.Bare, k.Answers()[1].Resp.Bare, k.Answers()[2].Resp.Bare}, "values of the classic command")
+								require.Equal(t, 2+2*i, k.valueBytes())
+								continue
+							}
+							require.Error(t, k.Err, where)
+							require.Equal(t, item.SentUnknown, k.Sent, where)
+							require.Empty(t, k.Answers(), where)
 						}
-						g.spoil(reply, fault, at)
-						io.Copy(io.Discard, g.r)
+						g.close()
 					})
-					ks := []*Call{g.call(get()).asking(sharedKeys[0]), g.call(get()).asking(sharedKeys[1])}
-					require.NoError(t, g.c.StartAll(context.Background(), ks))
-					require.True(t, ks[1].burst.joined)
-					for i, k := range ks {
-						where := fmt.Sprintf("%s at %d, burst %d", fault, at, i)
-						require.True(t, g.c.Wait(context.Background(), k), where)
-						whole := fault == "twice" || fault == "byte by byte" || at >= []int{first, len(reply)}[i]
-						if whole {
-							require.NoError(t, k.Err, where)
-							require.Equal(t, sharedTold[i], toldOf(k.Answers()), where)
-							require.Equal(t, []bool{false, true, false}, []bool{k.Answers()[0].Resp.Bare, k.Answers()[1].Resp.Bare, k.Answers()[2].Resp.Bare}, "values of the classic command")
-							require.Equal(t, 2+2*i, k.valueBytes())
-							continue
-						}
-						require.Error(t, k.Err, where)
-						require.Equal(t, item.SentUnknown, k.Sent, where)
-						require.Empty(t, k.Answers(), where)
-					}
-					g.close()
-				})
-			}
-		})
+				}
+			})
+		}
 	}
 }
 
@@ -73,63 +88,67 @@ func TestJoinedBurstsCutAtEveryByte(t *testing.T) {
 // meanwhile, or that of the second, or both, at every millisecond. Whoever stays is told the truth, who left has it settled, and
 // the connection lives on.
 func TestLeaveAJoinedBurstAtEveryByte(t *testing.T) {
-	reply := strings.NewReplacer("O2.", "O3.", "O1.", "O2.").Replace(strings.Join(sharedReply, ""))
-	for name, leaves := range map[string][]bool{"first": {true, false}, "second": {false, true}, "both": {true, true}} {
-		t.Run(name, func(t *testing.T) {
-			left := 0
-			for at := range 300 {
-				synctest.Test(t, func(t *testing.T) {
-					where := fmt.Sprintf("after %d ms", at)
-					g := newRig(t)
-					g.c.cfg.Timeout = time.Minute
-					g.slowly(reply, 3)
-					lead := g.call(get())
-					var wg sync.WaitGroup
-					wg.Go(func() { g.do(context.Background(), lead) })
-					synctest.Wait() // it is writing
-					ks := []*Call{g.call(get()).asking(sharedKeys[0]), g.call(get()).asking(sharedKeys[1])}
-					var settlers [2]keeper
-					var stayed [2]bool
-					for i, k := range ks {
-						k.Settler = &settlers[i]
-						ctx := context.Background()
-						if leaves[i] {
-							c, cancel := context.WithTimeout(ctx, time.Duration(at)*time.Millisecond)
-							defer cancel()
-							ctx = c
-						}
-						require.NoError(t, g.c.Start(ctx, k))
-						require.Equal(t, i > 0, k.burst.joined)
-						wg.Go(func() { stayed[i] = g.c.Wait(ctx, k) })
-					}
-					wg.Wait()
-					require.Equal(t, "value of key", string(lead.Value), where)
-					time.Sleep(time.Second) // nobody else reads: what is due is drained by itself
-					require.Zero(t, g.c.Pending(), where)
-					for i, k := range ks {
-						settlers[i].mu.Lock()
-						got := settlers[i].got
-						settlers[i].mu.Unlock()
-						if stayed[i] {
-							require.Empty(t, got, where)
-							require.NoError(t, k.Err, where)
-						} else {
-							left++
-							require.True(t, leaves[i], where)
-							require.Len(t, got, 1, where)
-							k = got[0]
-						}
-						require.Equal(t, sharedTold[i], toldOf(k.Answers()), where)
-					}
-					next := g.call(get())
-					require.True(t, g.do(context.Background(), next), where)
-					require.Equal(t, "value of key", string(next.Value), where)
-					g.close()
-				})
+	for name, pair := range joinedPairs {
+		for who, leaves := range map[string][2]bool{"first": {true, false}, "second": {false, true}, "both": {true, true}} {
+			t.Run(name+"/"+who, func(t *testing.T) { pair.leave(t, leaves) })
+		}
+	}
+}
+
+func (p *joinedPair) leave(t *testing.T, leaves [2]bool) {
+	reply := strings.NewReplacer("O2.", "O3.", "O1.", "O2.").Replace(strings.Join(p.reply, ""))
+	left := 0
+	for at := range 300 {
+		synctest.Test(t, func(t *testing.T) {
+			where := fmt.Sprintf("after %d ms", at)
+			g := newRig(t)
+			g.c.cfg.Timeout = time.Minute
+			g.slowly(reply, p.commands)
+			lead := g.call(get())
+			var wg sync.WaitGroup
+			wg.Go(func() { g.do(context.Background(), lead) })
+			synctest.Wait() // it is writing
+			ks := p.calls(g)
+			var settlers [2]keeper
+			var stayed [2]bool
+			for i, k := range ks {
+				k.Settler = &settlers[i]
+				ctx := context.Background()
+				if leaves[i] {
+					c, cancel := context.WithTimeout(ctx, time.Duration(at)*time.Millisecond)
+					defer cancel()
+					ctx = c
+				}
+				require.NoError(t, g.c.Start(ctx, k))
+				require.Equal(t, i > 0, k.burst.joined)
+				wg.Go(func() { stayed[i] = g.c.Wait(ctx, k) })
 			}
-			require.Greater(t, left, 100, "most callers left")
+			wg.Wait()
+			require.Equal(t, "value of key", string(lead.Value), where)
+			time.Sleep(time.Second) // nobody else reads: what is due is drained by itself
+			require.Zero(t, g.c.Pending(), where)
+			for i, k := range ks {
+				settlers[i].mu.Lock()
+				got := settlers[i].got
+				settlers[i].mu.Unlock()
+				if stayed[i] {
+					require.Empty(t, got, where)
+					require.NoError(t, k.Err, where)
+				} else {
+					left++
+					require.True(t, leaves[i], where)
+					require.Len(t, got, 1, where)
+					k = got[0]
+				}
+				require.Equal(t, sharedTold[i], toldOf(k.Answers()), where)
+			}
+			next := g.call(get())
+			require.True(t, g.do(context.Background(), next), where)
+			require.Equal(t, "value of key", string(next.Value), where)
+			g.close()
 		})
 	}
+	require.Greater(t, left, 100, "most callers left")
 }
 
 // slowly takes requests and gives replies at one byte a millisecond: reply to the last of the commands
@@ -189,7 +208,7 @@ func TestJoinedBurstsNotYetWritten(t *testing.T) {
 
 		// A dead connection takes none; the very calls that it refused go elsewhere.
 		second := g.call(get()).asking(sharedKeys[1])
-		second.burst.joined = true // as if they had been queued before
+		second.burst.joined, second.burst.proof = true, 1 // as if they had been queued before
 		require.Error(t, g.c.Start(context.Background(), second))
 		other.wg.Go(func() {
 			for range 2 {
@@ -271,6 +290,6 @@ func TestBurstsInFlight(t *testing.T) {
 				gets = append(gets, line)
 			}
 		}
-		require.Equal(t, []string{"get a b b a\r\n", "get x y\r\n"}, gets)
+		require.Equal(t, []string{"get a b c b a\r\n", "get x y\r\n"}, gets)
 	})
 }

@@ -148,9 +148,11 @@ func (c *Conn) complete() {
 		if !c.answered().take(&c.resp, value) {
 			return
 		}
-		c.mine[c.mhead] = nil
-		c.mhead++
-		c.ready = append(c.ready, k)
+		all := c.mine[c.mhead : c.mhead+c.sharing+1] // those it proves, and itself
+		c.ready = append(c.ready, all...)
+		clear(all)
+		c.mhead += len(all)
+		c.sharing = 0
 		return
 	}
 	c.mine[c.mhead] = nil
