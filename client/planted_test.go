@@ -48,7 +48,7 @@ var plantedBugs = []plantedBug{
 	{"lists are settled an Announce early", "settle.go",
 		"surely, maybe := when(announce), when(0)", "surely, maybe := when(-announce), when(-announce)", simulatedChanges},
 	{"an owner that was a copy is filled without hold", "restore.go",
-		"if owner && !t.shared(hash, home) {", "if owner {", simulatedChanges},
+		"if owner && !t.shared(hash, home) {", "if owner {", "TestRule17ADeleteThatHasPassedTheNewOwner"},
 	{"a write-through leaves the past copies alone", "fill.go",
 		"w.strays(ctx, before)\n\tif settled() {", "_ = before\n\tif settled() {", simulatedChanges},
 	{"a write-through leaves the announced copies alone", "fill.go",

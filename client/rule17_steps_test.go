@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -255,4 +256,54 @@ func TestStatsOfANodeThatMoves(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The schedule that breaks filling an owner at once that was a copy before: a delete of somebody who takes it for a copy still has passed
+// it, and is on its way to the old owner, when a reader misses the key there and finds it with the old owner. At every moment
+// from before the reader goes by the new list until the deleter does, too.
+func TestRule17ADeleteThatHasPassedTheNewOwner(t *testing.T) {
+	old := 0
+	for at := -100 * time.Millisecond; at < 2*time.Second; at += 50 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLogged(t, 3)
+			cfg := client.Config{ReplicationFactor: 2, Timeout: 2 * time.Second}
+			reader, deleter := l.client(cfg), l.client(cfg)
+			key := ""
+			for i := 0; key == ""; i++ {
+				if k := fmt.Sprint("k", i); slices.Equal(l.placed(2, k), []string{"node0", "node1"}) {
+					key = k
+				}
+			}
+			store(t, deleter, key, "old", time.Hour)
+			require.NoError(t, reader.SetNodes(l.nodes()[1:]))
+			time.Sleep(client.DefaultAnnounce + at)
+			require.Equal(t, "old", get(t, reader, key))
+			l.decide(func(node string, r *memproto.Request) nodeserver.Verdict {
+				if r.Cmd == memproto.CmdMetaDelete && node == "node0" {
+					return nodeserver.Verdict{Delay: 300 * time.Millisecond}
+				}
+				return nodeserver.Verdict{}
+			})
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				_, err := deleter.Delete(t.Context(), key)
+				require.NoError(t, err)
+			}()
+			time.Sleep(100 * time.Millisecond) // node1 has heard of it
+			if found, err := reader.Get(t.Context(), key); err == nil {
+				require.Equal(t, "old", string(found.Value), "not acknowledged yet")
+				old++
+			}
+			<-done
+			time.Sleep(3 * time.Second)
+			only := l.client(client.Config{Nodes: []ring.Node{{Name: "node1", Addr: "node1:1"}}})
+			for _, c := range []*client.Client{only, reader, deleter} {
+				_, err := c.Get(t.Context(), key)
+				require.ErrorIs(t, err, client.ErrCacheMiss, "%v after the reader's switch", at)
+			}
+			l.closeAll(reader, deleter, only)
+		})
+	}
+	require.Positive(t, old, "no reader found it with the old owner: this tests nothing")
 }
