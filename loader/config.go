@@ -117,7 +117,8 @@ type Config[V any] struct {
 	// allowed to run still has its lease; with a shorter lease a slow load may be
 	// joined by a second one of another process.
 	LeaseTTL time.Duration
-	// Write is the policy of Put. The zero value is WriteAround.
+	// Write is the policy of Put and Delete. The zero value is WriteAround. New refuses WriteThrough where there is neither
+	// Store nor Remove.
 	Write WritePolicy
 	// Consistency is Bounded by default. Strong makes a key linearizable; it sets Write to
 	// WriteThrough and FailClosed, and takes no Freshness but Jitter.
@@ -206,6 +207,9 @@ func (cfg Config[V]) withDefaults() (Config[V], error) {
 	}
 	if cfg.Write > WriteBack {
 		return cfg, fmt.Errorf("memherd: loader.Config.Write is %v: use WriteAround, WriteThrough or WriteBack", cfg.Write)
+	}
+	if cfg.Write == WriteThrough && cfg.Store == nil && cfg.Remove == nil {
+		return cfg, errors.New("memherd: loader.Config.Write is write-through, and nothing to write with: give it Store, the origin's write, or leave Write out")
 	}
 	if len(cfg.Prefix) > MaxPrefix {
 		return cfg, fmt.Errorf("memherd: loader.Config.Prefix has %d bytes: at most %d", len(cfg.Prefix), MaxPrefix)

@@ -28,6 +28,7 @@ func TestNewRefusesBadConfigs(t *testing.T) {
 		"MaxLoads":                 {Load: load, MaxLoads: -1},
 		"MaxValueBytes":            {Load: load, MaxValueBytes: -1},
 		"Write":                    {Load: load, Write: 7},
+		"Write is write-through":   {Load: load, Write: loader.WriteThrough},
 		"Prefix":                   {Load: load, Prefix: "a b"},
 	} {
 		_, err := loader.New(fakecache.New(1), cfg)
