@@ -33,7 +33,7 @@ func (n *node) burstConn(keys int) *pipe.Conn {
 		if k == nil || k.Dead() || k.Congested() || k.Stalls() {
 			continue
 		}
-		if k.Pending()*k.ReplySize()*keys <= crowdedBytes {
+		if int64(k.Pending())*int64(k.ReplySize())*int64(keys) <= crowdedBytes {
 			return k
 		}
 	}
