@@ -107,9 +107,24 @@ func (k *Call) weight() int {
 // than 2,048 bytes as a special case.
 const maxGetLine = 2000
 
-// encode writes all requests, those with tokens with ones that begin with op.
-func (b *burst) encode(like *memproto.Request, op []byte) {
+// fewKeys is up to how many keys go by meta gets all, if nobody is there to share a command: memcached writes the replies to a classic
+// get, and then those to the meta gets behind it, with a system call each.
+const fewKeys = 20
+
+// fewNow is fewKeys, 0 where others may share.
+func (c *Conn) fewNow() int {
+	if c.Company() {
+		return 0
+	}
+	return c.few
+}
+
+// encode writes all requests, those with tokens with ones that begin with op. Up to few keys all have one.
+func (b *burst) encode(like *memproto.Request, op []byte, few int) {
 	classic := len(b.keys) - max(b.metas, 1)
+	if len(b.keys) <= few {
+		classic = 0
+	}
 	line, start := b.line[:0], 0
 	b.ends, b.getEnd, b.joined, b.proof = b.ends[:0], 0, false, 0
 	for i, key := range b.keys[:classic] {

@@ -36,7 +36,8 @@ func TestBurstRequests(t *testing.T) {
 		require.Equal(t, keys, k.Asked())
 		like := get()
 		like.Flags |= memproto.FlagO
-		k.burst.encode(&like, []byte("zz"))
+		few := rapid.IntRange(0, 30).Draw(t, "few")
+		k.burst.encode(&like, []byte("zz"), few)
 		var got []string
 		tokens := map[string]bool{}
 		for rest := k.burst.line; len(rest) > 0; {
@@ -56,8 +57,65 @@ func TestBurstRequests(t *testing.T) {
 			rest = rest[n:]
 		}
 		require.Equal(t, keys, got)
+		if len(keys) <= few {
+			metas = len(keys)
+		}
 		require.Len(t, tokens, max(metas, 1), "each meta get has a token of its own")
 		k.Free()
+	})
+}
+
+// A lone caller's burst of few keys is meta gets alone. One of more keys is not, nor is one that others may share a command with.
+func TestALoneBurstOfFewKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t)
+		g.c.few = fewKeys
+		gets := make(chan int, 10) // keys asked for by classic gets, at each noop
+		g.wg.Go(func() {
+			classic := 0
+			for {
+				line, err := g.r.ReadString('\n')
+				if err != nil {
+					close(gets)
+					return
+				}
+				switch words := strings.Fields(line); words[0] {
+				case "get":
+					classic += len(words) - 1
+					io.WriteString(g.peer, "END\r\n")
+				case "mg":
+					io.WriteString(g.peer, "EN "+words[len(words)-1]+"\r\n")
+				default:
+					gets <- classic
+					classic = 0
+					io.WriteString(g.peer, "MN\r\n")
+				}
+			}
+		})
+		var keys []string
+		for i := range fewKeys + 1 {
+			keys = append(keys, fmt.Sprint("k", i))
+		}
+		ask := func(calls ...*Call) int {
+			for _, k := range append(calls, g.call(memproto.Request{Cmd: memproto.CmdMetaNoop})) {
+				require.NoError(t, g.c.Start(context.Background(), k))
+			}
+			for _, k := range calls {
+				require.True(t, g.c.Wait(context.Background(), k))
+				require.NoError(t, k.Err)
+				require.Len(t, k.Answers(), len(k.Asked()))
+			}
+			return <-gets
+		}
+		require.Zero(t, ask(g.call(get()).asking(keys[:fewKeys])))
+		synctest.Wait()
+		require.Equal(t, fewKeys, ask(g.call(get()).asking(keys)))
+		synctest.Wait()
+		for range 2 { // the first of the second pair has met company
+			ask(g.call(get()).asking(keys[:5]), g.call(get()).asking(keys[:5]))
+		}
+		require.Equal(t, 8, ask(g.call(get()).asking(keys[:5]), g.call(get()).asking(keys[:5])))
+		g.close()
 	})
 }
 

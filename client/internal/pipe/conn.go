@@ -90,6 +90,7 @@ type Conn struct {
 	// hurried: the reader found bytes because it stayed awake in a busy process.
 	hurried atomic.Bool
 	company company
+	few     int // fewKeys but in tests
 	// congested: the write under way is a large one.
 	congested atomic.Bool
 	headSince atomic.Int64  // headSent, for Stalls
@@ -175,7 +176,7 @@ func New(nc net.Conn, cfg Config) *Conn {
 
 		gosched: runtime.Gosched,
 	}
-	c.out.least, c.out.token = minShared, c.opaque
+	c.few, c.out.least, c.out.token = fewKeys, minShared, c.opaque
 	c.mark.Store(cfg.Stamp)
 	if c.cfg.InFlight == nil {
 		c.cfg.InFlight = new(atomic.Int64)

@@ -90,7 +90,7 @@ func wire(req memproto.Request, keys []string) (bytes, commands int) {
 		return len(req.Append(nil)), 1
 	}
 	b := burst{keys: keys}
-	b.encode(&req, req.Opaque)
+	b.encode(&req, req.Opaque, 0)
 	return len(b.line), strings.Count(string(b.line), "\n")
 }
 

@@ -54,7 +54,7 @@ func TestJoinedRequests(t *testing.T) {
 				k.asking(keys)
 			}
 			k.Req.Flags |= memproto.FlagO
-			k.burst.encode(&k.Req, fmt.Appendf(nil, "t%d", i))
+			k.burst.encode(&k.Req, fmt.Appendf(nil, "t%d", i), 0)
 			mine := 0
 			for _, key := range keys[:len(keys)-1] {
 				mine += 1 + len(key)

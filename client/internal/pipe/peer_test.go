@@ -66,6 +66,7 @@ func newRigOn(t *testing.T, ours, theirs net.Conn) *rig {
 			g.died = append(g.died, cause)
 		},
 	})
+	g.c.few = 0
 	return g
 }
 

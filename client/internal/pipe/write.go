@@ -151,7 +151,7 @@ func (c *Conn) encode(k *Call) {
 		k.Req.Flags |= memproto.FlagO
 	}
 	if k.burst != nil {
-		k.burst.encode(&k.Req, k.Req.Opaque)
+		k.burst.encode(&k.Req, k.Req.Opaque, c.fewNow())
 		return
 	}
 	k.line = k.Req.AppendLine(k.line[:0])
