@@ -147,6 +147,7 @@ func (g *multiGet) first(ctx context.Context, f *burstFlight, a boxed) {
 		return
 	}
 	late.call.Free()
+	g.at = time.Duration(f.conn.Now())
 	for j, i := range f.asks {
 		switch q := &g.asks[i]; {
 		case q.open:
@@ -162,6 +163,7 @@ func (g *multiGet) second(ctx context.Context, s *secondAsk, a boxed) {
 	if a.err != nil {
 		return
 	}
+	g.at = time.Duration(s.conn.Now())
 	for j, i := range s.asks {
 		switch q, answer := &g.asks[i], &a.many[j]; {
 		case q.open && valid(answer):

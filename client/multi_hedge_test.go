@@ -231,3 +231,41 @@ func TestHedgedGetMultiKeepsNoWin(t *testing.T) {
 		closeFleet(t, l.memFleet, x)
 	})
 }
+
+// Where one read in so many is counted, it is of every key, whether its GetMulti had patience for the answer or not.
+func TestGetMultiIsSampledFairly(t *testing.T) {
+	for name, after := range map[string]time.Duration{"in time": 0, "late": time.Microsecond} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLateNode(t)
+				x := l.client(client.Config{HedgeAfter: after, Timeout: time.Second})
+				_, owned := l.keys(60)
+				for _, key := range owned {
+					set(t, x, key, "v")
+				}
+				l.late.Store(int64(5 * time.Microsecond))
+				read := func(times int) {
+					for range times {
+						found, err := x.GetMulti(t.Context(), owned)
+						require.NoError(t, err)
+						require.Len(t, found, len(owned))
+					}
+				}
+				for x.HotKeyStats().SampleOneIn < 16 {
+					read(1)
+				}
+				before := map[string]uint64{}
+				for _, hot := range x.HotKeys(len(owned)) {
+					before[hot.Key] = hot.Count
+				}
+				const times = 5000
+				read(times)
+				for _, hot := range x.HotKeys(len(owned)) {
+					require.Greater(t, hot.Count-before[hot.Key], uint64(times/64), hot.Key)
+					require.Less(t, hot.Count-before[hot.Key], uint64(times/8), hot.Key)
+				}
+				closeFleet(t, l.memFleet, x)
+			})
+		})
+	}
+}
