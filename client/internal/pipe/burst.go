@@ -244,14 +244,14 @@ func (b *burst) missed(end int) {
 	}
 }
 
-// take adds the reply to the key that is next; true if it proves all of them.
+// take adds the reply to the key that is next; true if it was the last.
 func (b *burst) take(r *memproto.Response, value []byte) bool {
 	b.answers = append(b.answers, Answer{Value: value})
 	a := &b.answers[len(b.answers)-1]
 	a.Resp.set(r)
 	a.Resp.Bare = b.done < len(b.ends)
 	b.bytes += len(value)
-	return !a.Resp.Bare && len(b.answers) == len(b.keys)
+	return len(b.answers) == len(b.keys)
 }
 
 // keepBurst is the most memory for requests that an unused burst keeps.

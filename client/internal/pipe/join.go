@@ -6,8 +6,8 @@ package pipe
 // gets.
 //
 // They share the proof, too: of a burst whose one meta get would be there for its token alone, the last key joins the others in
-// the list, unless it is the last of those that share, and what the burst is told is believed when the next meta gets, those of
-// a burst behind it, have been answered with their tokens: they come behind the whole list, as its own would. A meta get costs memcached
+// the list, unless it is the last of those that share, and what the burst is told is believed when the next meta get, the first of
+// a burst behind it, has been answered with its token: it comes behind the whole list, as its own would. A meta get costs memcached
 // three times as much as a key of a list, and of commands it takes twenty before it goes back to its event loop.
 //
 // Where two bursts ask for the same key and one value comes, the first takes it: both were under way

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/memherd/memherd/client/memproto"
 )
 
 // Two bursts share a command, and one of the replies is out of step: no key gets another's value, no burst believes anything
@@ -139,6 +141,71 @@ func TestWhoProvesJoinedBursts(t *testing.T) {
 					require.Equal(t, "VA 1 va, VA 1 vb", toldOf(k.Answers()))
 				}
 				require.False(t, g.c.Dead())
+				g.close()
+			})
+		})
+	}
+}
+
+// A burst has the last one's proof as soon as that one's first meta get is answered: it does not wait for what else the last one asks
+// for, and lives on if that never comes.
+func TestTheFirstMetaGetProvesJoinedBursts(t *testing.T) {
+	for _, fault := range []string{"", "another call's token", "close"} {
+		t.Run(fault, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newRig(t)
+				const list, first = "VALUE a 1 2\r\nva\r\nVALUE b 1 2\r\nvb\r\nVALUE b 1 2\r\nvb\r\nVALUE a 1 2\r\nva\r\nEND\r\n", "VA 2 f1 O3.1\r\nvb\r\n"
+				more := make(chan string)
+				g.wg.Go(func() {
+					for range 3 { // the command, and two meta gets
+						if _, err := g.request(); err != nil {
+							return
+						}
+					}
+					for s := range more {
+						if s == "" {
+							g.peer.Close()
+							return
+						}
+						io.WriteString(g.peer, s)
+					}
+				})
+				last := g.call(get())
+				last.Ask("a")
+				for _, key := range []string{"b", "c"} {
+					last.AskMeta(key, func(r *memproto.Request, key string) { r.Key = []byte(key) })
+				}
+				ks := []*Call{g.call(get()).asking([]string{"a", "b"}), g.call(get()).asking([]string{"b", "x"}), last}
+				require.NoError(t, g.c.StartAll(context.Background(), ks))
+				var wg sync.WaitGroup
+				for _, k := range ks {
+					wg.Go(func() { g.c.Wait(context.Background(), k) })
+				}
+				done := func(want ...bool) {
+					synctest.Wait()
+					for i, k := range ks {
+						require.Equal(t, want[i], k.state.Load() == stateDone, "call %d", i)
+					}
+				}
+				more <- list + first[:len(first)-1]
+				done(false, false, false)
+				more <- first[len(first)-1:]
+				done(true, true, false)
+				more <- map[string]string{"": "VA 2 f1 O3.2\r\nvc\r\n", "another call's token": "VA 2 f1 O2.1\r\nvx\r\n"}[fault]
+				done(true, true, true)
+				wg.Wait()
+				close(more)
+				require.NoError(t, ks[0].Err)
+				require.NoError(t, ks[1].Err)
+				require.Equal(t, "VA 1 va, VA 1 vb", toldOf(ks[0].Answers()))
+				require.Equal(t, "VA 1 vb, EN 0 ", toldOf(ks[1].Answers()))
+				if fault == "" {
+					require.NoError(t, last.Err)
+					require.Equal(t, "VA 1 va, VA 1 vb, VA 1 vc", toldOf(last.Answers()))
+				} else {
+					require.Error(t, last.Err)
+					require.Empty(t, last.Answers())
+				}
 				g.close()
 			})
 		})

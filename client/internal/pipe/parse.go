@@ -145,10 +145,15 @@ func (c *Conn) complete() {
 	if k.burst != nil {
 		value := c.body
 		c.inBody, c.body = false, nil
-		if !c.answered().take(&c.resp, value) {
+		b := c.answered()
+		n, last := c.sharing, b.take(&c.resp, value)
+		if b.done < len(b.ends) {
 			return
 		}
-		all := c.mine[c.mhead : c.mhead+c.sharing+1] // those it proves, and itself
+		if last {
+			n++
+		}
+		all := c.mine[c.mhead : c.mhead+n] // those that its first meta get proves, and itself with the last one
 		c.ready = append(c.ready, all...)
 		clear(all)
 		c.mhead += len(all)
