@@ -268,7 +268,6 @@ func (g *multiGet) askPlain(ctx context.Context) {
 				g.failure(&g.asks[t.i], t.n, err)
 				return
 			}
-			g.at = time.Duration(f.conn.Now())
 			g.answer(ctx, f, &f.call.Answer, int32(t.i))
 		},
 		request: func(i int, k *pipe.Call) { k.Req = readRequest(g.asks[i].key); k.Req.Flags |= g.flags() },
