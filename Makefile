@@ -113,8 +113,8 @@ soak-late: tools ## 10,000,000 operations, 1 % cancelled, 1 % of the replies lat
 soak-stray: tools ## 1,000,000 operations on a memcached that sends a stray reply in a thousand: about 5 min
 	MEMHERD_SCALE=100 $(GO) test -timeout 60m -count 1 -v -run '^TestSoakStrayReplies$$' ./client
 
-soak-sim: ## 3,000 seeds of simulated faults and 200 of changes from FIRST (0) on, with KILLS=1 also 200 with nodes that are killed meanwhile: 30 to 40 min
-	MEMHERD_KILLS=$(KILLS) MEMHERD_FIRST_SEED=$(FIRST) MEMHERD_SCALE=10 $(GO) test -timeout 300m -count 1 -v -run '^TestSimulated(Faults|Changes)$$' ./client
+soak-sim: ## 3,000 seeds of simulated faults and 270 of changes from FIRST (0) on, with KILLS=1 also 270 with nodes that are killed meanwhile: 30 to 40 min
+	MEMHERD_KILLS=$(KILLS) MEMHERD_FIRST_SEED=$(FIRST) MEMHERD_SCALE=15 $(GO) test -timeout 300m -count 1 -v -run '^TestSimulated(Faults|Changes)$$' ./client
 
 soak-planted: ## plants bugs in the client, one after the other, and has its tests find them: about 8 min
 	MEMHERD_PLANTED=1 $(GO) test -timeout 120m -count 1 -v -run '^TestPlantedBugsAreFound$$' ./client

@@ -259,7 +259,7 @@ func (s *simulation) run(seed uint64) {
 // delete is undone, in anybody's eyes.
 func TestSimulatedFaults(t *testing.T) {
 	var reads, hits, loads, writes, restored int64
-	for seed := range seeds(t, 300) {
+	for seed := range seeds(t, 200) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &simulation{t: t, seed: seed, origin: map[string]int{}, floor: map[string]int{}, rng: rand.New(rand.NewPCG(seed, 1))}
 			s.f = newMemFleet(t, 3+int(seed%2), nodeserver.Config{Intercept: func(net.Addr, *memproto.Request) nodeserver.Verdict {
