@@ -30,7 +30,8 @@ var ErrNoBurst = errors.New("memherd: a server without meta commands takes no bu
 // is asked for with a meta get, and nothing is believed before that one's reply has come
 // with its token: whatever had been lost, doubled or mixed in before would stand in its
 // place. And each value comes with its key, of which there is one in a burst.
-// Bursts that go out together share their classic command, and the proof: see join.go.
+// Bursts that go out together share their classic command, and the proof: see join.go. A lone caller's few keys
+// have nothing to share, and all go by meta get: see fewKeys.
 type burst struct {
 	keys    []string
 	metas   int   // how many of keys, the last, must go by meta get; with 0 one does for its token
