@@ -191,9 +191,8 @@ func TestHedgedGetMultiIsBounded(t *testing.T) {
 		}
 		require.EqualValues(t, n*len(keys), x.Counters().NodeHits)
 		require.LessOrEqual(t, x.Counters().Hedged, uint64(n*len(keys)/20+64))
-		if x.Counters().Steered == 0 { // what goes around the slow node by itself needs no hedge; that is seldom so here
-			require.Greater(t, x.Counters().Hedged, uint64(n*len(keys)/20-len(keys)))
-		}
+		// Now and then reads go around the slow node by themselves: those need no hedge.
+		require.Greater(t, x.Counters().Hedged+x.Counters().Steered, uint64(n*len(keys)/20-len(keys)))
 		require.Less(t, x.Counters().Hedged, uint64(n*len(owned)))
 		closeFleet(t, l.memFleet, x)
 	})

@@ -1,8 +1,6 @@
 package client_test
 
 import (
-	"fmt"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,12 +58,7 @@ func TestRule17WhatMovesIsLookedAtWhereItIs(t *testing.T) {
 				l := newLogged(t, 3)
 				c := l.client(client.Config{ReplicationFactor: 2})
 				defer l.closeAll(c)
-				key := ""
-				for i := 0; key == ""; i++ {
-					if k := fmt.Sprint("k", i); slices.Equal(l.placed(2, k), []string{"node0", "node1"}) {
-						key = k
-					}
-				}
+				key := l.keyOn("node0", "node1")
 				store(t, c, key, "v", time.Hour)
 				l.line("node1", "md "+key+"\r\n") // as if it had been evicted
 				require.NoError(t, c.SetNodes(l.nodes()[1:]))

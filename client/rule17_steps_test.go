@@ -2,7 +2,6 @@ package client_test
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -268,12 +267,7 @@ func TestRule17ADeleteThatHasPassedTheNewOwner(t *testing.T) {
 			l := newLogged(t, 3)
 			cfg := client.Config{ReplicationFactor: 2, Timeout: 2 * time.Second}
 			reader, deleter := l.client(cfg), l.client(cfg)
-			key := ""
-			for i := 0; key == ""; i++ {
-				if k := fmt.Sprint("k", i); slices.Equal(l.placed(2, k), []string{"node0", "node1"}) {
-					key = k
-				}
-			}
+			key := l.keyOn("node0", "node1")
 			store(t, deleter, key, "old", time.Hour)
 			require.NoError(t, reader.SetNodes(l.nodes()[1:]))
 			time.Sleep(client.DefaultAnnounce + at)

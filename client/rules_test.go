@@ -2,7 +2,9 @@ package client_test
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -99,6 +101,15 @@ func (l *logged) placed(copies int, key string) []string {
 		out = append(out, r.Node(i).Name)
 	}
 	return out
+}
+
+// keyOn is a key with a copy on each of these nodes, the owner first.
+func (l *logged) keyOn(nodes ...string) string {
+	for i := 0; ; i++ {
+		if key := fmt.Sprint("k", i); slices.Equal(l.placed(len(nodes), key), nodes) {
+			return key
+		}
+	}
 }
 
 // closeAll ends everything before a synctest bubble does.
