@@ -103,12 +103,15 @@ func (s *servers) arena(on string) *contest.Arena {
 }
 
 // players are those who can play on these nodes: rueidis, which has a redis-server, where there is one node, since
-// several of them would have to be a cluster.
+// several of them would have to be a cluster. On several nodes the prototype says what is possible; on one it does in bench compare.
 func (s *servers) players(cpu func() (time.Duration, error), addrs []string) []contest.Player {
 	all := []contest.Player{
 		contest.Gomemcache(contest.Base, cpu, addrs...),
 		contest.Memherd(cpu, addrs...),
 		contest.Gomemcache(contest.Noise, cpu, addrs...),
+	}
+	if len(addrs) > 1 {
+		all = append(all, contest.Bare(cpu, addrs...))
 	}
 	return append(all, guests(s.redis, cpu, addrs...)...)
 }

@@ -78,10 +78,7 @@ func (g *game) on(ctx context.Context, kind string) (res contest.Result, err err
 		if g.guests != nil {
 			all = append(all, g.guests(s.cpu, s.addr)...)
 		}
-		if g.Work != "multi" { // the prototype has none
-			all = append(all, contest.Bare(s.cpu, s.addr))
-		}
-		return all
+		return append(all, contest.Bare(s.cpu, s.addr))
 	}}
 	table := g.table(s.what)
 	if s.memnode || g.MaxRate > 0 {

@@ -60,9 +60,9 @@ func Gomemcache(name string, cpu func() (time.Duration, error), servers ...strin
 	}}
 }
 
-// Bare plays on one server, as a yardstick: about what a client without a single safety reaches here.
-func Bare(cpu func() (time.Duration, error), server string) Player {
-	return Player{Name: "bare prototype", ServerCPU: cpu, Open: func(int) (Cache, error) { return rival.NewBare(server) }}
+// Bare plays as a yardstick: about what a client without a single safety reaches here.
+func Bare(cpu func() (time.Duration, error), servers ...string) Player {
+	return Player{Name: "bare prototype", ServerCPU: cpu, Open: func(int) (Cache, error) { return rival.NewBare(servers...) }}
 }
 
 type memherd struct{ c *client.Client }

@@ -1,267 +1,132 @@
 package rival
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"fmt"
-	"io"
-	"net"
-	"runtime"
+	"errors"
 	"strconv"
 	"sync"
-	"time"
+
+	"github.com/cespare/xxhash/v2"
 )
 
-// Bare is about the least that a client on one pipelined connection can be, its callers doing the work: a
+// Bare is about the least that a client on one pipelined connection a server can be, its callers doing the work: a
 // yardstick, which says what a machine allows. It checks nothing, survives nothing, has no deadlines and no
-// contexts, and talks to one server, which must answer all it is asked.
+// contexts, and its servers must answer all they are asked.
 type Bare struct {
-	nc   net.Conn
-	pool sync.Pool // of *bareCall
-
-	mu        sync.Mutex // guards what follows
-	out, idle []byte     // requests that nobody sends yet, and memory for more
-	queue     []*bareCall
-	lastBatch int // calls answered by the last read
-	flushing  bool
-	reading   bool
-	broken    error
-
-	r *bufio.Reader // the reader's
+	conns []*bareConn
+	pages sync.Pool // of *barePage
 }
 
-// bareCall is a request under way.
-type bareCall struct {
-	wake           chan bool // true: answered; false: read for all now
-	done, awaiting bool      // guarded by Bare.mu
-	value          []byte
-	missing        bool
-	err            error
+// barePage is a GetMulti under way.
+type barePage struct {
+	parts []barePart // by server
 }
 
-// NewBare connects to a server.
-func NewBare(server string) (*Bare, error) {
-	nc, err := net.DialTimeout("tcp", server, 5*time.Second)
-	if err != nil {
-		return nil, err
+// barePart is what one server is asked.
+type barePart struct {
+	line []byte
+	at   []int // the positions of its keys
+	call *bareCall
+}
+
+// NewBare connects to servers.
+func NewBare(servers ...string) (*Bare, error) {
+	b := &Bare{}
+	for _, s := range servers {
+		c, err := dialBare(s)
+		if err != nil {
+			return nil, errors.Join(err, b.Close())
+		}
+		b.conns = append(b.conns, c)
 	}
-	b := &Bare{nc: nc, r: bufio.NewReaderSize(nc, 64<<10)}
-	b.pool.New = func() any { return &bareCall{wake: make(chan bool, 2)} }
+	b.pages.New = func() any { return &barePage{parts: make([]barePart, len(b.conns))} }
 	return b, nil
+}
+
+// place is where the server of key is among b's.
+func (b *Bare) place(key string) int {
+	if len(b.conns) == 1 {
+		return 0
+	}
+	return int(xxhash.Sum64String(key) % uint64(len(b.conns)))
 }
 
 // Get returns the value at key.
 func (b *Bare) Get(_ context.Context, key string) ([]byte, error) {
-	value, missing, err := b.do(func(out []byte) []byte { return append(append(append(out, "mg "...), key...), " v\r\n"...) })
+	value, missing, err := b.conns[b.place(key)].do(func(out []byte) []byte {
+		return append(append(append(out, "mg "...), key...), " v\r\n"...)
+	})
 	if missing {
 		err = ErrMiss
 	}
 	return value, err
 }
 
-// GetMulti gets one key after the other.
-func (b *Bare) GetMulti(ctx context.Context, keys []string, each func(i int, value []byte)) error {
-	for i, key := range keys {
-		value, err := b.Get(ctx, key)
-		if err == nil {
-			each(i, value)
-		} else if err != ErrMiss {
-			return err
-		}
-	}
-	return nil
-}
-
 // Set stores value at key.
 func (b *Bare) Set(_ context.Context, key string, value []byte) error {
-	_, _, err := b.do(func(out []byte) []byte {
+	_, _, err := b.conns[b.place(key)].do(func(out []byte) []byte {
 		out = strconv.AppendInt(append(append(append(out, "ms "...), key...), ' '), int64(len(value)), 10)
 		return append(append(append(out, "\r\n"...), value...), "\r\n"...)
 	})
 	return err
 }
 
-// Close closes the connection; calls under way fail.
-func (b *Bare) Close() error { return b.nc.Close() }
-
-func (b *Bare) do(request func(out []byte) []byte) (value []byte, missing bool, err error) {
-	k := b.pool.Get().(*bareCall)
-	*k = bareCall{wake: k.wake}
-	b.mu.Lock()
-	if err := b.broken; err != nil {
-		b.mu.Unlock()
-		return nil, false, err
+// GetMulti sends a classic get to each server at once. No key may be asked for twice.
+func (b *Bare) GetMulti(_ context.Context, keys []string, each func(i int, value []byte)) error {
+	p := b.pages.Get().(*barePage)
+	for i := range p.parts {
+		p.parts[i].line, p.parts[i].at = append(p.parts[i].line[:0], "get"...), p.parts[i].at[:0]
 	}
-	b.out = request(b.out)
-	b.queue = append(b.queue, k)
-	if !b.flushing {
-		if err := b.flush(); err != nil {
-			b.mu.Unlock()
-			return nil, false, b.fail(err)
+	for i, key := range keys {
+		part := &p.parts[b.place(key)]
+		part.line, part.at = append(append(part.line, ' '), key...), append(part.at, i)
+	}
+	err := b.turn(p)
+	if err != nil {
+		return err // and p is given up
+	}
+	for i := range p.parts {
+		part := &p.parts[i]
+		if len(part.at) == 0 {
+			continue
 		}
-	}
-	switch {
-	case k.done:
-		b.mu.Unlock()
-		<-k.wake
-	case b.reading:
-		k.awaiting = true
-		b.mu.Unlock()
-		if !<-k.wake {
-			if err := b.read(k); err != nil {
-				return nil, false, b.fail(err)
+		next := 0
+		for _, v := range part.call.many { // they come in the order of the keys
+			for keys[part.at[next]] != string(v.key) {
+				next++
 			}
+			each(part.at[next], v.value)
 		}
-	default:
-		b.reading = true
-		b.mu.Unlock()
-		if err := b.read(k); err != nil {
-			return nil, false, b.fail(err)
-		}
+		clear(part.call.many)
+		b.conns[i].pool.Put(part.call)
 	}
-	value, missing, err = k.value, k.missing, k.err
-	b.pool.Put(k)
-	return value, missing, err
-}
-
-// fail fails everybody.
-func (b *Bare) fail(err error) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.broken = err
-	for _, k := range b.queue {
-		k.err, k.done = err, true
-		k.wake <- true
-	}
-	b.queue = nil
-	return err
-}
-
-// flush sends for all until nothing is queued. Those whom the last read answered are let in first. mu is held.
-func (b *Bare) flush() error {
-	b.flushing = true
-	for last, idle := 1, 0; last < b.lastBatch && idle < 16; {
-		b.mu.Unlock()
-		runtime.Gosched()
-		b.mu.Lock()
-		if n := len(b.queue); n != last {
-			last, idle = n, 0
-		} else {
-			idle++
-		}
-	}
-	for len(b.out) > 0 {
-		out := b.out
-		b.out, b.idle = b.idle[:0], nil
-		b.mu.Unlock()
-		_, err := b.nc.Write(out)
-		b.mu.Lock()
-		if err != nil {
-			return err
-		}
-		b.idle = out
-	}
-	b.flushing = false
+	b.pages.Put(p)
 	return nil
 }
 
-// read reads replies for all until me is answered, and has somebody else go on.
-func (b *Bare) read(me *bareCall) error {
-	for {
-		if _, err := b.r.Peek(1); err != nil {
-			return err
-		}
-		var answers []bareCall
-		for whole(b.r) {
-			a, err := b.answer()
-			if err != nil {
-				return err
+// turn queues p's requests on all connections, sends them, and waits for all.
+func (b *Bare) turn(p *barePage) (err error) {
+	each := func(do func(c *bareConn, part *barePart) error) {
+		for i, c := range b.conns {
+			if err == nil && len(p.parts[i].at) > 0 {
+				err = do(c, &p.parts[i])
 			}
-			answers = append(answers, a)
-		}
-		if len(answers) == 0 { // half a reply: wait for the rest
-			a, err := b.answer()
-			if err != nil {
-				return err
-			}
-			answers = append(answers, a)
-		}
-		b.mu.Lock()
-		if len(answers) > len(b.queue) {
-			b.mu.Unlock()
-			return fmt.Errorf("more answers than questions")
-		}
-		mine := append([]*bareCall(nil), b.queue[:len(answers)]...)
-		b.queue = b.queue[:copy(b.queue, b.queue[len(answers):])]
-		b.lastBatch = len(answers)
-		for i, k := range mine {
-			k.value, k.missing, k.done = answers[i].value, answers[i].missing, true
-		}
-		if me.done {
-			b.reading = false
-			for i := len(b.queue) - 1; i >= 0; i-- {
-				if k := b.queue[i]; k.awaiting {
-					b.reading, k.awaiting = true, false
-					k.wake <- false
-					break
-				}
-			}
-		}
-		done := me.done
-		b.mu.Unlock()
-		for _, k := range mine {
-			if k != me {
-				k.wake <- true
-			}
-		}
-		if done {
-			return nil
 		}
 	}
+	each(func(c *bareConn, part *barePart) (err error) {
+		part.call, err = c.queueUp(func(out []byte) []byte { return append(append(out, part.line...), "\r\n"...) })
+		return err
+	})
+	each(func(c *bareConn, _ *barePart) error { return c.send() })
+	each(func(c *bareConn, part *barePart) error { return c.wait(part.call) })
+	return err
 }
 
-// whole reports whether a reply has come whole.
-func whole(r *bufio.Reader) bool {
-	buf, _ := r.Peek(r.Buffered())
-	line, _, ok := bytes.Cut(buf, []byte("\n"))
-	if !ok {
-		return false
+// Close closes the connections; calls under way fail.
+func (b *Bare) Close() error {
+	var errs []error
+	for _, c := range b.conns {
+		errs = append(errs, c.nc.Close())
 	}
-	n, err := blockOf(line)
-	return err != nil || len(buf) >= len(line)+1+n
-}
-
-// blockOf is how many bytes follow a reply's line.
-func blockOf(line []byte) (int, error) {
-	line = bytes.TrimSuffix(line, []byte("\r"))
-	if !bytes.HasPrefix(line, []byte("VA ")) {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(string(line[3:]))
-	return n + 2, err
-}
-
-// answer reads one reply.
-func (b *Bare) answer() (a bareCall, err error) {
-	line, err := b.r.ReadSlice('\n')
-	if err != nil {
-		return a, err
-	}
-	line = bytes.TrimSuffix(line, []byte("\r\n"))
-	switch n, err := blockOf(line); {
-	case err != nil:
-		return a, err
-	case n > 0:
-		a.value = make([]byte, n)
-		if _, err := io.ReadFull(b.r, a.value); err != nil {
-			return a, err
-		}
-		a.value = a.value[:n-2]
-	case string(line) == "EN":
-		a.missing = true
-	case string(line) != "HD":
-		return a, fmt.Errorf("the server says %q", line)
-	}
-	return a, nil
+	return errors.Join(errs...)
 }

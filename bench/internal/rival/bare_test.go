@@ -61,3 +61,61 @@ func TestBareGivesEverybodyHisOwn(t *testing.T) {
 	_, err = NewBare("127.0.0.1:1")
 	require.Error(t, err)
 }
+
+func TestBareGetsManyFromAll(t *testing.T) {
+	f, err := fleet.Start(3, 0)
+	require.NoError(t, err)
+	defer f.Close()
+	var addrs []string
+	for _, n := range f.Nodes() {
+		addrs = append(addrs, n.Addr)
+	}
+	b, err := NewBare(addrs...)
+	require.NoError(t, err)
+	ctx := t.Context()
+	var keys []string
+	for i := range 200 {
+		keys = append(keys, fmt.Sprint("many:", i))
+		if i%7 > 0 {
+			require.NoError(t, b.Set(ctx, keys[i], bytes.Repeat([]byte(keys[i]), 1+i%5*300)))
+		}
+	}
+	var wg sync.WaitGroup
+	for w := range 16 {
+		wg.Go(func() {
+			for i := range 60 {
+				at := (w*31 + i*17) % 150
+				asked, found := keys[at:at+1+i%50], 0
+				err := b.GetMulti(ctx, asked, func(j int, value []byte) {
+					found++
+					if want := bytes.Repeat([]byte(asked[j]), 1+(at+j)%5*300); !bytes.Equal(value, want) {
+						t.Errorf("%s: %.40q", asked[j], value)
+					}
+				})
+				there := 0
+				for j := range asked {
+					if (at+j)%7 > 0 {
+						there++
+					}
+				}
+				if err != nil || found != there {
+					t.Errorf("%d of %d, %v", found, there, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, f.Kill(1))
+	for range 8 {
+		wg.Go(func() {
+			if err := b.GetMulti(ctx, keys, func(int, []byte) {}); err == nil {
+				t.Error("who answered?")
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, b.Close())
+	_, err = NewBare(addrs[0], "127.0.0.1:1")
+	require.Error(t, err)
+}

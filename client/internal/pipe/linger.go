@@ -18,6 +18,8 @@ const (
 	// asks then. Other goroutines run in between, and they are many.
 	crowdCalls = 16
 	crowdTries = 48
+	// crowdBursts is from how many calls under way they do where these are of many keys each, of callers who have company.
+	crowdBursts = 2
 	// yieldEvery is how many tries there are to one that gives the processor away to other
 	// processes: the server may be waiting for the very one we ask on.
 	yieldEvery = 4
@@ -92,7 +94,9 @@ func (c *Conn) tryFill(ctx context.Context) bool {
 	}
 	c.since = c.Now()
 	// awake: it looks because sleeping takes too long.
-	crowd, near, awake := c.pending.Load() >= crowdCalls, c.patience.worthIt(), false
+	calls := c.pending.Load()
+	crowd := calls >= crowdCalls || calls >= crowdBursts && c.Company()
+	near, awake := c.patience.worthIt(), false
 	if !crowd {
 		awake = c.sleeps.tooLong()
 		if !near && !awake {
