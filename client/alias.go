@@ -26,8 +26,7 @@ const (
 	Expired  = item.Expired
 )
 
-// Until is the TTL that ends at a point in time, Expired if that has passed: for calls
-// that take a TTL and have no ExpiresAt.
+// Until is the TTL that ends at a point in time, counted from now, Expired if that has passed.
 func Until(at time.Time) time.Duration { return item.Until(at) }
 
 // Outcomes, refusals and failures, for errors.Is. Package item documents each.

@@ -175,14 +175,14 @@ func TestATimeThatHasPassed(t *testing.T) {
 		ctx := context.Background()
 		for _, at := range []time.Time{time.Now().Add(-time.Nanosecond), time.Now().Add(-50 * 365 * 24 * time.Hour), time.Unix(0, 0), time.Unix(1, 0)} {
 			set(t, c, "k", "old")
-			_, err := c.Set(ctx, client.Item{Key: "k", Value: []byte("new"), ExpiresAt: at})
+			_, err := c.Set(ctx, client.Item{Key: "k", Value: []byte("new"), TTL: client.Until(at)})
 			require.NoError(t, err)
 			_, err = c.Get(ctx, "k")
 			require.ErrorIs(t, err, client.ErrCacheMiss, "%v", at)
 		}
 		// No later than a node can say, which is no time that has passed.
 		for _, at := range []time.Time{time.Now().Add(100 * 365 * 24 * time.Hour), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)} {
-			_, err := c.Set(ctx, client.Item{Key: "k", Value: []byte("new"), ExpiresAt: at})
+			_, err := c.Set(ctx, client.Item{Key: "k", Value: []byte("new"), TTL: client.Until(at)})
 			require.NoError(t, err)
 			require.Equal(t, "new", get(t, c, "k"), "%v", at)
 		}

@@ -82,17 +82,17 @@ func TestInspect(t *testing.T) {
 	})
 }
 
-func TestExpiresAt(t *testing.T) {
+func TestSetUntil(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *client.Client) {
 		ctx := context.Background()
 		for _, d := range []time.Duration{time.Hour, 40 * 24 * time.Hour} {
-			_, err := c.Set(ctx, client.Item{Key: "k", Value: []byte("v"), ExpiresAt: time.Now().Add(d)})
+			_, err := c.Set(ctx, client.Item{Key: "k", Value: []byte("v"), TTL: client.Until(time.Now().Add(d))})
 			require.NoError(t, err)
 			it, _, err := c.GetWith(ctx, "k", client.GetOptions{})
 			require.NoError(t, err)
 			require.InDelta(t, d, it.TTL, float64(3*time.Second))
 		}
-		_, err := c.Set(ctx, client.Item{Key: "k", Value: []byte("v"), ExpiresAt: time.Now().Add(-time.Second)})
+		_, err := c.Set(ctx, client.Item{Key: "k", Value: []byte("v"), TTL: client.Until(time.Now().Add(-time.Second))})
 		require.NoError(t, err)
 		_, err = c.Get(ctx, "k")
 		require.ErrorIs(t, err, client.ErrCacheMiss)

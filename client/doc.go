@@ -22,8 +22,7 @@
 // Keys are what a node takes, 1 to 250 bytes without spaces and control characters, or
 // any string at all: Config.Keys. A value over Config.MaxValueBytes is refused before a
 // byte leaves. A TTL is a time.Duration wherever one is asked for, or, through
-// Item.ExpiresAt and Until, a point in time; memcached's traps (over 30 days, 1
-// second) are taken care of.
+// Until, a point in time; memcached's traps (over 30 days, 1 second) are taken care of.
 //
 // # Copies
 //

@@ -20,7 +20,7 @@ var endings = map[string]func(ctx context.Context, c *client.Client) error{
 		return err
 	},
 	"Set that ends at": func(ctx context.Context, c *client.Client) error {
-		_, err := c.Set(ctx, client.Item{Key: "k", ExpiresAt: time.Unix(1, 0)})
+		_, err := c.Set(ctx, client.Item{Key: "k", TTL: client.Until(time.Unix(1, 0))})
 		return err
 	},
 	"SetMulti": func(ctx context.Context, c *client.Client) error {

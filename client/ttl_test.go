@@ -19,8 +19,8 @@ func lives() map[string]func(c *client.Client, ttl time.Duration) error {
 			_, err := c.Set(context.Background(), client.Item{Key: "k", Value: []byte("1"), TTL: ttl})
 			return err
 		},
-		"ExpiresAt": func(c *client.Client, ttl time.Duration) error {
-			_, err := c.Set(context.Background(), client.Item{Key: "k", Value: []byte("1"), ExpiresAt: time.Now().Add(ttl)})
+		"Set until": func(c *client.Client, ttl time.Duration) error {
+			_, err := c.Set(context.Background(), client.Item{Key: "k", Value: []byte("1"), TTL: client.Until(time.Now().Add(ttl))})
 			return err
 		},
 		"SetMulti": func(c *client.Client, ttl time.Duration) error {
@@ -78,7 +78,7 @@ func TestEveryTTLMeansTheSame(t *testing.T) {
 			for _, ttl := range []time.Duration{time.Hour, 30 * day, 30*day + time.Second, 400 * day} {
 				live(t, c, name, give, ttl, 5*time.Second)
 			}
-			if name == "ExpiresAt" || name == "Until" {
+			if name == "Set until" || name == "Until" {
 				continue
 			}
 			set(t, c, "k", "1")

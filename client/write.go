@@ -85,11 +85,7 @@ func (c *Client) checkStore(op string, it *item.Item) (int64, error) {
 	if it.Flags == item.FlagZero {
 		return refuse(item.ErrBadFlags)
 	}
-	ttl := it.TTL
-	if !it.ExpiresAt.IsZero() {
-		ttl = item.Until(it.ExpiresAt)
-	}
-	exp, err := exptime(ttl)
+	exp, err := exptime(it.TTL)
 	if err != nil {
 		return refuse(err)
 	}

@@ -30,13 +30,7 @@ func life(expiration int32) time.Duration {
 
 // own is gomemcache's item as package client has it, without its token.
 func own(it *memcache.Item) client.Item {
-	out := client.Item{Key: it.Key, Value: it.Value, Flags: it.Flags}
-	if it.Expiration > maxRelative {
-		out.ExpiresAt = time.Unix(int64(it.Expiration), 0)
-	} else {
-		out.TTL = life(it.Expiration)
-	}
-	return out
+	return client.Item{Key: it.Key, Value: it.Value, Flags: it.Flags, TTL: life(it.Expiration)}
 }
 
 // item is an item that was read as gomemcache has it.

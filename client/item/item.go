@@ -16,7 +16,7 @@ const NoExpiry time.Duration = 0
 // already expired. Any other negative TTL is refused with ErrBadTTL.
 const Expired time.Duration = -1 << 62
 
-// Until is the TTL that ends at: for the calls that take a TTL and have no ExpiresAt.
+// Until is the TTL that ends at, counted from now: give it to the call or the Item that is written next.
 // A time that has passed, the zero time included, is Expired.
 func Until(at time.Time) time.Duration {
 	if left := time.Until(at); left > 0 {
@@ -25,7 +25,8 @@ func Until(at time.Time) time.Duration {
 	return Expired
 }
 
-// Item is one cached value. Items are passed by value; Value is never retained by
+// Item is one cached value, and no larger than it must be (88 bytes): reads return it by value, and a map of many has room for
+// more than it holds. Items are passed by value; Value is never retained by
 // a write after it returned, and a Value that was read belongs to the caller unless
 // the reading call says otherwise.
 type Item struct {
@@ -42,12 +43,9 @@ type Item struct {
 	// positive is rounded up to whole seconds, which is all a node can count, and is 2
 	// seconds at least: a node's clock ticks once a second, so that an item may end up
 	// to a second early, and 1 at once. A number alone counts nanoseconds: 600 is two seconds,
-	// as 1 is. More than 30 days is fine.
+	// as 1 is. More than 30 days is fine. A point in time is given as Until(at).
 	// On reads it is the remaining life where the read asked for it, else 0.
 	TTL time.Duration
-	// ExpiresAt, if set, says on writes when the item ends instead of TTL: rounded up
-	// to whole seconds of the node's clock; a time that has passed is as Expired.
-	ExpiresAt time.Time
 	// CAS is the token a Gets returned, for CompareAndSwap. It is valid on the
 	// node and in the connection life it came from (see Version).
 	CAS uint64
