@@ -48,7 +48,7 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 
 bench: bench-client bench-micro ## the client against others, then the micro-benchmarks
 
-bench-client: tools ## the client against gomemcache and others, 5 min; FLAGS="-quick -html out.html" for 1 min, FLAGS=-help for more
+bench-client: tools ## the client against gomemcache and others, 6 min; FLAGS="-quick -html out.html" for 1 min, FLAGS=-help for more
 	@mkdir -p bin
 	@$(GO) -C bench/rivals build -o $(CURDIR)/bin/rivals .
 	@bin/rivals $(FLAGS)

@@ -110,9 +110,13 @@ func New(cfg Config) (*Client, error) {
 				return nil, configError("HotKeys.Prefixes[%d].Prefix is the beginning of no key that this client takes; see Keys", i)
 			}
 		}
-		if c.near, err = hotkey.NewNear(cfg.HotKeys); err != nil {
+		near, err := hotkey.NewNear(cfg.HotKeys)
+		if err != nil {
 			c.cancel()
 			return nil, err
+		}
+		if hot.Staleness >= 0 || len(hot.Prefixes) > 0 {
+			c.near = near // one that holds nothing would have the hottest keys read with all that memory must know
 		}
 	}
 	if z := cfg.ReadZone; z != "" && !slices.ContainsFunc(t.nodes, func(n *node) bool { return n.Zone == z }) {

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -207,5 +208,36 @@ func TestNearHoldsWhatWasFilled(t *testing.T) {
 		_, _ = a.Get(t.Context(), "short")
 		require.Equal(t, before, hits(), "it may be gone from the node")
 		closeFleet(t, f, a, b)
+	})
+}
+
+// Where memory may hold nothing the hottest keys are read as all others: a GetMulti asks for them in its classic get.
+func TestNoMemoryNoMarks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(t, 1)
+		c := l.client(client.Config{HotKeys: &hotkey.Config{Staleness: -1, Budget: -1}})
+		var keys []string
+		for i := range 30 {
+			keys = append(keys, fmt.Sprint("k", i))
+			set(t, c, keys[i], "v")
+		}
+		for range 3000 { // two: the meta get that proves the answers would hide one
+			get(t, c, keys[3])
+			get(t, c, keys[7])
+		}
+		require.GreaterOrEqual(t, c.HotKeyStats().Hottest, 2)
+		l.mu.Lock()
+		l.seen = nil
+		l.mu.Unlock()
+		found, err := c.GetMulti(t.Context(), keys)
+		require.NoError(t, err)
+		require.Len(t, found, len(keys))
+		metas := 0
+		for _, asked := range l.seen {
+			if strings.Contains(asked, " mg ") {
+				metas++
+			}
+		}
+		require.Equal(t, 1, metas, "%q", l.seen)
 	})
 }

@@ -3,10 +3,9 @@ package rival
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"strconv"
 	"sync"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // Bare is about the least that a client on one pipelined connection a server can be, its callers doing the work: a
@@ -43,12 +42,14 @@ func NewBare(servers ...string) (*Bare, error) {
 	return b, nil
 }
 
+var seed = maphash.MakeSeed() // one for all: a server that one Bare has filled is read by another
+
 // place is where the server of key is among b's.
 func (b *Bare) place(key string) int {
 	if len(b.conns) == 1 {
 		return 0
 	}
-	return int(xxhash.Sum64String(key) % uint64(len(b.conns)))
+	return int(maphash.String(seed, key) % uint64(len(b.conns)))
 }
 
 // Get returns the value at key.

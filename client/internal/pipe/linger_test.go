@@ -94,3 +94,30 @@ func TestALoneReaderSeldomYields(t *testing.T) {
 		g.close()
 	}
 }
+
+// Two callers who ask for many keys each are a crowd, however long replies have taken of late; two who ask for one are not, and
+// one who asks for many is not.
+func TestTwoBurstsAreACrowd(t *testing.T) {
+	for name, c := range map[string]struct {
+		bursts, singles int
+		looks           int64
+	}{"two bursts": {2, 0, crowdTries}, "one burst": {1, 0, 0}, "two single gets": {0, 2, 0}} {
+		t.Run(name, func(t *testing.T) {
+			g, looks := socketRig(t)
+			g.c.patience.usual = 2 * lingerFor
+			for range c.bursts {
+				k := g.call(get())
+				k.Req.Key = nil
+				k.Ask("a")
+				require.NoError(t, g.c.Start(context.Background(), k))
+			}
+			for range c.singles {
+				require.NoError(t, g.c.Start(context.Background(), g.call(get())))
+			}
+			looks.Store(0)
+			require.False(t, g.c.tryFill(context.Background()), "nobody answers")
+			require.Equal(t, c.looks, looks.Load())
+			g.close()
+		})
+	}
+}
