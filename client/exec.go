@@ -121,17 +121,27 @@ func (f *flight) landed(ctx context.Context) (left bool, err error) {
 		f.err = &item.Error{Op: f.op, Node: f.n.Name, Sent: item.SentUnknown, Err: ctx.Err()}
 		return true, f.err
 	}
-	if err := f.call.Err; err != nil {
+	if err := f.call.Err; err == item.ErrTooLarge {
+		return false, f.tooLarge()
+	} else if err != nil {
 		f.fail(f.call.Sent, asConnLost(err))
 		return false, f.err
 	}
 	return false, nil
 }
 
+// tooLarge ends a flight that met a value longer than we take, which somebody else has stored: the node is not to blame.
+func (f *flight) tooLarge() error {
+	f.call.Free()
+	f.call = nil
+	f.err = &item.Error{Op: f.op, Node: f.n.Name, Sent: item.Answered, Err: item.ErrTooLarge}
+	return f.err
+}
+
 // asConnLost makes every cause of a dead connection ErrConnLost to errors.Is as
 // well, save the ones that say more.
 func asConnLost(err error) error {
-	for _, known := range []error{item.ErrConnLost, item.ErrTimeout, item.ErrClosed, item.ErrDesync, item.ErrServer} {
+	for _, known := range []error{item.ErrConnLost, item.ErrTimeout, item.ErrClosed, item.ErrDesync, item.ErrServer, item.ErrTooLarge} {
 		if errors.Is(err, known) {
 			return err
 		}

@@ -302,6 +302,10 @@ func (g *multiGet) failure(a *ask, n *node, err error) {
 // answer takes the answer to the ask at i, of a request that f is or was part of.
 func (g *multiGet) answer(ctx context.Context, f *flight, a *pipe.Answer, i int32) {
 	q := &g.asks[i]
+	if a.TooLarge() {
+		g.failure(q, f.n, &item.Error{Op: g.op, Node: f.n.Name, Sent: item.Answered, Err: item.ErrTooLarge})
+		return
+	}
 	q.open = false
 	if a.Resp.Flags.Has(memproto.FlagW) {
 		g.c.handBack(ctx, f, a, q.key)

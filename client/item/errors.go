@@ -26,7 +26,8 @@ var (
 	ErrMalformedKey = errors.New("memherd: malformed key: need 1 to 250 bytes, none of them space, control character or DEL")
 	// ErrTooLarge: the value is over the node's item size limit. Refused before it
 	// is sent when over Config.MaxValueBytes; a node that refuses a smaller one has
-	// dropped the old value, too.
+	// dropped the old value, too. A read says so of a value over the limit that is there
+	// all the same: another program stored it, or an Append made it longer.
 	ErrTooLarge = errors.New("memherd: value too large: raise the node's -I and Config.MaxValueBytes, or split it")
 	// ErrBadTTL: a negative TTL that is not Expired.
 	ErrBadTTL = errors.New("memherd: negative TTL: use 0 for no expiry or item.Expired")

@@ -32,7 +32,8 @@ type Config struct {
 	// Timeout is how long the reply at the head may be due before the connection is
 	// declared dead. Required.
 	Timeout time.Duration
-	// MaxValue bounds the data block of a reply, in bytes; 0 is memproto's default.
+	// MaxValue bounds the data block of a reply that is kept, in bytes; 0 is memproto's default. What is longer, as
+	// far as a node may hold it, is passed over, and its call alone fails, with item.ErrTooLarge.
 	MaxValue int
 	// Classic says that the server knows no meta commands: requests travel in classic
 	// words (package classic).
@@ -147,6 +148,7 @@ type Conn struct {
 	ready    []*Call // completed, their owners not yet told
 	served   bool    // a reply was completed
 	inBody   bool
+	passOver bool // the data block under way is longer than MaxValue and not kept
 	body     []byte
 	bodyAt   int
 	since    int64 // the clock when the reader last looked for bytes that were not there
@@ -164,6 +166,8 @@ const (
 	// firstBody is the most memory given to a data block before bytes of it arrive; there
 	// is one at a time.
 	firstBody = 256 << 10
+	// longestItem is the longest value that any node holds: memcached's -I ends there. Who announces a longer one is no memcached.
+	longestItem = 1 << 30
 )
 
 // New makes a connection of nc, which it owns from now on.
@@ -171,10 +175,13 @@ func New(nc net.Conn, cfg Config) *Conn {
 	c := &Conn{
 		nc: nc, cfg: cfg, base: time.Now(), sock: newSocket(nc),
 		rbuf: make([]byte, readBuffer),
-		lim:  memproto.Limits{MaxValue: cfg.MaxValue},
+		lim:  memproto.Limits{MaxValue: max(cfg.MaxValue, longestItem)},
 		bye:  nc,
 
 		gosched: runtime.Gosched,
+	}
+	if c.cfg.MaxValue <= 0 {
+		c.cfg.MaxValue = memproto.DefaultMaxReplyValue
 	}
 	c.few, c.out.least, c.out.token = fewKeys, minShared, c.opaque
 	c.mark.Store(cfg.Stamp)

@@ -77,6 +77,10 @@ func (c *Conn) decode() error {
 		}
 		if c.resp.BodyLen >= 0 {
 			c.inBody, c.bodyAt = true, 0
+			if c.resp.BodyLen > c.cfg.MaxValue {
+				c.passOver, c.body = true, nil
+				continue
+			}
 			if c.group.span > 0 {
 				k = c.behind(c.group.at)
 			}
@@ -113,6 +117,11 @@ func (c *Conn) hasLeft(k *Call) bool {
 // takeBody moves bytes of the data block from rbuf; true when it and its CRLF are
 // complete.
 func (c *Conn) takeBody() (bool, error) {
+	if c.passOver {
+		n := min(c.resp.BodyLen-c.bodyAt, c.w-c.r)
+		c.bodyAt += n
+		c.r += n
+	}
 	for c.bodyAt < c.resp.BodyLen && c.r < c.w {
 		c.growBody()
 		n := copy(c.body[c.bodyAt:], c.rbuf[c.r:c.w])
@@ -144,9 +153,12 @@ func (c *Conn) complete() {
 	}
 	if k.burst != nil {
 		value := c.body
-		c.inBody, c.body = false, nil
 		b := c.answered()
 		n, last := c.sharing, b.take(&c.resp, value)
+		if c.passOver {
+			b.answers[len(b.answers)-1].Resp = tooLarge
+		}
+		c.inBody, c.passOver, c.body = false, false, nil
 		if b.done < len(b.ends) {
 			return
 		}
@@ -170,6 +182,10 @@ func (c *Conn) complete() {
 func (c *Conn) fillCall(k *Call) {
 	k.Resp.set(&c.resp)
 	k.Resp.Bare = k.Share
+	if c.passOver {
+		k.Err, k.Sent = item.ErrTooLarge, item.Answered
+		c.inBody, c.passOver = false, false
+	}
 	if c.inBody {
 		k.Value = c.body
 		if k.Borrow {

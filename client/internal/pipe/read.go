@@ -152,7 +152,7 @@ func (c *Conn) die(cause error) {
 // space is where the next bytes belong: the data block under way if much of it is
 // missing, else rbuf.
 func (c *Conn) space() (buf []byte, toBody bool) {
-	if c.inBody && c.resp.BodyLen-c.bodyAt >= directRead && c.r == c.w {
+	if c.inBody && !c.passOver && c.resp.BodyLen-c.bodyAt >= directRead && c.r == c.w {
 		c.growBody()
 		return c.body[c.bodyAt:], true
 	}

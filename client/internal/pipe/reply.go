@@ -30,6 +30,13 @@ type Reply struct {
 	Bare bool
 }
 
+// tooLarge stands in a burst for an answer whose value was longer than Config.MaxValue: a
+// SERVER_ERROR, which no node gives one of many keys.
+var tooLarge = Reply{Status: memproto.StatusServerError}
+
+// TooLarge reports whether a burst's answer had a value that was too long to be kept.
+func (a *Answer) TooLarge() bool { return a.Resp.Status == memproto.StatusServerError }
+
 // set takes over what is worth keeping of a decoded line.
 func (r *Reply) set(d *memproto.Response) {
 	r.Flags, r.CAS, r.TTL = d.Flags, d.CAS, d.TTL

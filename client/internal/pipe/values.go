@@ -10,7 +10,7 @@ import (
 func (c *Conn) values() error {
 	for c.r < c.w {
 		v, ok := memproto.DecodeValue(c.rbuf[c.r:c.w], &c.lim)
-		if !ok {
+		if !ok || v.BodyLen > c.cfg.MaxValue {
 			return nil
 		}
 		end := c.r + v.LineLen + v.BodyLen
