@@ -175,6 +175,11 @@ func TestBadConfigsAreRefused(t *testing.T) {
 		"TLS in the gutter":    {client.Config{Nodes: one, Gutter: ring.Addrs("/run/m.sock"), TLS: &tls.Config{}}, client.ErrConfig},
 		"negative copies":      {client.Config{Nodes: one, ReplicationFactor: -1}, client.ErrConfig},
 		"more acks than":       {client.Config{Nodes: one, MinWriteAcks: 2}, client.ErrConfig},
+		"KeepAlive of 15":      {client.Config{Nodes: one, KeepAlive: 15}, client.ErrConfig},
+		"KeepAlive below none": {client.Config{Nodes: one, KeepAlive: -time.Second}, client.ErrConfig},
+		"KeepAlive and a dialer": {client.Config{Nodes: one, KeepAlive: time.Minute, DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return nil, net.ErrClosed
+		}}, client.ErrConfig},
 		"too many connections": {client.Config{Nodes: one, ConnsPerNode: 1000}, client.ErrConfig},
 		"hot keys":             {client.Config{Nodes: one, HotKeys: &hotkey.Config{Staleness: time.Nanosecond}}, client.ErrConfig},
 		"scattering":           {client.Config{Nodes: one, HotKeys: &hotkey.Config{Scatter: &hotkey.Scatter{Copies: -1}}}, client.ErrConfig},

@@ -75,10 +75,13 @@ type Config struct {
 	// for the node's own bookkeeping. Set it with the nodes' -I.
 	MaxValueBytes int
 	// DialContext opens connections; network is "tcp" or "unix". nil uses a net.Dialer
-	// as Go sets it up: TCP_NODELAY is on, and TCP keep-alive probes go out after 15 s
-	// of silence, every 15 s, nine times. They only find what the client has not:
-	// it pings every idle connection once a second.
+	// as Go sets it up, but for KeepAlive: TCP_NODELAY is on.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	// KeepAlive is after how much silence TCP probes go out on a connection, and how long after each other, nine
+	// times; the system counts seconds. 0 is 15 s, NoKeepAlive sends none. They only find what the client has not:
+	// it pings every idle connection once a second. With DialContext, which sees to its connections
+	// itself, it must be 0.
+	KeepAlive time.Duration
 	// TLS, if set, secures every connection. The node's certificate is verified
 	// against the host of its Addr unless ServerName says otherwise; with Unix
 	// sockets ServerName is required. A failed handshake is a failed dial: there is
@@ -177,6 +180,9 @@ const (
 // NoRejoinDelay as Config.RejoinDelay has nodes read as soon as this client owes them
 // nothing.
 const NoRejoinDelay time.Duration = -1
+
+// NoKeepAlive as Config.KeepAlive sends no probes.
+const NoKeepAlive time.Duration = -1
 
 // NoRetries as Config.RetryBudget has a read fail with its first copy that may have heard of it.
 const NoRetries = -1
@@ -277,9 +283,13 @@ func (cfg Config) withDefaults() (Config, error) {
 	if cfg.Keys > AnyKeys {
 		return cfg, configError("Keys is %d: use PlainKeys or AnyKeys", cfg.Keys)
 	}
-	if cfg.DialContext == nil {
-		var d net.Dialer
-		cfg.DialContext = d.DialContext
+	switch {
+	case cfg.KeepAlive < 0 && cfg.KeepAlive != NoKeepAlive || cfg.KeepAlive > 0 && cfg.KeepAlive < time.Second:
+		return cfg, configError("KeepAlive is %v: use a second or more, with its unit, 0 for 15 s, or NoKeepAlive", cfg.KeepAlive)
+	case cfg.DialContext == nil:
+		cfg.DialContext = (&net.Dialer{KeepAlive: cfg.KeepAlive}).DialContext
+	case cfg.KeepAlive != 0:
+		return cfg, configError("KeepAlive is set beside DialContext: let that set it, as net.Dialer.KeepAlive, or leave one of them out")
 	}
 	if err := cfg.Auth.check(); err != nil {
 		return cfg, err

@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -155,6 +156,38 @@ func TestAuth(t *testing.T) {
 
 	none := newClient(t, client.Config{Nodes: nodes})
 	require.Error(t, none.Ping(context.Background()), "a server with -Y takes nobody in without")
+}
+
+// Nothing is sent behind the log-in before the node has answered it.
+func TestNothingIsSentBeforeTheLogInIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var wg sync.WaitGroup
+		came := make(chan string, 1)
+		c := newClient(t, client.Config{
+			Nodes: ring.Addrs("node"), Auth: &client.Auth{Username: "herd", Password: "pass"}, Timeout: time.Minute, DialTimeout: time.Minute,
+			DialContext: func(context.Context, string, string) (net.Conn, error) {
+				ours, theirs := net.Pipe()
+				wg.Go(func() {
+					defer theirs.Close()
+					theirs.SetReadDeadline(time.Now().Add(30 * time.Second)) // no answer for so long
+					log, err := io.ReadAll(theirs)
+					if !errors.Is(err, os.ErrDeadlineExceeded) {
+						return // a later connection, of a client that closes
+					}
+					select {
+					case came <- string(log):
+					default:
+					}
+				})
+				return ours, nil
+			},
+		})
+		_, err := c.Set(t.Context(), client.Item{Key: "k", Value: []byte("v")})
+		require.ErrorIs(t, err, client.ErrNodeDown)
+		require.NoError(t, c.Close())
+		wg.Wait()
+		require.Regexp(t, `^set \S+ 0 -1 9\r\nherd pass\r\n$`, <-came)
+	})
 }
 
 // A node that goes away in the middle of a log-in, or takes no more connections, has refused nobody.
