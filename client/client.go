@@ -115,7 +115,7 @@ func New(cfg Config) (*Client, error) {
 			c.cancel()
 			return nil, err
 		}
-		if hot.Staleness >= 0 || len(hot.Prefixes) > 0 {
+		if !near.Off() {
 			c.near = near // one that holds nothing would have the hottest keys read with all that memory must know
 		}
 	}

@@ -98,7 +98,9 @@ func (f *flight) fail(sent item.Sent, err error) {
 	f.call.Free()
 	f.call = nil
 	f.err = &item.Error{Op: f.op, Node: f.n.Name, Sent: sent, Err: err}
-	f.n.failures.Add(1)
+	if err != item.ErrTooLarge { // the node is not to blame for what somebody has stored there
+		f.n.failures.Add(1)
+	}
 }
 
 // wait returns nil when call holds a reply. On an error the call is gone. left is
@@ -121,21 +123,11 @@ func (f *flight) landed(ctx context.Context) (left bool, err error) {
 		f.err = &item.Error{Op: f.op, Node: f.n.Name, Sent: item.SentUnknown, Err: ctx.Err()}
 		return true, f.err
 	}
-	if err := f.call.Err; err == item.ErrTooLarge {
-		return false, f.tooLarge()
-	} else if err != nil {
+	if err := f.call.Err; err != nil {
 		f.fail(f.call.Sent, asConnLost(err))
 		return false, f.err
 	}
 	return false, nil
-}
-
-// tooLarge ends a flight that met a value longer than we take, which somebody else has stored: the node is not to blame.
-func (f *flight) tooLarge() error {
-	f.call.Free()
-	f.call = nil
-	f.err = &item.Error{Op: f.op, Node: f.n.Name, Sent: item.Answered, Err: item.ErrTooLarge}
-	return f.err
 }
 
 // asConnLost makes every cause of a dead connection ErrConnLost to errors.Is as

@@ -18,17 +18,18 @@ import (
 // A node holds a value that is over this client's limit: another program has another one, or an Append made it longer.
 // Whoever reads it is told so. Nobody else fails, no connection is lost, and the node stays up.
 func TestAValueOverTheLimitTakesNoNodeDown(t *testing.T) {
-	nodes := map[string]client.Config{}
-	for name, profile := range map[string]nodeserver.Profile{"memnode": nodeserver.ProfileNewest, "classic memnode": nodeserver.Profile15} {
-		f := newProfiledFleet(t, profile)
-		nodes[name] = client.Config{Nodes: f.nodes(), DialContext: f.dial}
+	memnode := func(profile nodeserver.Profile) func(t *testing.T) client.Config {
+		return func(t *testing.T) client.Config {
+			f := newProfiledFleet(t, profile)
+			return client.Config{Nodes: f.nodes(), DialContext: f.dial}
+		}
 	}
-	if s, err := stock.Start(stock.Config{}); err == nil {
-		t.Cleanup(func() { require.NoError(t, s.Stop()) })
-		nodes["memcached"] = client.Config{Nodes: ring.Addrs(s.Addr())}
-	}
-	for name, cfg := range nodes {
+	for name, node := range map[string]func(t *testing.T) client.Config{
+		"memnode": memnode(nodeserver.ProfileNewest), "classic memnode": memnode(nodeserver.Profile15),
+		"memcached": func(t *testing.T) client.Config { return client.Config{Nodes: ring.Addrs(stock.ForTest(t).Addr())} },
+	} {
 		t.Run(name, func(t *testing.T) {
+			cfg := node(t)
 			ctx := context.Background()
 			var lost atomic.Int64
 			cfg.MaxValueBytes = 4 << 10

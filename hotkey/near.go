@@ -90,7 +90,8 @@ func NewNear(cfg *Config) (*Near, error) {
 	return n, nil
 }
 
-func (n *Near) off() bool { return n == nil || n.x == 0 && len(n.prefixes) == 0 }
+// Off reports whether n holds nothing and takes nothing: it is nil, or its Staleness is negative and it has no Prefixes.
+func (n *Near) Off() bool { return n == nil || n.x == 0 && len(n.prefixes) == 0 }
 
 // Get returns the value held for key, if it may serve a read that starts now. hash is the ring's hash of key. It takes
 // no lock, allocates nothing, and writes to shared memory only for the first hits after each validation and one in
@@ -144,7 +145,7 @@ func (n *Near) read(hash uint64, key string) (*entry, int64) {
 // Recent returns how many reads the entry of key, which may have run out, has answered since it was last validated, up to 64.
 // It is false if there is none. An entry that has run out is remembered for 2·X where somebody calls InUse or Due.
 func (n *Near) Recent(hash uint64, key string) (reads int, ok bool) {
-	if n.off() {
+	if n.Off() {
 		return 0, false
 	}
 	e := n.table.Load().find(n.mixer.mix(hash), key)
@@ -157,7 +158,7 @@ func (n *Near) Recent(hash uint64, key string) (reads int, ok bool) {
 // Generation returns the key's generation, to be taken before a request for it is sent and given to Put or Renew with
 // the answer.
 func (n *Near) Generation(hash uint64) uint64 {
-	if n.off() {
+	if n.Off() {
 		return 0
 	}
 	return n.stripe(n.mixer.mix(hash)).n.Load()
@@ -182,7 +183,7 @@ func (n *Near) stripe(h uint64) *generation { return &n.gens[h>>56] }
 // That Put's check and its publication, and Drop's count and its removal, exclude each other (both under the stripe's
 // mutex) is what leaves no fifth place: either Put sees the new generation or Drop sees the published entry.
 func (n *Near) Drop(hash uint64, key string) {
-	if n.off() {
+	if n.Off() {
 		return
 	}
 	h := n.mixer.mix(hash)
@@ -212,7 +213,7 @@ func (n *Near) DropNode(node string) {
 func (n *Near) DropAll() { n.dropIf(func(*entry) bool { return true }) }
 
 func (n *Near) dropIf(match func(*entry) bool) {
-	if n.off() {
+	if n.Off() {
 		return
 	}
 	// First the generations, then the entries: what was published under an old generation was published before its
@@ -257,7 +258,7 @@ type NearStats struct {
 
 // Len is how many values and misses are held, expired ones included.
 func (n *Near) Len() int {
-	if n.off() {
+	if n.Off() {
 		return 0
 	}
 	n.mu.Lock()
@@ -267,7 +268,7 @@ func (n *Near) Len() int {
 
 // Stats returns the counters since the start.
 func (n *Near) Stats() NearStats {
-	if n.off() {
+	if n.Off() {
 		return NearStats{}
 	}
 	n.mu.Lock()

@@ -17,7 +17,7 @@ import (
 // A refusal for size drops what is held for the key. What must never come here at all: stubs, stale-marked values,
 // values from a gutter node or of a refused fill.
 func (n *Near) Put(hash uint64, key string, v Value, gen uint64, sentAt time.Time) bool {
-	if n.off() {
+	if n.Off() {
 		return false
 	}
 	h := n.mixer.mix(hash)
@@ -108,7 +108,7 @@ func (n *Near) InUse(min int) []Entry { return n.inUse(min, false) }
 func (n *Near) Due(min int) []Entry { return n.inUse(min, true) }
 
 func (n *Near) inUse(min int, due bool) []Entry {
-	if n.off() {
+	if n.Off() {
 		return nil
 	}
 	if min > readsCounted {
@@ -135,7 +135,7 @@ func (n *Near) inUse(min int, due bool) []Entry {
 // before which gen was taken. It reports whether the entry serves on; it is refused like a Put, and when the entry has
 // meanwhile gone or been replaced by another version.
 func (n *Near) Renew(e Entry, gen uint64, sentAt time.Time) bool {
-	if n.off() {
+	if n.Off() {
 		return false
 	}
 	h := n.mixer.mix(e.Hash)

@@ -83,7 +83,7 @@ func (n *Near) staleness(key string) int64 {
 
 // Staleness returns X for key; 0 means that it is never held.
 func (n *Near) Staleness(key string) time.Duration {
-	if n.off() {
+	if n.Off() {
 		return 0
 	}
 	return time.Duration(n.staleness(key))
@@ -91,7 +91,7 @@ func (n *Near) Staleness(key string) time.Duration {
 
 // Shortest returns the smallest X of any key that may be held; 0 means that none may.
 func (n *Near) Shortest() time.Duration {
-	if n.off() {
+	if n.Off() {
 		return 0
 	}
 	least := n.x
