@@ -31,9 +31,6 @@ func (c *hitratioCmd) Run(e *env) error {
 			return usagef("-shares %v: give percentages above 0", s)
 		}
 	}
-	if _, err := stock.Find(); err != nil {
-		return usageError{err}
-	}
 	trace, err := c.trace()
 	if err != nil {
 		return usageError{fmt.Errorf("-trace: %w", err)}
@@ -46,6 +43,9 @@ func (c *hitratioCmd) Run(e *env) error {
 		if mb := share / 100 * float64(total) / (1 << 20); mb < fewestMB {
 			return usagef("-shares %v: that is %.1f MB, and a server takes %d or more: give a longer -trace, or a larger -size", share, mb, fewestMB)
 		}
+	}
+	if _, err := stock.Find(); err != nil { // last: what was asked wrongly is wrong with a memcached, too
+		return usageError{err}
 	}
 	fmt.Fprintf(e.stdout, "%d requests, %d keys, %d MB of values of %d B on average, seed %d\n", len(trace), len(size), total>>20, c.Size, c.Seed)
 	fmt.Fprintf(e.stdout, "%8s %8s %10s %10s %10s %10s %10s\n", "share", "-m", "exact lru", "memcached", "lru", "s3fifo", "lfu")

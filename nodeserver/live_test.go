@@ -14,9 +14,10 @@ import (
 )
 
 // stockVersion is the version of the memcached that stands behind the tests that
-// compare with it, like "1.6.18".
+// compare with it, like "1.6.18". See stock.Need for what happens when there is none.
 func stockVersion(t testing.TB) string {
 	t.Helper()
+	stock.Need(t)
 	path, err := stock.Find()
 	require.NoError(t, err)
 	v, err := stock.Version(path)
